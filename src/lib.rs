@@ -1,0 +1,6 @@
+//! The way of a notification.
+pub mod admit;
+pub mod message;
+pub mod notification;
+pub mod route;
+pub mod units;

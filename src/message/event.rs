@@ -1,0 +1,117 @@
+//! The CloudEvents 1.0 attributes of a message, in no broker's form yet.
+
+use std::borrow::Cow;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use super::Id;
+
+/// The CloudEvents attributes of one message (CloudEvents 1.0, its partitioning and recorded time
+/// extensions, and our own `class` and `instance`).
+#[derive(Debug, Clone)]
+pub struct Event {
+    /// `id`.
+    pub id: Id,
+    /// `instance`, and what `source` is made of; unknown where a body could not be read.
+    pub instance: Option<u64>,
+    /// What `type` is made of: the notification's type, reduced to safe characters.
+    pub kind: Option<String>,
+    /// `class`; none where the type is not known.
+    pub class: Option<&'static str>,
+    /// `time`: when GREEN-API says it happened, Unix seconds.
+    pub time: Option<u64>,
+    /// `recordedtime`: when the bridge received it.
+    pub recorded: SystemTime,
+    /// `partitionkey`: what must stay in order; none for no key.
+    pub partition_key: Option<String>,
+    /// Whether the body is JSON; decides `datacontenttype`.
+    pub json: bool,
+    /// W3C trace context of the request, passed on as it came.
+    pub trace: TraceContext,
+}
+
+/// W3C trace context headers, each valid or absent.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TraceContext {
+    /// `traceparent`.
+    pub parent: Option<String>,
+    /// `tracestate`; only ever beside a parent.
+    pub state: Option<String>,
+}
+
+impl Event {
+    /// The event of a body nothing is known about.
+    pub fn unparsed(id: Id, recorded: SystemTime) -> Self {
+        Self {
+            id,
+            instance: None,
+            kind: None,
+            class: None,
+            time: None,
+            recorded,
+            partition_key: None,
+            json: false,
+            trace: TraceContext::default(),
+        }
+    }
+
+    /// The attributes that are set, by their CloudEvents names, without a binding's prefix.
+    pub fn attributes(&self) -> impl Iterator<Item = (&'static str, Cow<'_, str>)> {
+        let instance = self.instance.map(|instance| instance.to_string());
+        let source = instance.as_deref().unwrap_or("unknown");
+        let kind = self.kind.as_deref().unwrap_or("unparsed");
+        [
+            ("id", Some(Cow::Owned(self.id.to_string()))),
+            ("source", Some(Cow::Owned(format!("urn:greenapi:instance:{source}")))),
+            ("type", Some(Cow::Owned(format!("com.green-api.{kind}")))),
+            ("specversion", Some(Cow::Borrowed("1.0"))),
+            ("time", self.time.map(|seconds| Cow::Owned(rfc3339(seconds)))),
+            ("recordedtime", Some(Cow::Owned(rfc3339_millis(self.recorded)))),
+            ("partitionkey", self.partition_key.as_deref().map(Cow::Borrowed)),
+            ("class", self.class.map(Cow::Borrowed)),
+            ("instance", instance.map(Cow::Owned)),
+        ]
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, value?)))
+    }
+
+    /// `datacontenttype`.
+    pub fn content_type(&self) -> &'static str {
+        if self.json { "application/json" } else { "application/octet-stream" }
+    }
+}
+
+fn rfc3339(seconds: u64) -> String {
+    humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_secs(seconds)).to_string()
+}
+
+fn rfc3339_millis(at: SystemTime) -> String {
+    // a clock before 1970 must not stop a notification
+    humantime::format_rfc3339_millis(at.max(UNIX_EPOCH)).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_known_is_said_in_the_attributes() {
+        let event = Event::unparsed(Id::from(7), UNIX_EPOCH);
+        let seen: Vec<_> = event.attributes().map(|(name, value)| format!("{name}={value}")).collect();
+        assert_eq!(
+            seen,
+            [
+                "id=00000000000000000000000000000007",
+                "source=urn:greenapi:instance:unknown",
+                "type=com.green-api.unparsed",
+                "specversion=1.0",
+                "recordedtime=1970-01-01T00:00:00.000Z",
+            ]
+        );
+        assert_eq!(event.content_type(), "application/octet-stream");
+    }
+
+    #[test]
+    fn times_are_rfc_3339_in_utc() {
+        assert_eq!(rfc3339(1_588_091_580), "2020-04-28T16:33:00Z"); // `date -u -d @1588091580`
+    }
+}

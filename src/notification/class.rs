@@ -1,0 +1,84 @@
+//! The classes, and which type is of which.
+
+use std::collections::HashMap;
+
+use serde::Deserialize;
+
+/// What a notification is about. A closed set: destinations and metric labels are made of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Class {
+    /// Something came from a chat.
+    Incoming,
+    /// Something was sent, or its status changed.
+    Outgoing,
+    /// The account's own state or quota.
+    State,
+    /// The phone, or a contact's avatar.
+    Device,
+    /// A type this version does not know.
+    Other,
+}
+
+impl Class {
+    /// Every class, in the order of its labels.
+    pub const ALL: [Self; 5] = [Self::Incoming, Self::Outgoing, Self::State, Self::Device, Self::Other];
+
+    /// The name in destinations, headers and labels.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Incoming => "incoming",
+            Self::Outgoing => "outgoing",
+            Self::State => "state",
+            Self::Device => "device",
+            Self::Other => "other",
+        }
+    }
+
+    /// The class of a `typeWebhook`, after GREEN-API's lists of types (WhatsApp, Telegram, MAX).
+    pub fn of(kind: &str) -> Self {
+        match kind {
+            "incomingMessageReceived" | "incomingMessageStatus" | "incomingCall" | "incomingBlock" => Self::Incoming,
+            "outgoingMessageReceived"
+            | "outgoingAPIMessageReceived"
+            | "outgoingMessageStatus"
+            | "outgoingCall" => Self::Outgoing,
+            "stateInstanceChanged" | "statusInstanceChanged" | "quotaExceeded" => Self::State,
+            "deviceInfo" => Self::Device,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// [`Class::of`] with the operator's additions (`[route.types]`).
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(transparent)]
+pub struct TypeTable(HashMap<String, Class>);
+
+impl TypeTable {
+    /// The class of a `typeWebhook`: the operator's word first.
+    pub fn class_of(&self, kind: &str) -> Class {
+        self.0.get(kind).copied().unwrap_or_else(|| Class::of(kind))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn classes_stand_in_the_order_of_their_labels() {
+        for (place, class) in Class::ALL.into_iter().enumerate() {
+            assert_eq!(class as usize, place);
+        }
+    }
+
+    #[test]
+    fn the_operator_places_new_types() {
+        let table: TypeTable = toml::from_str("newThing = \"incoming\"").unwrap();
+        assert_eq!(table.class_of("newThing"), Class::Incoming);
+        assert_eq!(table.class_of("otherThing"), Class::Other);
+        assert_eq!(table.class_of("deviceInfo"), Class::Device);
+        assert!(toml::from_str::<TypeTable>("newThing = \"inbound\"").is_err());
+    }
+}

@@ -1,0 +1,157 @@
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::*;
+
+fn parse(body: &str) -> Result<Notification<'_>, Refused> {
+    Notification::parse(body.as_bytes())
+}
+
+fn reason(body: &str) -> String {
+    parse(body).err().map(|refused| format!("{refused:?}")).unwrap_or_else(|| "taken".into())
+}
+
+#[test]
+fn type_and_instance_are_all_it_needs() {
+    let taken = parse(r#"{"typeWebhook":"x","instanceData":{"idInstance":4100000001}}"#).unwrap();
+    assert_eq!((taken.kind.as_ref(), taken.instance, taken.time), ("x", 4_100_000_001, None));
+    assert_eq!((taken.chat(), taken.message_type(), taken.product()), (None, None, None));
+}
+
+#[test]
+fn escapes_are_read_as_what_they_mean() {
+    let taken = parse(r#"{"type\u0057ebhook":"in\u0063oming","instanceData":{"\u0069dInstance":7}}"#).unwrap();
+    assert_eq!((taken.kind.as_ref(), taken.instance), ("incoming", 7));
+    let twice = r#"{"typeWebhook":"a","type\u0057ebhook":"a","instanceData":{"idInstance":7}}"#;
+    assert_eq!(reason(twice), "Ambiguous(\"typeWebhook\")");
+}
+
+#[test]
+fn odd_optional_fields_never_matter() {
+    for odd in ["null", "7", "[]", "{}", "true", r#""\ud800""#, "1e999", "-0.0"] {
+        let body = format!(
+            r#"{{"timestamp":{odd},"senderData":{odd},"messageData":{odd},"chatId":{odd},"from":{odd},"\ud800":{odd},
+               "typeWebhook":"x","instanceData":{{"typeInstance":{odd},"wid":{odd},"idInstance":7}}}}"#
+        );
+        let taken = parse(&body).unwrap();
+        assert_eq!((taken.time, taken.chat(), taken.message_type(), taken.product()), (None, None, None, None), "{odd}");
+    }
+}
+
+#[test]
+fn the_chat_is_found_in_every_shape() {
+    let with = |fields: &str| format!(r#"{{"typeWebhook":"x","instanceData":{{"idInstance":7}},{fields}}}"#);
+    let chat = |fields: &str| parse(&with(fields)).unwrap().chat();
+    assert_eq!(chat(r#""senderData":{"chatId":"1@c.us"},"from":"2@c.us""#).as_deref(), Some("1@c.us"));
+    assert_eq!(chat(r#""chatId":"3@g.us""#).as_deref(), Some("3@g.us"));
+    assert_eq!(chat(r#""senderData":null,"from":"2@c.us""#).as_deref(), Some("2@c.us"));
+}
+
+#[test]
+fn an_instance_is_an_unsigned_integer_or_digits() {
+    let with = |id: &str| format!(r#"{{"typeWebhook":"x","instanceData":{{"idInstance":{id}}}}}"#);
+    for (id, instance) in [("7", 7), (r#""7""#, 7), ("18446744073709551615", u64::MAX), (r#""007""#, 7)] {
+        assert_eq!(parse(&with(id)).unwrap().instance, instance, "{id}");
+    }
+    for id in ["null", "true", "-7", "7.0", "7e0", "[7]", r#""""#, r#""+7""#, r#"" 7""#, r#""7x""#, "18446744073709551616"] {
+        assert!(reason(&with(id)).starts_with("NoInstance"), "{id}");
+    }
+}
+
+#[test]
+fn only_believable_times_count() {
+    let time = |at: &str| {
+        let body = format!(r#"{{"timestamp":1,"timestamp":{at},"typeWebhook":"x","instanceData":{{"idInstance":7}}}}"#);
+        parse(&body).unwrap().time
+    };
+    assert_eq!(time("946684799"), None); // 1999-12-31T23:59:59Z
+    assert_eq!(time("946684800"), Some(946_684_800));
+    assert_eq!(time("4133980799"), Some(4_133_980_799)); // 2100-12-31T23:59:59Z
+    assert_eq!(time("4133980800"), None);
+    assert_eq!(time(r#""1588091580""#), None);
+    assert_eq!(time("1588091580.0"), None);
+    assert_eq!(time("-1588091580"), None);
+}
+
+#[test]
+fn every_refusal_has_its_reason() {
+    for (body, expected) in [
+        ("", "NotJson(\"EOF while parsing a value at line 1 column 0\")"),
+        ("\u{feff}{}", "NotJson(\"starts with a byte-order mark\")"),
+        ("[1,2", "NotJson"),
+        ("[1,2]", "NotObject"),
+        ("null", "NotObject"),
+        (r#"{"typeWebhook":"x","instanceData":{"idInstance":7}} x"#, "NotJson"),
+        (r#"{"typeWebhook":"x","typeWebhook":"x""#, "NotJson"),
+        (r#"{"instanceData":{"idInstance":7,"idInstance":7}}"#, "Ambiguous(\"idInstance\")"),
+        (r#"{"instanceData":null,"instanceData":{}}"#, "Ambiguous(\"instanceData\")"),
+        (r#"{"typeWebhook":null,"instanceData":{"idInstance":7}}"#, "NoType { found: \"null\", instance: Some(7) }"),
+        (r#"{"typeWebhook":"\ud800","instanceData":{}}"#, "NoType { found: \"a string\", instance: None }"),
+        (r#"{"typeWebhook":"x","instanceData":[7]}"#, "NoInstance { found: \"absent\", kind: \"x\" }"),
+    ] {
+        assert!(reason(body).starts_with(expected), "{body}: {}", reason(body));
+    }
+    assert_eq!(Notification::parse(b"{\"a\":\"\xff\"}").unwrap_err(), Refused::NotJson("no UTF-8 from byte 6 on".into()));
+}
+
+#[test]
+fn nesting_is_bounded_and_brackets_in_strings_are_no_nesting() {
+    let nested = |levels: usize| {
+        let (open, close) = ("[".repeat(levels), "]".repeat(levels));
+        format!(r#"{{"typeWebhook":"x","instanceData":{{"idInstance":7}},"deep":{open}{close}}}"#)
+    };
+    assert_eq!(reason(&nested(MAX_DEPTH - 1)), "taken");
+    assert_eq!(reason(&nested(MAX_DEPTH)), "TooDeep");
+    assert_eq!(reason(&nested(1_000_000)), "TooDeep");
+    let text = "[\\\"{".repeat(200);
+    let body = format!(r#"{{"typeWebhook":"x","instanceData":{{"idInstance":7}},"text":"{text}"}}"#);
+    assert_eq!(reason(&body), "taken");
+}
+
+fn any_json() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        ".*".prop_map(Value::from),
+    ];
+    leaf.prop_recursive(4, 32, 6, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..6).prop_map(Value::from),
+            prop::collection::hash_map(".*", inner, 0..6).prop_map(|map| Value::Object(map.into_iter().collect())),
+        ]
+    })
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_make_it_panic(body in prop::collection::vec(any::<u8>(), 0..200)) {
+        let _ = Notification::parse(&body);
+    }
+
+    #[test]
+    fn no_mutation_of_a_notification_makes_it_panic(place in 0_usize..90, byte: u8) {
+        let mut body = br#"{"typeWebhook":"incomingCall","instanceData":{"idInstance":7},"timestamp":1588091580,"a":[]}"#.to_vec();
+        body[place] = byte;
+        let _ = Notification::parse(&body);
+    }
+
+    #[test]
+    fn whatever_else_it_holds_type_and_instance_are_read(kind: String, instance: u64, extra in any_json()) {
+        let body = json!({"z": extra, "typeWebhook": kind, "instanceData": {"idInstance": instance, "x": extra}});
+        let body = serde_json::to_vec(&body).unwrap();
+        let taken = Notification::parse(&body).unwrap();
+        prop_assert_eq!(taken.kind.as_ref(), kind.as_str());
+        prop_assert_eq!(taken.instance, instance);
+    }
+
+    #[test]
+    fn it_never_takes_what_a_full_parser_refuses(body in r#"[\{\}\[\]",:a0\\ue\-\.]{0,24}"#) {
+        let body = format!(r#"{{"typeWebhook":"x","instanceData":{{"idInstance":7}},"rest":{body}}}"#);
+        if Notification::parse(body.as_bytes()).is_ok() {
+            let checked: Result<serde::de::IgnoredAny, _> = serde_json::from_str(&body);
+            prop_assert!(checked.is_ok());
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! Destination templates, such as `greenapi.{class}.{instance}.{type}`.
+
+use std::borrow::Cow;
+
+use thiserror::Error;
+
+use crate::notification::Class;
+
+/// What may stand in braces.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Variable {
+    /// `{class}`: one of the five classes.
+    Class,
+    /// `{type}`: `typeWebhook`.
+    Type,
+    /// `{instance}`: `idInstance`.
+    Instance,
+    /// `{product}`: `typeInstance`.
+    Product,
+    /// `{message_type}`: `typeMessage`.
+    MessageType,
+}
+
+const VARIABLES: [(&str, Variable); 5] = [
+    ("class", Variable::Class),
+    ("type", Variable::Type),
+    ("instance", Variable::Instance),
+    ("product", Variable::Product),
+    ("message_type", Variable::MessageType),
+];
+
+/// A text with variables in braces. Values are reduced, so none can add a separator or a wildcard.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Template(Vec<Piece>);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Piece {
+    Literal(String),
+    Value(Variable),
+}
+
+/// Why a text is no template.
+#[derive(Debug, PartialEq, Eq, Error)]
+pub enum TemplateError {
+    /// A brace without its other half.
+    #[error("a brace is not closed or not opened")]
+    Brace,
+    /// A name in braces that is no variable.
+    #[error("unknown variable {{{0}}}; the nearest is {{{1}}}, and there are {{class}} {{type}} {{instance}} {{product}} {{message_type}}")]
+    Unknown(String, &'static str),
+}
+
+impl Template {
+    /// Reads a template.
+    ///
+    /// # Errors
+    /// Unbalanced braces, or an unknown variable.
+    pub fn parse(text: &str) -> Result<Self, TemplateError> {
+        let mut pieces = Vec::new();
+        let mut rest = text;
+        while let Some(brace) = rest.find(['{', '}']) {
+            let (literal, from) = rest.split_at(brace);
+            let inside = from.strip_prefix('{').ok_or(TemplateError::Brace)?;
+            let (name, after) = inside.split_once('}').ok_or(TemplateError::Brace)?;
+            pieces.extend((!literal.is_empty()).then(|| Piece::Literal(literal.into())));
+            pieces.push(Piece::Value(variable(name)?));
+            rest = after;
+        }
+        pieces.extend((!rest.is_empty()).then(|| Piece::Literal(rest.into())));
+        Ok(Self(pieces))
+    }
+
+    /// The destination for these values.
+    pub fn render<'v>(&self, value: impl Fn(Variable) -> Cow<'v, str>) -> String {
+        let mut out = String::with_capacity(64);
+        for piece in &self.0 {
+            match piece {
+                Piece::Literal(literal) => out.push_str(literal),
+                Piece::Value(variable) => out.push_str(&reduce(&value(*variable))),
+            }
+        }
+        out
+    }
+
+    /// The template as a pattern of dot-separated tokens: a token with a variable in it is `*`.
+    pub fn pattern(&self) -> String {
+        let marked = self.render_raw("\0");
+        let token = |token: &str| if token.contains('\0') { "*".to_owned() } else { token.to_owned() };
+        marked.split('.').map(token).collect::<Vec<_>>().join(".")
+    }
+
+    /// Whether a notification could be sent to `destination`, whatever it holds.
+    pub fn can_render(&self, destination: &str) -> bool {
+        matches(&self.0, destination)
+    }
+
+    fn render_raw(&self, value: &str) -> String {
+        let piece = |piece: &Piece| match piece {
+            Piece::Literal(literal) => literal.clone(),
+            Piece::Value(_) => value.to_owned(),
+        };
+        self.0.iter().map(piece).collect()
+    }
+}
+
+fn variable(name: &str) -> Result<Variable, TemplateError> {
+    if let Some((_, variable)) = VARIABLES.into_iter().find(|(known, _)| *known == name) {
+        return Ok(variable);
+    }
+    let nearest = VARIABLES.into_iter().min_by_key(|(known, _)| strsim::levenshtein(known, name));
+    Err(TemplateError::Unknown(name.into(), nearest.map_or("class", |(known, _)| known)))
+}
+
+fn matches(pieces: &[Piece], text: &str) -> bool {
+    match pieces {
+        [] => text.is_empty(),
+        [Piece::Literal(literal), rest @ ..] => text.strip_prefix(literal.as_str()).is_some_and(|text| matches(rest, text)),
+        [Piece::Value(Variable::Class), rest @ ..] => {
+            Class::ALL.iter().any(|class| text.strip_prefix(class.as_str()).is_some_and(|text| matches(rest, text)))
+        }
+        [Piece::Value(variable), rest @ ..] => {
+            let fits = |c: char| if *variable == Variable::Instance { c.is_ascii_digit() } else { is_plain(c) };
+            let most = text.chars().take(MOST).take_while(|c| fits(*c)).count();
+            (1..=most).any(|length| matches(rest, &text[length..]))
+        }
+    }
+}
+
+/// The most characters of a reduced value.
+const MOST: usize = 64;
+
+fn is_plain(c: char) -> bool {
+    c.is_ascii_alphanumeric() || c == '_' || c == '-'
+}
+
+/// A value made harmless: other characters than `[A-Za-z0-9_-]` become `_`, nothing becomes `none`, and no
+/// more than 64 characters are kept.
+pub fn reduce(value: &str) -> Cow<'_, str> {
+    if value.is_empty() {
+        return "none".into();
+    }
+    if value.len() <= MOST && value.chars().all(is_plain) {
+        return value.into();
+    }
+    value.chars().take(MOST).map(|c| if is_plain(c) { c } else { '_' }).collect::<String>().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn render(template: &str, value: &str) -> String {
+        Template::parse(template).unwrap().render(|_| value.to_owned().into())
+    }
+
+    #[test]
+    fn values_are_reduced() {
+        assert_eq!(render("a.{type}.b", "incomingCall"), "a.incomingCall.b");
+        assert_eq!(render("a.{type}", "x.>*\r\n é"), "a.x_______");
+        assert_eq!(render("{type}", ""), "none");
+        assert_eq!(render("{type}", &"x".repeat(65)), "x".repeat(64));
+    }
+
+    #[test]
+    fn faults_name_the_nearest_variable() {
+        assert_eq!(Template::parse("a.{clas}"), Err(TemplateError::Unknown("clas".into(), "class")));
+        for broken in ["{", "}", "a}b", "{class", "{{class}"] {
+            assert!(Template::parse(broken).is_err(), "{broken}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_covers_what_can_be_rendered() {
+        let pattern = |template| Template::parse(template).unwrap().pattern();
+        assert_eq!(pattern("greenapi.{class}.{instance}.{type}"), "greenapi.*.*.*");
+        assert_eq!(pattern("a.x-{class}{type}.b"), "a.*.b");
+        assert_eq!(pattern("a.b"), "a.b");
+    }
+
+    #[test]
+    fn it_knows_which_destinations_it_can_reach() {
+        let can = |template: &str, to: &str| Template::parse(template).unwrap().can_render(to);
+        assert!(can("greenapi.{type}", "greenapi.dead-letter"));
+        assert!(can("greenapi.{type}{product}", "greenapi.dead-letter"));
+        assert!(!can("greenapi.{class}", "greenapi.dead-letter"));
+        assert!(can("greenapi.{class}", "greenapi.other"));
+        assert!(!can("greenapi.{instance}", "greenapi.dead-letter"));
+        assert!(!can("greenapi.{class}.{instance}.{type}", "greenapi.dead-letter"));
+        assert!(can("x", "x"));
+    }
+
+    proptest! {
+        #[test]
+        fn no_value_leaves_the_operators_destinations(value: String) {
+            let destination = render("greenapi.{class}.{instance}.{type}", &value);
+            let tokens: Vec<_> = destination.split('.').collect();
+            prop_assert_eq!(tokens.len(), 4);
+            prop_assert_eq!(tokens[0], "greenapi");
+            for token in &tokens[1..] {
+                prop_assert!((1..=64).contains(&token.len()));
+                prop_assert!(token.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-'));
+            }
+        }
+
+        #[test]
+        fn whatever_is_rendered_can_be_rendered(value in "[a-z-]{0,6}", template in "[a.]{0,3}\\{type\\}[a.]{0,3}\\{product\\}") {
+            let template = Template::parse(&template).unwrap();
+            let rendered = template.render(|_| value.as_str().into());
+            prop_assert!(template.can_render(&rendered));
+        }
+
+        #[test]
+        fn no_text_makes_it_panic(template: String) {
+            let _ = Template::parse(&template);
+        }
+    }
+}
