@@ -23,7 +23,8 @@ impl<'de> Deserialize<'de> for Range {
             return Ok(Self(GREEN_API.map(IpNet::from).to_vec()));
         }
         let one = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
-        let wrong = |_| D::Error::custom("not an address or a range; give \"10.0.0.0/8\", \"192.0.2.7\" or \"green-api\"");
+        let wrong =
+            |_| D::Error::custom("not an address or a range; give \"10.0.0.0/8\", \"192.0.2.7\" or \"green-api\"");
         Ok(Self(vec![one.map_err(wrong)?]))
     }
 }

@@ -136,10 +136,21 @@ mod tests {
     #[test]
     fn tokens_are_found_as_they_are_sent() {
         let tokens = Tokens::parse(FILE).unwrap();
-        for known in ["Bearer open-token", "bearer  open-token", "Basic dXNlcjpwYXNz", "Bearer with-scheme", "Bearer 12345"] {
+        for known in
+            ["Bearer open-token", "bearer  open-token", "Basic dXNlcjpwYXNz", "Bearer with-scheme", "Bearer 12345"]
+        {
             assert!(tokens.look_up(known).is_some(), "{known}");
         }
-        for unknown in ["open-token", "Bearer", "Bearer ", "", "Bearer open-toke", "Bearer open-token x", "Basic open-token", "Bearer dXNlcjpwYXNz"] {
+        for unknown in [
+            "open-token",
+            "Bearer",
+            "Bearer ",
+            "",
+            "Bearer open-toke",
+            "Bearer open-token x",
+            "Basic open-token",
+            "Bearer dXNlcjpwYXNz",
+        ] {
             assert!(tokens.look_up(unknown).is_none(), "{unknown}");
         }
     }

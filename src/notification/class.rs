@@ -39,10 +39,9 @@ impl Class {
     pub fn of(kind: &str) -> Self {
         match kind {
             "incomingMessageReceived" | "incomingMessageStatus" | "incomingCall" | "incomingBlock" => Self::Incoming,
-            "outgoingMessageReceived"
-            | "outgoingAPIMessageReceived"
-            | "outgoingMessageStatus"
-            | "outgoingCall" => Self::Outgoing,
+            "outgoingMessageReceived" | "outgoingAPIMessageReceived" | "outgoingMessageStatus" | "outgoingCall" => {
+                Self::Outgoing
+            }
             "stateInstanceChanged" | "statusInstanceChanged" | "quotaExceeded" => Self::State,
             "deviceInfo" => Self::Device,
             _ => Self::Other,

@@ -30,10 +30,7 @@ pub(super) fn string_member(raw: Option<&RawValue>, name: &str) -> Option<String
 ///
 /// # Errors
 /// When `json` is not one whole JSON object.
-pub(super) fn members<'a>(
-    json: &'a str,
-    each: impl FnMut(&[u8], &'a RawValue),
-) -> Result<(), serde_json::Error> {
+pub(super) fn members<'a>(json: &'a str, each: impl FnMut(&[u8], &'a RawValue)) -> Result<(), serde_json::Error> {
     let mut from = serde_json::Deserializer::from_str(json);
     from.deserialize_map(Members(each))?;
     from.end()

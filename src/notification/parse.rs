@@ -32,6 +32,9 @@ impl<'a> Notification<'a> {
         let instance = instance(inner.id);
         let Some(kind) = seen.kind.and_then(kind) else {
             let found = object::name_of(seen.kind);
+            if found == "a string" {
+                return Err(Refused::NotJson("typeWebhook holds half of a surrogate pair".into()));
+            }
             return Err(Refused::NoType { found, instance });
         };
         let Some(instance) = instance else {

@@ -46,7 +46,9 @@ pub enum TemplateError {
     #[error("a brace is not closed or not opened")]
     Brace,
     /// A name in braces that is no variable.
-    #[error("unknown variable {{{0}}}; the nearest is {{{1}}}, and there are {{class}} {{type}} {{instance}} {{product}} {{message_type}}")]
+    #[error(
+        "unknown variable {{{0}}}; the nearest is {{{1}}}, and there are {{class}} {{type}} {{instance}} {{product}} {{message_type}}"
+    )]
     Unknown(String, &'static str),
 }
 
@@ -114,7 +116,9 @@ fn variable(name: &str) -> Result<Variable, TemplateError> {
 fn matches(pieces: &[Piece], text: &str) -> bool {
     match pieces {
         [] => text.is_empty(),
-        [Piece::Literal(literal), rest @ ..] => text.strip_prefix(literal.as_str()).is_some_and(|text| matches(rest, text)),
+        [Piece::Literal(literal), rest @ ..] => {
+            text.strip_prefix(literal.as_str()).is_some_and(|text| matches(rest, text))
+        }
         [Piece::Value(Variable::Class), rest @ ..] => {
             Class::ALL.iter().any(|class| text.strip_prefix(class.as_str()).is_some_and(|text| matches(rest, text)))
         }

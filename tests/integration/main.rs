@@ -1,0 +1,3 @@
+//! Tests of the whole bridge against real brokers.
+
+mod payloads;
