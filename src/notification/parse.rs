@@ -142,7 +142,7 @@ fn kind(raw: &RawValue) -> Option<Cow<'_, str>> {
 /// An unsigned integer, or a string of digits only.
 fn instance(raw: Option<&RawValue>) -> Option<u64> {
     let json = raw?.get();
-    let digits = json.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(json);
+    let digits = if json.starts_with('"') { object::string(raw)?.into() } else { Cow::Borrowed(json) };
     // `u64::from_str` takes a plus sign
     digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok())?
 }

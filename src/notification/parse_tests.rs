@@ -54,7 +54,9 @@ fn the_chat_is_found_in_every_shape() {
 #[test]
 fn an_instance_is_an_unsigned_integer_or_digits() {
     let with = |id: &str| format!(r#"{{"typeWebhook":"x","instanceData":{{"idInstance":{id}}}}}"#);
-    for (id, instance) in [("7", 7), (r#""7""#, 7), ("18446744073709551615", u64::MAX), (r#""007""#, 7)] {
+    for (id, instance) in
+        [("7", 7), (r#""7""#, 7), ("18446744073709551615", u64::MAX), (r#""007""#, 7), (r#""\u0037""#, 7)]
+    {
         assert_eq!(parse(&with(id)).unwrap().instance, instance, "{id}");
     }
     for id in
