@@ -12,7 +12,7 @@ const GREEN_API: [IpAddr; 3] = [
     IpAddr::V4(std::net::Ipv4Addr::new(158, 160, 47, 204)),
 ];
 
-/// One entry of `auth.allow_from`: an address, a CIDR range, or `green-api` for [`GREEN_API`].
+/// One entry of `auth.allow_from`: an address, a CIDR range, or `green-api` for its published senders.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Range(Vec<IpNet>);
 

@@ -13,7 +13,7 @@ pub enum Refused {
     /// JSON, but not an object.
     #[error("a JSON text, but not an object")]
     NotObject,
-    /// Nested deeper than [`super::parse::MAX_DEPTH`].
+    /// Nested deeper than 128 levels.
     #[error("nested more than {} levels deep", super::parse::MAX_DEPTH)]
     TooDeep,
     /// A key that decides where it goes stands there twice.

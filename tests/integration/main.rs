@@ -1,3 +1,5 @@
 //! Tests of the whole bridge against real brokers.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on should say where")]
+
 mod payloads;

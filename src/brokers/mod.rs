@@ -1,0 +1,50 @@
+//! Storing a message in a broker: mechanism only. A publisher knows no notification and decides nothing; it
+//! says what became of a message, and of a fault which kind it is.
+
+pub mod nats;
+
+use std::time::Duration;
+
+use thiserror::Error;
+
+/// Why a broker did not store a message, as far as is known.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{reason}: {detail}")]
+pub struct Fault {
+    /// What is at fault.
+    pub kind: FaultKind,
+    /// A bounded tag: metric label and log field.
+    pub reason: &'static str,
+    /// For the log; never a piece of a body.
+    pub detail: String,
+    /// Whether the same message may well be stored a moment later.
+    pub passing: bool,
+}
+
+/// What is at fault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FaultKind {
+    /// This message: no other will suffer, and it will never be taken.
+    Record,
+    /// Where it goes: other destinations are unharmed.
+    Destination,
+    /// The way there: whether it was stored is not known, and sending it again is safe.
+    Connection,
+}
+
+impl Fault {
+    fn record(reason: &'static str, detail: impl Into<String>) -> Self {
+        Self { kind: FaultKind::Record, reason, detail: detail.into(), passing: false }
+    }
+
+    fn destination(reason: &'static str, detail: impl Into<String>) -> Self {
+        Self { kind: FaultKind::Destination, reason, detail: detail.into(), passing: false }
+    }
+
+    fn connection(reason: &'static str, detail: impl Into<String>) -> Self {
+        Self { kind: FaultKind::Connection, reason, detail: detail.into(), passing: true }
+    }
+}
+
+/// How long to wait before a passing fault is tried again.
+pub const RETRY_AFTER: Duration = Duration::from_millis(100);

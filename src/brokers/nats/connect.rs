@@ -1,0 +1,91 @@
+//! Connecting, and staying connected.
+
+use std::path::Path;
+use std::time::Duration;
+
+use async_nats::{Client, ConnectOptions, Event};
+use thiserror::Error;
+use tokio::sync::mpsc;
+
+use super::Config;
+
+/// Why no connection could even be tried.
+#[derive(Debug, Error)]
+#[error("nats.{key} = {path:?}: {source}")]
+pub struct ConnectError {
+    key: &'static str,
+    path: String,
+    source: std::io::Error,
+}
+
+/// A client that connects in the background and for ever, and the events it meets.
+///
+/// # Errors
+/// A secret file that cannot be read, or servers that are no addresses.
+pub(super) async fn connect(config: &Config) -> Result<(Client, mpsc::Receiver<Event>), ConnectError> {
+    let (events, met) = mpsc::channel(1024);
+    let options = authenticate(ConnectOptions::new(), config)?
+        .name("greenapi-bridge")
+        .retry_on_initial_connect()
+        // two missed pings are a lost connection: found out within 15 s, before GREEN-API's repeat after 60 s
+        .ping_interval(Duration::from_secs(5))
+        .connection_timeout(Duration::from_secs(5))
+        .reconnect_delay_callback(|attempt| Duration::from_millis(100 * (attempt as u64).clamp(1, 20)))
+        .client_capacity(1024)
+        .event_callback(move |event| {
+            let events = events.clone();
+            async move {
+                let _ = events.send(event).await;
+            }
+        });
+    let options = match &config.inbox_prefix {
+        Some(prefix) => options.custom_inbox_prefix(prefix),
+        None => options,
+    };
+    let wrong = |error: async_nats::ConnectError| ConnectError {
+        key: "servers",
+        path: config.servers.join(","),
+        source: std::io::Error::other(error.to_string()),
+    };
+    let client = tls(options, config).connect(config.servers.clone()).await.map_err(wrong)?;
+    Ok((client, met))
+}
+
+fn authenticate(options: ConnectOptions, config: &Config) -> Result<ConnectOptions, ConnectError> {
+    if let Some(path) = &config.credentials_file {
+        let text = secret("credentials_file", path)?;
+        let wrong = |source| ConnectError { key: "credentials_file", path: path.display().to_string(), source };
+        return options.credentials(&text).map_err(wrong);
+    }
+    if let Some(path) = &config.nkey_file {
+        return Ok(options.nkey(secret("nkey_file", path)?));
+    }
+    if let Some(path) = &config.token_file {
+        return Ok(options.token(secret("token_file", path)?));
+    }
+    match (&config.user, &config.password_file) {
+        (Some(user), Some(path)) => Ok(options.user_and_password(user.clone(), secret("password_file", path)?)),
+        _ => Ok(options),
+    }
+}
+
+fn tls(mut options: ConnectOptions, config: &Config) -> ConnectOptions {
+    let Some(tls) = &config.tls else { return options };
+    options = options.require_tls(true);
+    if let Some(authority) = &tls.ca_file {
+        options = options.add_root_certificates(authority.clone());
+    }
+    match (&tls.certificate_file, &tls.key_file) {
+        (Some(certificate), Some(key)) => options.add_client_certificate(certificate.clone(), key.clone()),
+        _ => options,
+    }
+}
+
+fn secret(key: &'static str, path: &Path) -> Result<String, ConnectError> {
+    let read = std::fs::read_to_string(path);
+    read.map(|text| text.trim().to_owned()).map_err(|source| ConnectError {
+        key,
+        path: path.display().to_string(),
+        source,
+    })
+}

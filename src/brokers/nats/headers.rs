@@ -1,0 +1,53 @@
+//! CloudEvents binary mode over NATS: attributes as `ce-` headers, percent-encoded as the binding says.
+
+use std::str::FromStr;
+
+use async_nats::{HeaderMap, HeaderValue};
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+
+use crate::message::Message;
+
+/// Space, double quote, percent, and all that is no visible ASCII (CloudEvents NATS binding, 3.1.3.2).
+const ENCODED: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'%');
+
+/// The headers of a message, without those that depend on where it goes.
+pub(super) fn headers(message: &Message, stream: &str) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    let mut put = |name: &str, value: &str| {
+        // all values are visible ASCII by now; should one not be, the message matters more than its header
+        if let Ok(value) = HeaderValue::from_str(value) {
+            headers.insert(name, value);
+        }
+    };
+    for (name, value) in message.event.attributes() {
+        put(&format!("ce-{name}"), &utf8_percent_encode(&value, ENCODED).to_string());
+    }
+    put("content-type", message.event.content_type());
+    put("ce-datacontenttype", message.event.content_type());
+    put("Nats-Msg-Id", &message.dedupe_id());
+    put("Nats-Expected-Stream", stream);
+    if let Some(dead) = &message.dead_letter {
+        put("bridge-reason", dead.reason.as_str());
+        put("bridge-detail", &dead.detail);
+        if let Some(part) = dead.part {
+            put("bridge-part", &part.to_string());
+        }
+    }
+    for (name, value) in [("traceparent", &message.event.trace.parent), ("tracestate", &message.event.trace.state)] {
+        if let Some(value) = value {
+            put(name, value);
+        }
+    }
+    headers
+}
+
+/// The bytes these headers take on the wire; the server's `max_payload` counts them.
+pub(super) fn wire_size(headers: &HeaderMap) -> usize {
+    let line = |name: &async_nats::HeaderName, value: &HeaderValue| {
+        let name: &str = name.as_ref();
+        name.len() + value.as_str().len() + ": \r\n".len()
+    };
+    let lines: usize =
+        headers.iter().flat_map(|(name, values)| values.iter().map(move |value| line(name, value))).sum();
+    "NATS/1.0\r\n".len() + lines + "\r\n".len()
+}

@@ -1,0 +1,97 @@
+//! Messages whose report is outstanding.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use async_nats::Subject;
+use tokio::sync::oneshot;
+
+use crate::brokers::Fault;
+
+/// What a broker says of one message.
+pub(super) type Report = Result<(), Fault>;
+
+/// Who waits for which report, by the last token of the reply subject.
+///
+/// An own table instead of the client's request futures: those leak about 360 bytes for every report that
+/// does not come, and lose reports that come late.
+#[derive(Debug, Default)]
+pub(super) struct Pending(Mutex<Table>);
+
+#[derive(Debug, Default)]
+struct Table {
+    next: u64,
+    waiting: HashMap<u64, (Subject, oneshot::Sender<Report>)>,
+}
+
+/// A place in the table; leaves it when dropped.
+pub(super) struct Place<'t> {
+    table: &'t Pending,
+    pub(super) token: u64,
+}
+
+impl Pending {
+    pub(super) fn enter(&self, subject: Subject) -> (Place<'_>, oneshot::Receiver<Report>) {
+        let (sender, receiver) = oneshot::channel();
+        let token = self.with(|table| {
+            table.next += 1;
+            table.waiting.insert(table.next, (subject, sender));
+            table.next
+        });
+        (Place { table: self, token }, receiver)
+    }
+
+    /// Hands a report to whoever waits for it.
+    pub(super) fn settle(&self, token: u64, report: Report) {
+        if let Some((_, waiter)) = self.with(|table| table.waiting.remove(&token)) {
+            // a waiter that gave up has nothing to hear
+            let _ = waiter.send(report);
+        }
+    }
+
+    /// Ends every wait on `subject`, or all of them: no report will come.
+    pub(super) fn fail(&self, subject: Option<&str>, fault: &Fault) {
+        let gone: Vec<_> = self.with(|table| {
+            let hit = |_: &u64, (at, _): &mut (Subject, _)| subject.is_none_or(|subject| at.as_str() == subject);
+            table.waiting.extract_if(hit).map(|(_, (_, waiter))| waiter).collect()
+        });
+        for waiter in gone {
+            let _ = waiter.send(Err(fault.clone()));
+        }
+    }
+
+    fn with<R>(&self, act: impl FnOnce(&mut Table) -> R) -> R {
+        act(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.table.with(|table| table.waiting.remove(&self.token));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn each_report_reaches_its_own_waiter() {
+        let pending = Pending::default();
+        let (first, first_report) = pending.enter("a".into());
+        let (second, second_report) = pending.enter("b".into());
+        pending.settle(second.token, Ok(()));
+        pending.fail(Some("b"), &Fault::connection("x", ""));
+        pending.fail(Some("a"), &Fault::connection("lost", ""));
+        assert_eq!(second_report.await.unwrap(), Ok(()));
+        assert_eq!(first_report.await.unwrap().unwrap_err().reason, "lost");
+        drop((first, second));
+    }
+
+    #[test]
+    fn a_wait_given_up_leaves_nothing_behind() {
+        let pending = Pending::default();
+        drop(pending.enter("a".into()));
+        assert!(pending.0.lock().unwrap().waiting.is_empty());
+    }
+}

@@ -1,0 +1,165 @@
+//! What was stored lately, and what is under way.
+
+use std::collections::{HashMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use hashbrown::HashTable;
+use tokio::sync::watch;
+
+use super::Outcome;
+use crate::message::Id;
+
+/// How a notification stands.
+pub(super) enum Standing {
+    /// Stored inside the window.
+    Stored,
+    /// Being stored; its outcome will be told here.
+    UnderWay(watch::Receiver<Option<Outcome>>),
+    /// New; whoever gets this stores it and tells.
+    New(watch::Sender<Option<Outcome>>),
+}
+
+/// The ids stored inside the window, at most so many, and those under way.
+///
+/// 250,000 ids take less than 10 MB: 24 bytes in a ring, in order of storing, and 4 in an index into it.
+pub(super) struct Seen {
+    window: Duration,
+    most: usize,
+    start: Option<Instant>,
+    ring: VecDeque<Entry>,
+    /// How many entries have left the ring: entry `n` of all time is at `n - left`.
+    left: u32,
+    index: HashTable<u32>,
+    under_way: HashMap<u128, watch::Receiver<Option<Outcome>>>,
+}
+
+/// `u64` halves keep it at 24 bytes; a `u128` would be aligned to 16.
+struct Entry {
+    id: [u64; 2],
+    second: u32,
+}
+
+impl Seen {
+    pub(super) fn new(window: Duration, most: usize) -> Self {
+        let (ring, index) = (VecDeque::new(), HashTable::new());
+        Self { window, most, start: None, ring, left: 0, index, under_way: HashMap::new() }
+    }
+
+    /// Asks for an id, and takes it on if nobody has.
+    pub(super) fn begin(&mut self, id: Id, now: Instant) -> Standing {
+        self.forget_old(now);
+        let key = halves(id);
+        let (ring, left) = (&self.ring, self.left);
+        let same = |place: &u32| ring[place.wrapping_sub(left) as usize].id == key;
+        if self.index.find(key[0], same).is_some() {
+            return Standing::Stored;
+        }
+        if let Some(outcome) = self.under_way.get(&id.as_u128()) {
+            return Standing::UnderWay(outcome.clone());
+        }
+        let (tell, outcome) = watch::channel(None);
+        self.under_way.insert(id.as_u128(), outcome);
+        Standing::New(tell)
+    }
+
+    /// Ends what [`Self::begin`] began.
+    pub(super) fn end(&mut self, id: Id, stored: bool, now: Instant) {
+        if self.under_way.remove(&id.as_u128()).is_none() || !stored || self.most == 0 {
+            return;
+        }
+        while self.ring.len() >= self.most {
+            self.forget_first();
+        }
+        let place = self.left.wrapping_add(self.ring.len() as u32);
+        let second = self.second(now);
+        self.ring.push_back(Entry { id: halves(id), second });
+        let (ring, left) = (&self.ring, self.left);
+        // the halves of a SHA-256 are hashes already
+        self.index.insert_unique(halves(id)[0], place, |place| ring[place.wrapping_sub(left) as usize].id[0]);
+    }
+
+    fn forget_old(&mut self, now: Instant) {
+        let now = self.second(now);
+        let window = self.window.as_secs();
+        while self.ring.front().is_some_and(|first| u64::from(now.saturating_sub(first.second)) >= window) {
+            self.forget_first();
+        }
+    }
+
+    fn forget_first(&mut self) {
+        let Some(first) = self.ring.front() else { return };
+        let first_place = self.left;
+        if let Ok(entry) = self.index.find_entry(first.id[0], |place| *place == first_place) {
+            entry.remove();
+        }
+        self.ring.pop_front();
+        self.left = self.left.wrapping_add(1);
+    }
+
+    fn second(&mut self, now: Instant) -> u32 {
+        let start = *self.start.get_or_insert(now);
+        u32::try_from(now.saturating_duration_since(start).as_secs()).unwrap_or(u32::MAX)
+    }
+}
+
+fn halves(id: Id) -> [u64; 2] {
+    let id = id.as_u128();
+    [(id >> 64) as u64, id as u64]
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn standing(seen: &mut Seen, id: u128, now: Instant) -> &'static str {
+        match seen.begin(Id::from(id), now) {
+            Standing::Stored => "stored",
+            Standing::UnderWay(_) => "under way",
+            Standing::New(_) => "new",
+        }
+    }
+
+    #[test]
+    fn a_failed_one_is_new_again() {
+        let (mut seen, now) = (Seen::new(Duration::from_secs(60), 10), Instant::now());
+        assert_eq!(standing(&mut seen, 1, now), "new");
+        assert_eq!(standing(&mut seen, 1, now), "under way");
+        seen.end(Id::from(1), false, now);
+        assert_eq!(standing(&mut seen, 1, now), "new");
+        seen.end(Id::from(1), true, now);
+        assert_eq!(standing(&mut seen, 1, now), "stored");
+    }
+
+    proptest! {
+        /// Against the plainest model there is: a list of what was stored and when.
+        #[test]
+        fn it_remembers_what_a_list_would(
+            steps in prop::collection::vec((0_u128..12, any::<bool>(), 0_u64..20), 1..200),
+            window in 1_u64..60, most in 0_usize..8, high: bool,
+        ) {
+            let mut seen = Seen::new(Duration::from_secs(window), most);
+            let mut model: Vec<(u128, u64)> = Vec::new();
+            let (start, mut clock) = (Instant::now(), 0);
+            for (id, stored, pause) in steps {
+                // ids that differ in one half only meet in one bucket of the index
+                let id = if high { id << 64 } else { id };
+                clock += pause;
+                let now = start + Duration::from_secs(clock);
+                model.retain(|(_, at)| clock - at < window);
+                let known = model.iter().any(|(other, _)| *other == id);
+                prop_assert_eq!(standing(&mut seen, id, now), if known { "stored" } else { "new" });
+                if !known {
+                    seen.end(Id::from(id), stored, now);
+                    if stored && most > 0 {
+                        model.push((id, clock));
+                        if model.len() > most {
+                            model.remove(0);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! What operators see.
+
+mod health;
+
+pub use health::BrokerState;
