@@ -1,2 +1,5 @@
-//! x
-fn main() {}
+//! The binary: arguments in, exit code out.
+
+fn main() -> std::process::ExitCode {
+    greenapi_bridge::cli::main()
+}

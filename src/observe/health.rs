@@ -1,5 +1,9 @@
 //! Whether a notification sent now would be stored.
 
+use tokio::sync::watch;
+
+use crate::shutdown::Shutdown;
+
 /// Whether one broker stores now, and if not, why.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BrokerState {
@@ -26,5 +30,32 @@ impl BrokerState {
     #[must_use]
     pub fn because(self, detail: String) -> Self {
         Self { detail, ..self }
+    }
+}
+
+/// What readiness is made of. Cheap to clone.
+#[derive(Clone)]
+pub struct Health {
+    shutdown: Shutdown,
+    brokers: Vec<(&'static str, watch::Receiver<BrokerState>)>,
+}
+
+impl Health {
+    /// Made of whether the process stops, and of these brokers.
+    pub fn new(shutdown: Shutdown, brokers: Vec<(&'static str, watch::Receiver<BrokerState>)>) -> Self {
+        Self { shutdown, brokers }
+    }
+
+    /// Whether a notification sent now would be stored, and JSON that says why.
+    pub fn ready(&self) -> (bool, String) {
+        let stopping = self.shutdown.is_begun();
+        let mut ready = !stopping;
+        let mut brokers = serde_json::Map::new();
+        for (name, state) in &self.brokers {
+            let state = state.borrow().clone();
+            ready &= state.up;
+            brokers.insert((*name).into(), serde_json::json!({"state": state.reason, "detail": state.detail}));
+        }
+        (ready, serde_json::json!({"ready": ready, "stopping": stopping, "brokers": brokers}).to_string())
     }
 }

@@ -1,6 +1,7 @@
 //! NATS JetStream. Only this room names `async_nats`.
 
 mod ack;
+mod admin;
 mod config;
 mod connect;
 mod headers;
@@ -8,6 +9,9 @@ mod pending;
 mod publish;
 mod stream;
 
+pub use admin::{Finding, check, provision};
 pub use config::{Config, ProvisionConfig, Replicas, Tls};
+pub use connect::ConnectError;
 pub use publish::{Publisher, REPORT_WITHIN};
-pub use stream::{Inspection, Provisioned, inspect, provision};
+pub(crate) use stream::Inspection;
+pub use stream::Provisioned;

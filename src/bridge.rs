@@ -1,0 +1,158 @@
+//! Builds every part from a configuration, and owns the order of start and stop.
+
+use std::sync::Arc;
+
+use thiserror::Error;
+use tokio::net::TcpListener;
+use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{error, info};
+
+use crate::admit::{AllowList, Tokens};
+use crate::brokers::nats::{Publisher, REPORT_WITHIN};
+use crate::config::{Config, ConfigError};
+use crate::deliver::Deliver;
+use crate::observe::{self, Health};
+use crate::receive::{Endpoint, Slots};
+use crate::route::{Routes, Template};
+use crate::serve::{Limits, serve};
+use crate::shutdown::Shutdown;
+
+/// How a bridge ended, as the process says it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// Nothing was left.
+    Clean,
+    /// The grace was over first; nothing that was answered 200 is lost.
+    GraceExceeded,
+}
+
+/// Why a bridge could not be built.
+#[derive(Debug, Error)]
+pub enum BuildError {
+    /// The configuration cannot be used.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// A listener could not be opened.
+    #[error("{key} = {address}: {source}")]
+    Listen {
+        /// The key.
+        key: &'static str,
+        /// The address.
+        address: std::net::SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+}
+
+/// A bridge that is ready to run.
+pub struct Bridge {
+    listener: TcpListener,
+    watched: Vec<TcpListener>,
+    endpoint: Arc<Endpoint>,
+    health: Health,
+    tasks: TaskTracker,
+    config: Config,
+}
+
+impl Bridge {
+    /// Reads the secrets, opens the listeners, and starts to connect.
+    ///
+    /// # Errors
+    /// [`BuildError`].
+    pub async fn build(config: Config) -> Result<Self, BuildError> {
+        let tokens = config.auth.tokens_file.as_deref().map(read_tokens).transpose()?;
+        let nats = config.nats.clone().unwrap_or_default();
+        let template = Template::parse(&nats.subject).map_err(|error| unusable("nats.subject", &error))?;
+        let listener = listen("http.listen", config.http.listen).await?;
+        let mut watched = Vec::new();
+        if let Some(admin) = &config.admin {
+            watched.push(listen("admin.listen", admin.listen).await?);
+        }
+        if let Some(probes) = &config.probes {
+            watched.push(listen("probes.listen", probes.listen).await?);
+        }
+        let publisher = Publisher::start(&nats, REPORT_WITHIN).await.map_err(|error| unusable("nats", &error))?;
+        let (shutdown, tasks) = (Shutdown::default(), TaskTracker::new());
+        let health = Health::new(shutdown.clone(), vec![("nats", publisher.state())]);
+        let dead_letter = &nats.dead_letter_subject;
+        let deliver = Deliver::new(publisher, &config.publish, &config.dedupe, dead_letter, tasks.clone());
+        let endpoint = Arc::new(Endpoint {
+            allowed: AllowList::new(config.auth.allow_from.as_deref()),
+            tokens,
+            routes: Routes::new(&config.route, template, dead_letter.clone()),
+            deliver,
+            slots: Slots::new(&config.http.limits),
+            shutdown,
+            config: config.http.clone(),
+        });
+        Ok(Self { listener, watched, endpoint, health, tasks, config })
+    }
+
+    /// Where the endpoint listens, for those who asked for port 0.
+    ///
+    /// # Errors
+    /// When the socket is gone.
+    pub fn address(&self) -> std::io::Result<std::net::SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Serves until `stop`, then stops in order: not ready, serve for `shutdown.delay`, accept no more, finish
+    /// what is begun, listeners for operators last; all inside `shutdown.grace`.
+    pub async fn run(self, stop: impl Future<Output = ()>) -> Ended {
+        let limits = self.config.http.limits.clone();
+        let grace = self.config.shutdown.grace;
+        let served = Limits { connections: limits.connections, idle: limits.idle, linger: grace / 5 };
+        let (no_more, over) = (CancellationToken::new(), CancellationToken::new());
+        let endpoint = self.endpoint.clone();
+        let serving = tokio::spawn(serve(self.listener, served, no_more.clone(), move |peer, request| {
+            endpoint.clone().handle(peer, request)
+        }));
+        for listener in self.watched {
+            let (health, limits) = (self.health.clone(), Limits { connections: 64, ..served });
+            tokio::spawn(serve(listener, limits, over.clone(), move |_, request| {
+                observe::answer(health.clone(), request)
+            }));
+        }
+        info!(listen = %self.config.http.listen, path = self.config.http.path, "serving");
+        stop.await;
+        let end = Instant::now() + grace;
+        self.endpoint.shutdown.begin(end);
+        info!(grace = crate::units::show(grace), "stopping");
+        tokio::time::sleep(self.config.shutdown.delay).await;
+        no_more.cancel();
+        let finished = async {
+            let _ = serving.await;
+            self.tasks.close();
+            self.tasks.wait().await;
+        };
+        let ended = match timeout_at(end, finished).await {
+            Ok(()) => Ended::Clean,
+            Err(_) => {
+                error!(left = self.tasks.len(), "the grace is over; what is left was not answered 200");
+                Ended::GraceExceeded
+            }
+        };
+        over.cancel();
+        ended
+    }
+}
+
+fn unusable(key: &str, problem: &dyn std::fmt::Display) -> BuildError {
+    BuildError::Config(ConfigError { key: key.into(), value: None, problem: problem.to_string() })
+}
+
+fn read_tokens(path: &std::path::Path) -> Result<Tokens, ConfigError> {
+    let wrong = |problem: String| ConfigError {
+        key: "auth.tokens_file".into(),
+        value: Some(path.display().to_string()),
+        problem,
+    };
+    let text = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
+    Tokens::parse(&text).map_err(|error| wrong(error.to_string()))
+}
+
+async fn listen(key: &'static str, address: std::net::SocketAddr) -> Result<TcpListener, BuildError> {
+    TcpListener::bind(address).await.map_err(|source| BuildError::Listen { key, address, source })
+}

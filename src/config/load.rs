@@ -1,0 +1,150 @@
+//! From a file and the environment to a [`Config`].
+
+use std::path::Path;
+
+use toml::{Table, Value};
+
+use super::{Config, ConfigError};
+
+/// Sections of the product that this version does not have; refused, never ignored.
+const LATER: [&str; 9] = [
+    "kafka",
+    "journal",
+    "validation",
+    "dead_letter",
+    "http.tls",
+    "http.proxy",
+    "tracing",
+    "inspector",
+    "admin.tokens_file",
+];
+
+pub(super) fn read(
+    file: Option<&Path>,
+    environment: impl Iterator<Item = (String, String)>,
+) -> Result<Config, ConfigError> {
+    let mut table = file.map(read_file).transpose()?.unwrap_or_default();
+    let mut from_environment = Vec::new();
+    for (name, value) in environment {
+        if let Some(path) = name.strip_prefix("BRIDGE_").filter(|rest| rest.contains("__")) {
+            let path: Vec<_> = path.split("__").map(str::to_ascii_lowercase).collect();
+            set(&mut table, &path, Value::String(value))?;
+            from_environment.push(path.join("."));
+        }
+    }
+    for section in LATER {
+        if get(&table, section).is_some() {
+            return Err(ConfigError {
+                key: section.into(),
+                value: None,
+                problem: "this version does not have it; remove it".into(),
+            });
+        }
+    }
+    typed(table, from_environment)
+}
+
+fn read_file(path: &Path) -> Result<Table, ConfigError> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| ConfigError::new("--config", path.display(), error.to_string()))?;
+    text.parse().map_err(|error: toml::de::Error| ConfigError::new("--config", path.display(), error.to_string()))
+}
+
+/// Environment values are text; one whose key wants something else is read again as TOML.
+fn typed(mut table: Table, mut from_environment: Vec<String>) -> Result<Config, ConfigError> {
+    loop {
+        let error = match serde_path_to_error::deserialize(table.clone()) {
+            Ok(config) => return Ok(config),
+            Err(error) => error,
+        };
+        let path = error.path().to_string();
+        let Some(place) = from_environment.iter().position(|known| *known == path) else {
+            return Err(explain(&table, &path, error.inner().message()));
+        };
+        from_environment.swap_remove(place);
+        let text = get(&table, &path).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let Ok(mut read) = format!("value = {text}").parse::<Table>() else {
+            return Err(explain(&table, &path, error.inner().message()));
+        };
+        let keys: Vec<_> = path.split('.').map(str::to_owned).collect();
+        set(&mut table, &keys, read.remove("value").unwrap_or(Value::String(text)))?;
+    }
+}
+
+/// In our words: an unknown key names the nearest known one.
+fn explain(table: &Table, path: &str, message: &str) -> ConfigError {
+    let value = get(table, path).filter(|value| !value.is_table()).map(ToString::to_string);
+    let mut quoted = message.split('`').skip(1).step_by(2);
+    if !message.starts_with("unknown field") {
+        return ConfigError { key: path.into(), value, problem: message.into() };
+    }
+    let unknown = quoted.next().unwrap_or_default();
+    let nearest = quoted.min_by_key(|known| strsim::damerau_levenshtein(known, unknown)).unwrap_or_default();
+    let problem = format!("unknown key; the nearest known one is `{nearest}`");
+    let section = path.rsplit_once('.').map_or("", |(section, _)| section);
+    let key = if path.rsplit('.').next() == Some(unknown) { path.into() } else { format!("{section}.{unknown}") };
+    ConfigError { key, value, problem }
+}
+
+fn get<'t>(table: &'t Table, path: &str) -> Option<&'t Value> {
+    let mut keys = path.split('.');
+    let first = table.get(keys.next()?)?;
+    keys.try_fold(first, |value, key| value.as_table()?.get(key))
+}
+
+fn set(table: &mut Table, path: &[String], value: Value) -> Result<(), ConfigError> {
+    match path {
+        [] => {}
+        [key] => {
+            table.insert(key.clone(), value);
+        }
+        [section, rest @ ..] => match table.entry(section.clone()).or_insert_with(|| Value::Table(Table::new())) {
+            Value::Table(inner) => set(inner, rest, value)?,
+            _ => return Err(ConfigError::new(section, "", "is a value in the file and a section in the environment")),
+        },
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn from(toml: &str, environment: &[(&str, &str)]) -> Result<Config, String> {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), toml).unwrap();
+        let environment = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        read(Some(file.path()), environment).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn the_environment_wins_and_is_read_as_the_key_wants_it() {
+        let environment = [
+            ("BRIDGE_HTTP__LISTEN", "127.0.0.1:1"),
+            ("BRIDGE_NATS__USER", "123"),
+            ("BRIDGE_NATS__SERVERS", "[\"nats://a:4222\"]"),
+            ("BRIDGE_HTTP__LIMITS__IN_FLIGHT", "7"),
+            ("BRIDGE_AUTH__ALLOW_ANONYMOUS", "true"),
+            ("BRIDGE_PORT", "ignored"),
+        ];
+        let config = from("[http]\nlisten = \"127.0.0.1:2\"\nmax_body = \"1MiB\"\n", &environment).unwrap();
+        assert_eq!((config.http.listen.port(), config.http.max_body, config.http.limits.in_flight), (1, 1 << 20, 7));
+        assert!(config.auth.allow_anonymous);
+        let nats = config.nats.unwrap();
+        assert_eq!((nats.user.as_deref(), nats.servers), (Some("123"), vec!["nats://a:4222".to_owned()]));
+    }
+
+    #[test]
+    fn faults_name_key_value_and_remedy() {
+        let fault = |toml| from(toml, &[]).unwrap_err();
+        assert_eq!(
+            fault("[http]\nlisen = \"x\""),
+            "http.lisen = \"x\": unknown key; the nearest known one is `listen`"
+        );
+        assert_eq!(fault("[nast]\nx = 1"), "nast: unknown key; the nearest known one is `nats`");
+        assert!(fault("[http]\nbody_time = \"10\"").starts_with("http.body_time = \"10\": not a duration"));
+        assert!(fault("[http.limits]\nin_flight = \"x\"").starts_with("http.limits.in_flight = \"x\": invalid type"));
+        assert_eq!(fault("[kafka]\n"), "kafka: this version does not have it; remove it");
+        assert_eq!(fault("[http.tls]\n"), "http.tls: this version does not have it; remove it");
+    }
+}

@@ -1,0 +1,106 @@
+//! The table of answers: what became of a request, as HTTP.
+
+use http_body_util::Full;
+use hyper::body::Bytes;
+use hyper::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use hyper::{Response, StatusCode};
+
+use crate::deliver::Outcome;
+
+/// Every answer there is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answer {
+    /// Acknowledged by the broker.
+    Stored,
+    /// Stored before.
+    Duplicate,
+    /// Stored in the dead letter.
+    DeadLetter,
+    /// Missing or repeated `Host`, repeated `Authorization`, a broken body.
+    BadRequest,
+    /// No token, a wrong one, or one bound to another instance.
+    Unauthorized,
+    /// A source address that may not send.
+    Forbidden,
+    /// Another path.
+    NotFound,
+    /// Another method.
+    MethodNotAllowed,
+    /// The body did not come in time.
+    Timeout,
+    /// A body over `http.max_body`.
+    TooLarge,
+    /// Not known to be stored: GREEN-API sends it again.
+    NotStored,
+}
+
+impl Answer {
+    /// The answer to an outcome. Only what is stored is answered 200.
+    pub const fn of(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Stored => Self::Stored,
+            Outcome::Duplicate => Self::Duplicate,
+            Outcome::DeadLetter => Self::DeadLetter,
+            Outcome::NotStored => Self::NotStored,
+        }
+    }
+
+    /// The status.
+    pub const fn status(self) -> StatusCode {
+        match self {
+            Self::Stored | Self::Duplicate | Self::DeadLetter => StatusCode::OK,
+            Self::BadRequest => StatusCode::BAD_REQUEST,
+            Self::Unauthorized => StatusCode::UNAUTHORIZED,
+            Self::Forbidden => StatusCode::FORBIDDEN,
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Timeout => StatusCode::REQUEST_TIMEOUT,
+            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::NotStored => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+
+    /// The word in the body, and in logs.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Stored => "broker",
+            Self::Duplicate => "duplicate",
+            Self::DeadLetter => "dead_letter",
+            Self::BadRequest => "bad_request",
+            Self::Unauthorized => "unauthorized",
+            Self::Forbidden => "forbidden",
+            Self::NotFound => "not_found",
+            Self::MethodNotAllowed => "method_not_allowed",
+            Self::Timeout => "timeout",
+            Self::TooLarge => "too_large",
+            Self::NotStored => "not_stored",
+        }
+    }
+
+    /// Whether the sender is at fault; what the broker could not store is logged where it happened.
+    pub fn is_refusal(self) -> bool {
+        self.status().is_client_error()
+    }
+
+    /// As HTTP; `last` asks the client to open a new connection for its next request.
+    pub fn response(self, last: bool) -> Response<Full<Bytes>> {
+        let key = if self.status() == StatusCode::OK { "stored" } else { "error" };
+        let mut response = Response::new(Full::from(format!("{{\"{key}\":\"{}\"}}", self.name())));
+        *response.status_mut() = self.status();
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        let extra = match self {
+            Self::Unauthorized => Some((WWW_AUTHENTICATE, "Bearer")),
+            Self::MethodNotAllowed => Some((ALLOW, "POST")),
+            Self::NotStored => Some((RETRY_AFTER, "60")),
+            _ => None,
+        };
+        if let Some((name, value)) = extra {
+            headers.insert(name, HeaderValue::from_static(value));
+        }
+        if last {
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
+}

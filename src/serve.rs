@@ -1,0 +1,100 @@
+//! Listening: connections in, bounded, and let go in the end. Knows HTTP, but nothing of what is served.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{debug, warn};
+
+/// What a listener takes on.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Open connections; more wait in the kernel's line.
+    pub connections: usize,
+    /// How long a head may take, and a connection may be idle.
+    pub idle: Duration,
+    /// How long open connections may still send once accepting has stopped.
+    pub linger: Duration,
+}
+
+/// Serves `listener` until `stop`, then lets open connections finish.
+pub async fn serve<F, A>(listener: TcpListener, limits: Limits, stop: CancellationToken, service: F)
+where
+    F: Fn(SocketAddr, Request<Incoming>) -> A + Clone + Send + 'static,
+    A: Future<Output = Result<Response<Full<Bytes>>, Infallible>> + Send + 'static,
+{
+    let places = Arc::new(Semaphore::new(limits.connections));
+    let connections = TaskTracker::new();
+    loop {
+        let accepted = tokio::select! {
+            () = stop.cancelled() => break,
+            accepted = accept(&listener, &places) => accepted,
+        };
+        let Some((stream, peer, place)) = accepted else { continue };
+        let (service, stop) = (service.clone(), stop.clone());
+        connections.spawn(async move {
+            connection(stream, peer, limits, stop, service).await;
+            drop(place);
+        });
+    }
+    drop(listener);
+    connections.close();
+    connections.wait().await;
+}
+
+async fn accept(
+    listener: &TcpListener,
+    places: &Arc<Semaphore>,
+) -> Option<(TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
+    let place = places.clone().acquire_owned().await.ok()?;
+    match listener.accept().await {
+        Ok((stream, peer)) => Some((stream, peer, place)),
+        Err(error) if error.kind() == std::io::ErrorKind::ConnectionAborted => None,
+        Err(error) => {
+            // no file descriptors left, most likely; accepting again at once would spin
+            warn!(%error, "could not accept a connection");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            None
+        }
+    }
+}
+
+async fn connection<F, A>(stream: TcpStream, peer: SocketAddr, limits: Limits, stop: CancellationToken, service: F)
+where
+    F: Fn(SocketAddr, Request<Incoming>) -> A + Send + 'static,
+    A: Future<Output = Result<Response<Full<Bytes>>, Infallible>> + Send + 'static,
+{
+    let _ = stream.set_nodelay(true);
+    let serving = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.idle)
+        .max_headers(64)
+        .serve_connection(TokioIo::new(stream), service_fn(move |request| service(peer, request)));
+    tokio::pin!(serving);
+    let lingered = async {
+        stop.cancelled().await;
+        tokio::time::sleep(limits.linger).await;
+    };
+    let ended = tokio::select! {
+        ended = &mut serving => ended,
+        () = lingered => {
+            serving.as_mut().graceful_shutdown();
+            serving.await
+        }
+    };
+    if let Err(error) = ended {
+        debug!(%peer, %error, "a connection ended early");
+    }
+}
