@@ -17,13 +17,13 @@ fn folders() -> Vec<PathBuf> {
     [Some(own), others].into_iter().flatten().collect()
 }
 
-fn bodies() -> Vec<PathBuf> {
+pub fn bodies() -> Vec<PathBuf> {
     let kinds = folders().into_iter().flat_map(|folder| ["valid", "invalid"].map(|kind| folder.join(kind)));
     let files = kinds.flat_map(|folder| std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()));
     files.filter(|path| path.extension().is_some_and(|extension| extension == "json")).collect()
 }
 
-fn expected(files: &[PathBuf]) -> Vec<Value> {
+pub fn expected(files: &[PathBuf]) -> Vec<Value> {
     let python = std::env::var("BRIDGE_TEST_PYTHON").unwrap_or_else(|_| "python3".into());
     let oracle = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/consumers/expected.py");
     let answer = Command::new(python).arg(oracle).args(files).output().unwrap();

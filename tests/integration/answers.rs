@@ -1,0 +1,44 @@
+//! The table of answers, over the wire.
+
+use std::io::Write;
+
+use crate::harness::{Bridge, Nats, exchange};
+
+const BODY: &[u8] = br#"{"typeWebhook":"incomingCall","instanceData":{"idInstance":7}}"#;
+
+#[test]
+fn only_a_known_token_for_this_instance_is_admitted() {
+    let nats = Nats::start();
+    let mut tokens = tempfile::NamedTempFile::new().unwrap();
+    tokens.write_all(b"secret-for-all\n7 secret-for-seven\n8 secret-for-eight\n").unwrap();
+    let bridge = Bridge::start(&nats, &format!("auth.tokens_file = \"{}\"\n", tokens.path().display()));
+    let with = |token: &str| bridge.post_with(&format!("Authorization: Bearer {token}\r\n"), BODY).0;
+    assert_eq!(bridge.post(BODY), (401, "{\"error\":\"unauthorized\"}".into()));
+    assert_eq!(with("wrong"), 401);
+    assert_eq!(with("secret-for-eight"), 401);
+    assert_eq!(nats.read().len(), 0);
+    assert_eq!(with("secret-for-seven"), 200);
+    assert_eq!(with("secret-for-all"), 200);
+    let twice = "Authorization: Bearer secret-for-all\r\nAuthorization: Bearer secret-for-all\r\n";
+    assert_eq!(bridge.post_with(twice, BODY).0, 400);
+}
+
+#[test]
+fn everything_else_is_refused_as_the_table_says() {
+    let nats = Nats::start();
+    let bridge = Bridge::start(&nats, "http.max_body = \"1KiB\"\nhttp.body_time = \"1s\"\n");
+    let raw = |request: &str| exchange(bridge.http, request.as_bytes()).0;
+    assert_eq!(raw("POST /other HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"), 404);
+    assert_eq!(raw("GET /green-api/webhook HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"), 405);
+    assert_eq!(raw("POST /green-api/webhook HTTP/1.1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"), 400);
+    assert_eq!(raw("nonsense\r\n\r\n"), 400);
+    assert_eq!(raw("POST /green-api/webhook HTTP/1.1\r\nHost: x\r\nContent-Length: 1025\r\n\r\n"), 413);
+    assert_eq!(raw("POST /green-api/webhook HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nslow"), 408);
+    let chunked = format!(
+        "POST /green-api/webhook?secret HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n{:x}\r\n{}\r\n0\r\n\r\n",
+        BODY.len(),
+        String::from_utf8_lossy(BODY)
+    );
+    assert_eq!(raw(&chunked), 200);
+    assert_eq!(nats.read().len(), 1);
+}

@@ -1,0 +1,146 @@
+//! A 200 means stored: what a real nats-server holds after the answers, read by a client in another language.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use serde_json::Value;
+
+use crate::harness::{Bridge, Nats, command, eventually};
+use crate::payloads::{bodies, expected};
+
+fn text(number: usize) -> Vec<u8> {
+    format!(r#"{{"typeWebhook":"incomingCall","instanceData":{{"idInstance":7}},"number":{number}}}"#).into_bytes()
+}
+
+fn body(message: &Value) -> Vec<u8> {
+    STANDARD.decode(message["body"].as_str().unwrap()).unwrap()
+}
+
+#[test]
+fn every_body_comes_out_of_the_broker_byte_for_byte() {
+    let nats = Nats::start();
+    let bridge = Bridge::start(&nats, "");
+    let files = bodies();
+    let expected = expected(&files);
+    for (file, expected) in files.iter().zip(&expected) {
+        let (status, answer) = bridge.post(&std::fs::read(file).unwrap());
+        assert_eq!(status, 200, "{}", file.display());
+        let stored = format!("{{\"stored\":{}}}", expected["outcome"]);
+        assert!(answer == stored || answer == "{\"stored\":\"duplicate\"}", "{answer} {}", file.display());
+    }
+    let received: HashMap<_, _> = nats
+        .read()
+        .into_iter()
+        .map(|message| (message["headers"]["ce-id"].as_str().unwrap().to_owned(), message))
+        .collect();
+    for (file, expected) in files.iter().zip(&expected) {
+        let message = &received[expected["id"].as_str().unwrap()];
+        assert_eq!(body(message), std::fs::read(file).unwrap(), "{}", file.display());
+        assert_eq!(message["subject"], expected["subject"], "{}", file.display());
+        let mut headers = message["headers"].as_object().unwrap().clone();
+        assert!(headers.remove("ce-recordedtime").is_some());
+        assert_eq!(headers.remove("bridge-detail").is_some(), expected["outcome"] == "dead_letter");
+        assert_eq!(&headers, expected["headers"].as_object().unwrap(), "{}", file.display());
+    }
+    assert_eq!(bridge.terminate(), Some(0));
+}
+
+#[test]
+fn a_repeat_is_a_duplicate_and_is_stored_once() {
+    let nats = Nats::start();
+    let bridge = Bridge::start(&nats, "");
+    assert_eq!(bridge.post(&text(1)), (200, "{\"stored\":\"broker\"}".into()));
+    assert_eq!(bridge.post(&text(1)), (200, "{\"stored\":\"duplicate\"}".into()));
+    assert_eq!(nats.read().len(), 1);
+}
+
+#[test]
+fn what_is_too_large_for_the_server_is_stored_in_parts() {
+    let nats = Nats::start();
+    let bridge = Bridge::start(&nats, "");
+    for size in [999_000, 1_048_576, 8 * 1024 * 1024] {
+        let mut large = text(size);
+        large.resize(size, b' ');
+        let fits = size < 1_000_000;
+        let stored = if fits { "broker" } else { "dead_letter" };
+        assert_eq!(bridge.post(&large), (200, format!("{{\"stored\":\"{stored}\"}}")), "{size}");
+        let id = greenapi_bridge::message::Id::of(&large).to_string();
+        let parts: Vec<_> = nats.read().into_iter().filter(|message| message["headers"]["ce-id"] == id).collect();
+        assert_eq!(parts.iter().flat_map(body).collect::<Vec<_>>(), large, "{size}");
+        for (number, part) in (1..).zip(&parts).filter(|_| !fits) {
+            assert_eq!(part["subject"], "greenapi.dead-letter");
+            assert_eq!(part["headers"]["bridge-part"], format!("{number}/{}", parts.len()));
+            assert_eq!(part["headers"]["bridge-reason"], "too_large");
+        }
+    }
+}
+
+#[test]
+fn without_a_stream_nothing_is_answered_200_until_there_is_one() {
+    let nats = Nats::start();
+    let short = "publish.timeout = \"1s\"\n";
+    let bridge = Bridge::start_unprovisioned(&nats, short, false);
+    assert_eq!(bridge.post(&text(1)), (503, "{\"error\":\"not_stored\"}".into()));
+    assert_eq!(command("check", bridge.config.path()).status.code(), Some(1));
+    assert!(command("provision", bridge.config.path()).status.success());
+    eventually("ready", Duration::from_secs(5), || bridge.get("/readyz").0 == 200);
+    assert_eq!(command("check", bridge.config.path()).status.code(), Some(0));
+    assert_eq!(bridge.post(&text(1)), (200, "{\"stored\":\"broker\"}".into()));
+}
+
+/// Sends until told to stop, and returns what was answered 200.
+fn under_load(bridge: &Bridge, act: impl FnOnce()) -> Vec<Vec<u8>> {
+    let over = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let senders: Vec<_> = (0..8_usize)
+            .map(|sender| {
+                let over = &over;
+                scope.spawn(move || {
+                    let mut answered = Vec::new();
+                    for number in 0.. {
+                        if over.load(std::sync::atomic::Ordering::Relaxed) {
+                            break;
+                        }
+                        let body = text(sender * 1_000_000 + number);
+                        let asked = Instant::now();
+                        let (status, _) = bridge.post(&body);
+                        assert!(status == 200 || status == 503, "{status}");
+                        assert!(asked.elapsed() < Duration::from_secs(4), "{:?}", asked.elapsed());
+                        answered.extend((status == 200).then_some(body));
+                    }
+                    answered
+                })
+            })
+            .collect();
+        act();
+        over.store(true, std::sync::atomic::Ordering::Relaxed);
+        senders.into_iter().flat_map(|sender| sender.join().unwrap()).collect()
+    })
+}
+
+fn pause(milliseconds: u64) {
+    std::thread::sleep(Duration::from_millis(milliseconds));
+}
+
+#[test]
+fn a_broker_killed_or_stopped_under_load_loses_nothing_answered_200() {
+    let mut nats = Nats::start();
+    let bridge = Bridge::start(&nats, "publish.timeout = \"2s\"\n");
+    let answered = under_load(&bridge, || {
+        pause(500);
+        nats.kill();
+        pause(1500);
+        nats.start_again();
+        eventually("ready again", Duration::from_secs(10), || bridge.get("/readyz").0 == 200);
+        nats.signal("-STOP");
+        pause(3000);
+        nats.signal("-CONT");
+        pause(2000);
+    });
+    assert!(answered.len() > 100, "only {}", answered.len());
+    let held: std::collections::HashSet<_> = nats.read().iter().map(body).collect();
+    let lost = answered.iter().filter(|body| !held.contains(*body)).count();
+    assert_eq!(lost, 0, "of {}", answered.len());
+    assert_eq!(bridge.post(&text(usize::MAX)), (200, "{\"stored\":\"broker\"}".into()));
+}
