@@ -4,5 +4,6 @@
 
 mod answers;
 mod harness;
+mod house;
 mod payloads;
 mod stored;
