@@ -12,9 +12,11 @@ use tracing::{error, info};
 use crate::admit::{AllowList, Tokens};
 use crate::brokers::nats::{Publisher, REPORT_WITHIN};
 use crate::config::{Config, ConfigError};
-use crate::deliver::Deliver;
-use crate::observe::{self, Health};
-use crate::receive::{Endpoint, Slots};
+use crate::deliver::{Deliver, Outcome};
+use crate::message::Reason;
+use crate::notification::Class;
+use crate::observe::{self, Health, Labels, Metrics};
+use crate::receive::{Answer, Endpoint, Slots};
 use crate::route::{Routes, Template};
 use crate::serve::{Limits, serve};
 use crate::shutdown::Shutdown;
@@ -84,6 +86,7 @@ impl Bridge {
             routes: Routes::new(&config.route, template, dead_letter.clone()),
             deliver,
             slots: Slots::new(&config.http.limits),
+            metrics: Arc::new(metrics().map_err(|error| unusable("metrics", &error))?),
             shutdown,
             config: config.http.clone(),
         });
@@ -111,8 +114,9 @@ impl Bridge {
         }));
         for listener in self.watched {
             let (health, limits) = (self.health.clone(), Limits { connections: 64, ..served });
+            let metrics = self.endpoint.metrics.clone();
             tokio::spawn(serve(listener, limits, over.clone(), move |_, request| {
-                observe::answer(health.clone(), request)
+                observe::answer(health.clone(), metrics.clone(), request)
             }));
         }
         info!(listen = %self.config.http.listen, path = self.config.http.path, "serving");
@@ -137,6 +141,18 @@ impl Bridge {
         over.cancel();
         ended
     }
+}
+
+fn metrics() -> Result<Metrics, impl std::fmt::Display> {
+    let mut classes = Class::ALL.map(Class::as_str).to_vec();
+    classes.push("unknown");
+    let labels = Labels {
+        classes: &classes,
+        stored: &Outcome::LABELS,
+        statuses: &Answer::STATUSES,
+        reasons: &Reason::ALL.map(Reason::as_str),
+    };
+    Metrics::new(&labels)
 }
 
 fn unusable(key: &str, problem: &dyn std::fmt::Display) -> BuildError {

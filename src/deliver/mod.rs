@@ -75,6 +75,11 @@ pub struct Deliver {
     dead_letter: Arc<str>,
 }
 
+impl Outcome {
+    /// The labels of outcomes, in their order.
+    pub const LABELS: [&'static str; 4] = ["broker", "duplicate", "dead_letter", "not_stored"];
+}
+
 impl Deliver {
     /// Stores through `publisher`; dead letters go to `dead_letter`. `tasks` are the messages begun: wait for
     /// them before the process ends.

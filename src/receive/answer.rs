@@ -35,6 +35,15 @@ pub enum Answer {
 }
 
 impl Answer {
+    /// The statuses in the order of their labels.
+    pub const STATUSES: [&'static str; 9] = ["200", "400", "401", "403", "404", "405", "408", "413", "503"];
+
+    /// The place of its status in [`Self::STATUSES`].
+    pub fn status_index(self) -> usize {
+        let status = self.status();
+        Self::STATUSES.iter().position(|known| *known == status.as_str()).unwrap_or_default()
+    }
+
     /// The answer to an outcome. Only what is stored is answered 200.
     pub const fn of(outcome: Outcome) -> Self {
         match outcome {

@@ -23,7 +23,8 @@ pub use slots::Slots;
 
 use crate::admit::{AllowList, Binding, Tokens};
 use crate::deliver::{Deliver, Outcome};
-use crate::notification::Notification;
+use crate::notification::{Class, Notification};
+use crate::observe::Metrics;
 use crate::route::{Received, Routes};
 use crate::shutdown::Shutdown;
 use crate::units;
@@ -106,6 +107,8 @@ pub struct Endpoint {
     pub deliver: Deliver,
     /// The places for notifications in flight.
     pub slots: Slots,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
     /// Whether the process is about to stop.
     pub shutdown: Shutdown,
 }
@@ -120,6 +123,7 @@ impl Endpoint {
         peer: SocketAddr,
         request: Request<Incoming>,
     ) -> Result<Response<Full<Bytes>>, Infallible> {
+        let _timed = self.metrics.enter();
         let answer = match self.take(peer, request).await {
             Ok(outcome) => Answer::of(outcome),
             Err(refusal) => refusal,
@@ -127,6 +131,7 @@ impl Endpoint {
         if answer.is_refusal() {
             warn!(peer = %peer.ip(), answer = answer.name(), "refused");
         }
+        self.metrics.request(answer.status_index());
         Ok(answer.response(self.shutdown.is_begun()))
     }
 
@@ -159,19 +164,23 @@ impl Endpoint {
         deadline: Instant,
         slot: slots::Slot,
     ) -> Result<Outcome, Answer> {
-        let message = match Notification::parse(&received.body) {
+        let (class, message) = match Notification::parse(&received.body) {
             Ok(notification) => {
                 self.settle_binding(binding, Some(notification.instance))?;
-                self.routes.message_for(&notification, &received)
+                let class = self.routes.class_of(&notification) as usize;
+                (class, self.routes.message_for(&notification, &received))
             }
             Err(refused) => {
                 self.settle_binding(binding, refused.instance())?;
                 let message = self.routes.dead_letter_for(&refused, &received);
                 info!(id = %message.event.id, why = %refused, "no notification; to the dead letter");
-                message
+                self.metrics.dead_letter(message.dead_letter.as_ref().map_or(0, |dead| dead.reason as usize));
+                (Class::ALL.len(), message)
             }
         };
-        Ok(self.deliver.store(message, deadline, slot).await)
+        let outcome = self.deliver.store(message, deadline, slot).await;
+        self.metrics.notification(class, outcome as usize);
+        Ok(outcome)
     }
 
     fn settle_binding(&self, binding: &Binding, instance: Option<u64>) -> Result<(), Answer> {

@@ -53,6 +53,15 @@ fn a_repeat_is_a_duplicate_and_is_stored_once() {
     assert_eq!(bridge.post(&text(1)), (200, "{\"stored\":\"broker\"}".into()));
     assert_eq!(bridge.post(&text(1)), (200, "{\"stored\":\"duplicate\"}".into()));
     assert_eq!(nats.read().len(), 1);
+    let (status, metrics) = bridge.get("/metrics");
+    assert_eq!(status, 200);
+    for line in [
+        "greenapi_bridge_notifications_total{class=\"incoming\",stored=\"broker\"} 1",
+        "greenapi_bridge_notifications_total{class=\"incoming\",stored=\"duplicate\"} 1",
+        "greenapi_bridge_http_requests_total{status=\"200\"} 2",
+    ] {
+        assert!(metrics.lines().any(|found| found == line), "{line} not in {metrics}");
+    }
 }
 
 #[test]
