@@ -153,3 +153,53 @@ fn a_broker_killed_or_stopped_under_load_loses_nothing_answered_200() {
     assert_eq!(lost, 0, "of {}", answered.len());
     assert_eq!(bridge.post(&text(usize::MAX)), (200, "{\"stored\":\"broker\"}".into()));
 }
+
+#[test]
+fn plain_subscribers_see_every_message_too() {
+    let nats = Nats::start();
+    let bridge = Bridge::start(&nats, "");
+    let subscriber = nats.subscribe("greenapi.>", 2);
+    assert_eq!(bridge.post(&text(1)).0, 200);
+    assert_eq!(bridge.post(b"broken").0, 200);
+    let seen = subscriber();
+    assert_eq!(seen[0]["subject"], "greenapi.incoming.7.incomingCall");
+    assert_eq!(body(&seen[0]), text(1));
+    assert_eq!((seen[1]["subject"].as_str(), body(&seen[1])), (Some("greenapi.dead-letter"), b"broken".to_vec()));
+}
+
+#[test]
+fn a_full_stream_is_a_503_until_there_is_room() {
+    let nats = Nats::start();
+    let bridge = Bridge::start(&nats, "nats.provision.max_bytes = \"4KiB\"\npublish.timeout = \"1s\"\n");
+    let answers: Vec<_> = (0..20).map(|number| bridge.post(&text(number)).0).collect();
+    let stored = answers.iter().filter(|status| **status == 200).count();
+    assert!((1..20).contains(&stored) && answers.iter().all(|status| [200, 503].contains(status)), "{answers:?}");
+    assert_eq!(nats.read().len(), stored);
+}
+
+#[test]
+fn a_client_that_hangs_up_cancels_nothing() {
+    let nats = Nats::start();
+    let bridge = Bridge::start(&nats, "");
+    nats.signal("-STOP");
+    bridge.post_and_hang_up(&text(1));
+    pause(300);
+    nats.signal("-CONT");
+    eventually("stored all the same", Duration::from_secs(5), || nats.read().len() == 1);
+}
+
+#[test]
+fn on_sigterm_what_is_begun_is_finished() {
+    let nats = Nats::start();
+    let bridge = Bridge::start(&nats, "");
+    nats.signal("-STOP");
+    let http = bridge.http;
+    let waiting = std::thread::spawn(move || crate::harness::post(http, "", &text(1)));
+    pause(300);
+    let stopped = std::thread::spawn(move || bridge.terminate());
+    pause(300);
+    nats.signal("-CONT");
+    assert_eq!(waiting.join().unwrap().0, 200);
+    assert_eq!(stopped.join().unwrap(), Some(0));
+    assert_eq!(nats.read().len(), 1);
+}

@@ -1,6 +1,6 @@
 //! A real nats-server, a bridge, and a consumer in another language.
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
@@ -61,6 +61,22 @@ impl Nats {
         assert!(Command::new("kill").args([signal, &self.child.id().to_string()]).status().unwrap().success());
     }
 
+    /// Subscribes without JetStream; the result waits for `count` messages.
+    pub fn subscribe(&self, subject: &str, count: usize) -> impl FnOnce() -> Vec<Value> + use<> {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/consumers/nats_subscribe.py");
+        let server = format!("nats://127.0.0.1:{}", self.port);
+        let mut python = Command::new(std::env::var("BRIDGE_TEST_PYTHON").unwrap());
+        python.arg(script).args(["--server", &server, "--subject", subject, "--count", &count.to_string()]);
+        let mut child = python.stdout(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        assert_eq!(lines.next().unwrap().unwrap(), "ready");
+        move || {
+            let seen = lines.map(|line| serde_json::from_str(&line.unwrap()).unwrap()).collect();
+            assert!(child.wait().unwrap().success());
+            seen
+        }
+    }
+
     /// Everything in the stream, read by a client in another language.
     pub fn read(&self) -> Vec<Value> {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/consumers/nats_read.py");
@@ -117,11 +133,12 @@ impl Bridge {
     }
 
     pub fn post_with(&self, headers: &str, body: &[u8]) -> (u16, String) {
-        let length = body.len();
-        let head = format!(
-            "POST /green-api/webhook/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {length}\r\n{headers}\r\n"
-        );
-        exchange(self.http, &[head.as_bytes(), body].concat())
+        post(self.http, headers, body)
+    }
+
+    /// Sends a whole notification, and does not wait for the answer.
+    pub fn post_and_hang_up(&self, body: &[u8]) {
+        TcpStream::connect(self.http).unwrap().write_all(&request("", body)).unwrap();
     }
 
     pub fn terminate(mut self) -> Option<i32> {
@@ -139,6 +156,18 @@ impl Drop for Bridge {
 
 pub fn command(name: &str, config: &Path) -> Output {
     Command::new(env!("CARGO_BIN_EXE_greenapi-bridge")).args([name, "--config"]).arg(config).output().unwrap()
+}
+
+fn request(headers: &str, body: &[u8]) -> Vec<u8> {
+    let length = body.len();
+    let head = format!(
+        "POST /green-api/webhook/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {length}\r\n{headers}\r\n"
+    );
+    [head.as_bytes(), body].concat()
+}
+
+pub fn post(to: SocketAddr, headers: &str, body: &[u8]) -> (u16, String) {
+    exchange(to, &request(headers, body))
 }
 
 /// Sends raw bytes; the status, and all that came after the head.
