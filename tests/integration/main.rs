@@ -5,5 +5,6 @@
 mod answers;
 mod harness;
 mod house;
+mod leak;
 mod payloads;
 mod stored;
