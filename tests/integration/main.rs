@@ -7,4 +7,5 @@ mod harness;
 mod house;
 mod leak;
 mod payloads;
+mod server;
 mod stored;

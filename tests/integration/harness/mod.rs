@@ -33,10 +33,10 @@ pub fn eventually(what: &str, within: Duration, mut holds: impl FnMut() -> bool)
     }
 }
 
-fn nats_server(port: u16, store: &Path) -> Child {
+fn nats_server(port: u16, store: &Path, extra: &[String]) -> Child {
     let binary = std::env::var("BRIDGE_TEST_NATS_SERVER").expect("run me by tests/run, which fetches the broker");
     let mut command = Command::new(binary);
-    command.args(["-a", "127.0.0.1", "-p", &port.to_string(), "-js", "-sd"]).arg(store);
+    command.args(["-a", "127.0.0.1", "-p", &port.to_string(), "-js", "-sd"]).arg(store).args(extra);
     let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     eventually("nats-server listens", Duration::from_secs(10), || TcpStream::connect(("127.0.0.1", port)).is_ok());
     child
@@ -44,8 +44,12 @@ fn nats_server(port: u16, store: &Path) -> Child {
 
 impl Nats {
     pub fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    pub fn start_with(extra: &[String]) -> Self {
         let (port, store) = (free_port(), tempfile::tempdir().unwrap());
-        Self { child: nats_server(port, store.path()), port, store }
+        Self { child: nats_server(port, store.path(), extra), port, store }
     }
 
     pub fn kill(&mut self) {
@@ -54,7 +58,7 @@ impl Nats {
     }
 
     pub fn start_again(&mut self) {
-        self.child = nats_server(self.port, self.store.path());
+        self.child = nats_server(self.port, self.store.path(), &[]);
     }
 
     pub fn signal(&self, signal: &str) {

@@ -1,0 +1,70 @@
+//! Being known to the server, and servers whose acknowledgement does not mean stored.
+
+use std::io::Write;
+use std::path::Path;
+use std::time::Duration;
+
+use async_nats::jetstream::{self, stream};
+
+use crate::harness::{Bridge, Nats, eventually};
+
+const BODY: &[u8] = br#"{"typeWebhook":"incomingCall","instanceData":{"idInstance":7}}"#;
+
+fn file(text: &str) -> tempfile::NamedTempFile {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    writeln!(file, "{text}").unwrap();
+    file
+}
+
+fn arguments(text: &str) -> Vec<String> {
+    text.split_whitespace().map(str::to_owned).collect()
+}
+
+/// With the secret it stores, with another it does not.
+fn known_by(server: &[String], config: impl Fn(&Path) -> String, secret: &str, wrong: &str) {
+    let nats = Nats::start_with(server);
+    let (right, wrong) = (file(secret), file(wrong));
+    let bridge = Bridge::start(&nats, &config(right.path()));
+    assert_eq!(bridge.post(BODY).0, 200);
+    let refused =
+        Bridge::start_unprovisioned(&nats, &format!("publish.timeout = \"1s\"\n{}", config(wrong.path())), false);
+    assert_eq!(refused.post(BODY).0, 503);
+}
+
+#[test]
+fn by_user_and_password() {
+    let config = |secret: &Path| format!("nats.user = \"u\"\nnats.password_file = \"{}\"\n", secret.display());
+    known_by(&arguments("--user u --pass right-password"), config, "right-password", "wrong");
+}
+
+#[test]
+fn by_token() {
+    let config = |secret: &Path| format!("nats.token_file = \"{}\"\n", secret.display());
+    known_by(&arguments("--auth right-token"), config, "right-token", "wrong");
+}
+
+#[test]
+fn by_nkey() {
+    let (ours, other) = (nkeys::KeyPair::new_user(), nkeys::KeyPair::new_user());
+    let server = file(&format!("authorization: {{ users: [ {{ nkey: {} }} ] }}", ours.public_key()));
+    let config = |secret: &Path| format!("nats.nkey_file = \"{}\"\n", secret.display());
+    let arguments = ["-c".to_owned(), server.path().display().to_string()];
+    known_by(&arguments, config, &ours.seed().unwrap(), &other.seed().unwrap());
+}
+
+#[test]
+fn a_stream_in_memory_is_not_trusted() {
+    let nats = Nats::start();
+    let server = format!("nats://127.0.0.1:{}", nats.port);
+    tokio::runtime::Runtime::new().unwrap().block_on(async {
+        let context = jetstream::new(async_nats::connect(server).await.unwrap());
+        let subjects = vec!["greenapi.>".into()];
+        let storage = stream::StorageType::Memory;
+        let config = stream::Config { name: "GREENAPI".into(), subjects, storage, ..stream::Config::default() };
+        context.create_stream(config).await.unwrap();
+    });
+    let bridge = Bridge::start_unprovisioned(&nats, "publish.timeout = \"1s\"\n", false);
+    eventually("said", Duration::from_secs(5), || bridge.get("/readyz").1.contains("unsafe_stream"));
+    assert_eq!(bridge.post(BODY).0, 503);
+    assert_eq!(nats.read().len(), 0);
+}
