@@ -68,3 +68,32 @@ fn a_stream_in_memory_is_not_trusted() {
     assert_eq!(bridge.post(BODY).0, 503);
     assert_eq!(nats.read().len(), 0);
 }
+
+#[test]
+fn by_client_certificate_over_tls() {
+    let (folder, authority_key) = (tempfile::tempdir().unwrap(), rcgen::KeyPair::generate().unwrap());
+    let mut authority = rcgen::CertificateParams::new(Vec::new()).unwrap();
+    authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let root = authority.self_signed(&authority_key).unwrap();
+    let issuer = rcgen::Issuer::new(authority, authority_key);
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    std::fs::write(at("ca"), root.pem()).unwrap();
+    for name in ["server", "client"] {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let mut parameters = rcgen::CertificateParams::new(vec!["localhost".into(), "127.0.0.1".into()]).unwrap();
+        parameters.extended_key_usages =
+            vec![rcgen::ExtendedKeyUsagePurpose::ServerAuth, rcgen::ExtendedKeyUsagePurpose::ClientAuth];
+        std::fs::write(at(name), parameters.signed_by(&key, &issuer).unwrap().pem()).unwrap();
+        std::fs::write(at(&format!("{name}.key")), key.serialize_pem()).unwrap();
+    }
+    let server =
+        format!("--tlsverify --tlscert {} --tlskey {} --tlscacert {}", at("server"), at("server.key"), at("ca"));
+    let nats = Nats::start_with(&arguments(&server));
+    let authority = format!("nats.tls.ca_file = \"{}\"\n", at("ca"));
+    let client =
+        format!("nats.tls.certificate_file = \"{}\"\nnats.tls.key_file = \"{}\"\n", at("client"), at("client.key"));
+    let bridge = Bridge::start(&nats, &format!("{authority}{client}"));
+    assert_eq!(bridge.post(BODY).0, 200);
+    let stranger = Bridge::start_unprovisioned(&nats, &format!("publish.timeout = \"1s\"\n{authority}"), false);
+    assert_eq!(stranger.post(BODY).0, 503);
+}
