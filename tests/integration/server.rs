@@ -97,3 +97,17 @@ fn by_client_certificate_over_tls() {
     let stranger = Bridge::start_unprovisioned(&nats, &format!("publish.timeout = \"1s\"\n{authority}"), false);
     assert_eq!(stranger.post(BODY).0, 503);
 }
+
+#[test]
+fn a_missing_right_to_publish_is_found_at_once() {
+    let rules = "authorization: { users: [ { user: u, password: p, permissions: { publish: { deny: [\"greenapi.incoming.>\"] } } } ] }";
+    let (server, secret) = (file(rules), file("p"));
+    let nats = Nats::start_with(&["-c".to_owned(), server.path().display().to_string()]);
+    let login = format!("nats.user = \"u\"\nnats.password_file = \"{}\"\n", secret.path().display());
+    let bridge = Bridge::start(&nats, &login);
+    let asked = std::time::Instant::now();
+    assert_eq!(bridge.post(BODY).0, 503);
+    assert!(asked.elapsed() < Duration::from_secs(2), "{:?}", asked.elapsed());
+    let state = br#"{"typeWebhook":"stateInstanceChanged","instanceData":{"idInstance":7}}"#;
+    assert_eq!(bridge.post(state).0, 200, "other destinations are unharmed");
+}
