@@ -76,15 +76,6 @@ impl Tokens {
         self.0.get(&digest(authorization))
     }
 
-    /// The instances that tokens are bound to.
-    pub fn instances(&self) -> HashSet<u64> {
-        let bound = |binding: &Binding| match binding {
-            Binding::Any => HashSet::new(),
-            Binding::Instances(bound) => bound.clone(),
-        };
-        self.0.values().flat_map(bound).collect()
-    }
-
     fn add(&mut self, instance: Option<u64>, credential: &str) -> Option<()> {
         let new = || instance.map_or(Binding::Any, |_| Binding::Instances(HashSet::new()));
         match (self.0.entry(digest(credential)).or_insert_with(new), instance) {
@@ -162,7 +153,6 @@ mod tests {
         assert!(bound.covers(Some(1_101_990_001)) && bound.covers(Some(1_101_990_002)) && bound.covers(None));
         assert!(!bound.covers(Some(7)));
         assert!(tokens.look_up("Bearer open-token").unwrap().covers(Some(7)));
-        assert_eq!(tokens.instances(), HashSet::from([7, 1_101_990_001, 1_101_990_002]));
     }
 
     #[test]

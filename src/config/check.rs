@@ -7,6 +7,7 @@ use crate::units::show;
 
 pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
     listeners(config)?;
+    limits(config)?;
     times(config)?;
     let Some(nats) = &config.nats else {
         let problem = "no broker: nothing could be stored; add the section with `servers`";
@@ -32,6 +33,29 @@ fn listeners(config: &Config) -> Result<(), ConfigError> {
     if let Some(admin) = config.admin.as_ref().filter(|admin| !admin.listen.ip().is_loopback()) {
         let problem = "reachable beyond this machine without a token; give a loopback address such as 127.0.0.1:3001";
         return Err(ConfigError::new("admin.listen", admin.listen, problem));
+    }
+    Ok(())
+}
+
+fn limits(config: &Config) -> Result<(), ConfigError> {
+    let (http, limits) = (&config.http, &config.http.limits);
+    if !http.path.starts_with('/') {
+        return Err(ConfigError::new("http.path", &http.path, "must begin with /"));
+    }
+    for (key, value) in
+        [("in_flight", limits.in_flight), ("waiting", limits.waiting), ("connections", limits.connections)]
+    {
+        if value == 0 {
+            let problem = "would refuse every notification; give at least 1";
+            return Err(ConfigError::new(&format!("http.limits.{key}"), value, problem));
+        }
+    }
+    if http.max_body > limits.in_flight_bytes {
+        let problem = format!(
+            "more than http.limits.in_flight_bytes = {}, so it could never be taken; lower it",
+            limits.in_flight_bytes
+        );
+        return Err(ConfigError::new("http.max_body", http.max_body, problem));
     }
     Ok(())
 }
@@ -124,6 +148,9 @@ mod tests {
             ("", "nats: no broker"),
             ("nats = {}\n[http]\nlisten = \"0.0.0.0:3000\"", "http.listen = 0.0.0.0:3000: reachable beyond"),
             ("nats = {}\n[admin]\nlisten = \"0.0.0.0:3001\"", "admin.listen = 0.0.0.0:3001: reachable beyond"),
+            ("nats = {}\n[http]\npath = \"x\"", "http.path = x: must begin with /"),
+            ("nats = {}\n[http]\nmax_body = \"65MiB\"", "http.max_body = 68157440: more than"),
+            ("nats = {}\n[http.limits]\nin_flight = 0", "http.limits.in_flight = 0: would refuse"),
             ("nats = {}\n[publish]\ntimeout = \"15s\"", "publish.timeout = 15s: must be less than http.answer_within"),
             ("nats = {}\n[publish]\ntimeout = \"0s\"", "publish.timeout = 0s: means the journal first"),
             ("nats = {}\n[shutdown]\ngrace = \"15s\"", "http.answer_within = 15s: must be less than shutdown.grace"),

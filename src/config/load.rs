@@ -47,7 +47,12 @@ pub(super) fn read(
 fn read_file(path: &Path) -> Result<Table, ConfigError> {
     let text = std::fs::read_to_string(path)
         .map_err(|error| ConfigError::new("--config", path.display(), error.to_string()))?;
-    text.parse().map_err(|error: toml::de::Error| ConfigError::new("--config", path.display(), error.to_string()))
+    text.parse().map_err(|error: toml::de::Error| {
+        // the library's own text shows the line itself, which may hold what someone took for a key of ours
+        let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+        let line = before.matches('\n').count() + 1;
+        ConfigError::new("--config", path.display(), format!("line {line}: {}", error.message()))
+    })
 }
 
 /// Environment values are text; one whose key wants something else is read again as TOML.
@@ -73,7 +78,7 @@ fn typed(mut table: Table, mut from_environment: Vec<String>) -> Result<Config, 
 
 /// In our words: an unknown key names the nearest known one.
 fn explain(table: &Table, path: &str, message: &str) -> ConfigError {
-    let value = get(table, path).filter(|value| !value.is_table()).map(ToString::to_string);
+    let value = get(table, path).filter(|value| !value.is_table() && !may_be_secret(path)).map(ToString::to_string);
     let mut quoted = message.split('`').skip(1).step_by(2);
     if !message.starts_with("unknown field") {
         return ConfigError { key: path.into(), value, problem: message.into() };
@@ -84,6 +89,13 @@ fn explain(table: &Table, path: &str, message: &str) -> ConfigError {
     let section = path.rsplit_once('.').map_or("", |(section, _)| section);
     let key = if path.rsplit('.').next() == Some(unknown) { path.into() } else { format!("{section}.{unknown}") };
     ConfigError { key, value, problem }
+}
+
+/// Whether a key, perhaps one we do not have, may have been given a secret.
+fn may_be_secret(path: &str) -> bool {
+    let key = path.rsplit('.').next().unwrap_or(path).to_ascii_lowercase();
+    let names = ["pass", "token", "secret", "seed", "nkey", "cred", "key"];
+    !key.ends_with("_file") && names.iter().any(|name| key.contains(name)) || key == "servers"
 }
 
 fn get<'t>(table: &'t Table, path: &str) -> Option<&'t Value> {
@@ -144,6 +156,12 @@ mod tests {
         assert_eq!(fault("[nast]\nx = 1"), "nast: unknown key; the nearest known one is `nats`");
         assert!(fault("[http]\nbody_time = \"10\"").starts_with("http.body_time = \"10\": not a duration"));
         assert!(fault("[http.limits]\nin_flight = \"x\"").starts_with("http.limits.in_flight = \"x\": invalid type"));
+        let secrets =
+            ["[nats]\npassword = \"hunter2\"", "[auth]\ntokens = [\"hunter2\"]", "[nats]\npassword = \"hunter2\" x"];
+        for secret in secrets {
+            assert!(!fault(secret).contains("hunter2"), "{}", fault(secret));
+        }
+        assert!(fault("\n[nats\n").contains("line 2"), "{}", fault("\n[nats\n"));
         assert_eq!(fault("[kafka]\n"), "kafka: this version does not have it; remove it");
         assert_eq!(fault("[http.tls]\n"), "http.tls: this version does not have it; remove it");
     }

@@ -32,7 +32,7 @@ impl Slots {
         Self {
             places: semaphore(limits.in_flight),
             line: semaphore(limits.waiting),
-            bytes: semaphore(limits.in_flight_bytes / UNIT),
+            bytes: semaphore(limits.in_flight_bytes.div_ceil(UNIT)),
         }
     }
 
