@@ -10,6 +10,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{error, info};
 
 use crate::admit::{AllowList, Tokens};
+use crate::brokers;
 use crate::brokers::nats::{Publisher, REPORT_WITHIN};
 use crate::config::{Config, ConfigError};
 use crate::deliver::{Deliver, Outcome};
@@ -75,18 +76,20 @@ impl Bridge {
         if let Some(probes) = &config.probes {
             watched.push(listen("probes.listen", probes.listen).await?);
         }
+        let metrics = Arc::new(metrics(tokens.as_ref()).map_err(|error| unusable("metrics", &error))?);
         let publisher = Publisher::start(&nats, REPORT_WITHIN).await.map_err(|error| unusable("nats", &error))?;
         let (shutdown, tasks) = (Shutdown::default(), TaskTracker::new());
         let health = Health::new(shutdown.clone(), vec![("nats", publisher.state())]);
         let dead_letter = &nats.dead_letter_subject;
-        let deliver = Deliver::new(publisher, &config.publish, &config.dedupe, dead_letter, tasks.clone());
+        let deliver =
+            Deliver::new(publisher, &config.publish, &config.dedupe, dead_letter, tasks.clone(), metrics.clone());
         let endpoint = Arc::new(Endpoint {
             allowed: AllowList::new(config.auth.allow_from.as_deref()),
             tokens,
             routes: Routes::new(&config.route, template, dead_letter.clone()),
             deliver,
             slots: Slots::new(&config.http.limits),
-            metrics: Arc::new(metrics().map_err(|error| unusable("metrics", &error))?),
+            metrics,
             shutdown,
             config: config.http.clone(),
         });
@@ -143,16 +146,19 @@ impl Bridge {
     }
 }
 
-fn metrics() -> Result<Metrics, impl std::fmt::Display> {
+fn metrics(tokens: Option<&Tokens>) -> Result<Metrics, impl std::fmt::Display> {
     let mut classes = Class::ALL.map(Class::as_str).to_vec();
     classes.push("unknown");
-    let labels = Labels {
+    Metrics::new(&Labels {
         classes: &classes,
         stored: &Outcome::LABELS,
         statuses: &Answer::STATUSES,
+        refusals: &Answer::REFUSALS,
         reasons: &Reason::ALL.map(Reason::as_str),
-    };
-    Metrics::new(&labels)
+        brokers: &brokers::NAMES,
+        faults: &brokers::REASONS,
+        instances: &tokens.map(Tokens::instances).unwrap_or_default(),
+    })
 }
 
 fn unusable(key: &str, problem: &dyn std::fmt::Display) -> BuildError {

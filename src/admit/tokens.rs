@@ -1,6 +1,6 @@
 //! The tokens file, and looking a token up.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use sha2::{Digest, Sha256};
 use thiserror::Error;
@@ -74,6 +74,16 @@ impl Tokens {
         // a value without a scheme is not what a stored token is sent as
         authorization.trim().split_once(' ')?;
         self.0.get(&digest(authorization))
+    }
+
+    /// The instances that have a token of their own, each once.
+    pub fn instances(&self) -> Vec<u64> {
+        let bound = self.0.values().filter_map(|binding| match binding {
+            Binding::Instances(bound) => Some(bound),
+            Binding::Any => None,
+        });
+        let all: BTreeSet<_> = bound.flatten().copied().collect();
+        all.into_iter().collect()
     }
 
     fn add(&mut self, instance: Option<u64>, credential: &str) -> Option<()> {
@@ -153,6 +163,7 @@ mod tests {
         assert!(bound.covers(Some(1_101_990_001)) && bound.covers(Some(1_101_990_002)) && bound.covers(None));
         assert!(!bound.covers(Some(7)));
         assert!(tokens.look_up("Bearer open-token").unwrap().covers(Some(7)));
+        assert_eq!(tokens.instances(), [7, 1_101_990_001, 1_101_990_002]);
     }
 
     #[test]

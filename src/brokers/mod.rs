@@ -19,6 +19,8 @@ pub struct Fault {
     pub detail: String,
     /// Whether the same message may well be stored a moment later.
     pub passing: bool,
+    /// Whether the broker may have it all the same: it was on its way when the report was lost.
+    pub unknown: bool,
 }
 
 /// What is at fault.
@@ -28,23 +30,53 @@ pub enum FaultKind {
     Record,
     /// Where it goes: other destinations are unharmed.
     Destination,
-    /// The way there: whether it was stored is not known, and sending it again is safe.
+    /// The way there. Sending it again is safe.
     Connection,
 }
 
 impl Fault {
     fn record(reason: &'static str, detail: impl Into<String>) -> Self {
-        Self { kind: FaultKind::Record, reason, detail: detail.into(), passing: false }
+        Self { kind: FaultKind::Record, reason, detail: detail.into(), passing: false, unknown: false }
     }
 
     fn destination(reason: &'static str, detail: impl Into<String>) -> Self {
-        Self { kind: FaultKind::Destination, reason, detail: detail.into(), passing: false }
+        Self { kind: FaultKind::Destination, reason, detail: detail.into(), passing: false, unknown: false }
     }
 
-    fn connection(reason: &'static str, detail: impl Into<String>) -> Self {
-        Self { kind: FaultKind::Connection, reason, detail: detail.into(), passing: true }
+    /// It may have been stored.
+    fn unknown(reason: &'static str, detail: impl Into<String>) -> Self {
+        Self { unknown: true, ..Self::not_sent(reason, detail) }
+    }
+
+    /// It did not leave this process.
+    fn not_sent(reason: &'static str, detail: impl Into<String>) -> Self {
+        Self { kind: FaultKind::Connection, reason, detail: detail.into(), passing: true, unknown: false }
     }
 }
+
+/// The brokers there are, in the order of their labels.
+pub const NAMES: [&str; 1] = ["nats"];
+
+/// Every [`Fault::reason`], for labels.
+pub const REASONS: [&str; 17] = [
+    "connecting",
+    "disconnected",
+    "unsafe_stream",
+    "no_stream",
+    "not_inspected",
+    "send",
+    "closed",
+    "no_report",
+    "no_responders",
+    "no_jetstream",
+    "not_authorized",
+    "too_large",
+    "stream_full",
+    "no_space",
+    "wrong_stream",
+    "unavailable",
+    "refused",
+];
 
 /// How long to wait before a passing fault is tried again.
 pub const RETRY_AFTER: Duration = Duration::from_millis(100);

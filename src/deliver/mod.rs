@@ -5,6 +5,7 @@
 
 mod seen;
 
+use std::borrow::Cow;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -17,8 +18,16 @@ use tracing::{info, warn};
 use crate::brokers::nats::Publisher;
 use crate::brokers::{Fault, FaultKind, RETRY_AFTER};
 use crate::message::{Message, PART_BYTES, Reason};
+use crate::observe::Metrics;
 use crate::units;
 use seen::{Seen, Standing};
+
+/// The place of NATS among the brokers' labels.
+const NATS: usize = 0;
+
+/// The smallest part worth cutting: a server that takes less is not set up for webhooks, and millions of parts
+/// would help nobody.
+const LEAST_PART: usize = 4 * 1024;
 
 /// `[publish]`: how long a broker gets.
 #[derive(Debug, Clone, Deserialize)]
@@ -73,6 +82,7 @@ pub struct Deliver {
     tasks: TaskTracker,
     timeout: Duration,
     dead_letter: Arc<str>,
+    metrics: Arc<Metrics>,
 }
 
 impl Outcome {
@@ -89,9 +99,10 @@ impl Deliver {
         dedupe: &DedupeConfig,
         dead_letter: &str,
         tasks: TaskTracker,
+        metrics: Arc<Metrics>,
     ) -> Self {
         let seen = Arc::new(Mutex::new(Seen::new(dedupe.window, dedupe.max_ids)));
-        Self { publisher, seen, tasks, timeout: publish.timeout, dead_letter: dead_letter.into() }
+        Self { publisher, seen, tasks, timeout: publish.timeout, dead_letter: dead_letter.into(), metrics }
     }
 
     /// Stores one message, or finds out by `deadline` that it is not known to be stored. `slot` is kept for as
@@ -100,8 +111,14 @@ impl Deliver {
         let until = deadline.min(Instant::now() + self.timeout);
         let standing = self.with_seen(|seen| seen.begin(message.event.id, std::time::Instant::now()));
         let outcome = match standing {
-            Standing::Stored => return Outcome::Duplicate,
-            Standing::UnderWay(outcome) => outcome,
+            Standing::Stored => {
+                self.metrics.duplicate();
+                return Outcome::Duplicate;
+            }
+            Standing::UnderWay(outcome) => {
+                self.metrics.duplicate();
+                outcome
+            }
             Standing::New(tell) => {
                 let outcome = tell.subscribe();
                 let this = self.clone();
@@ -118,7 +135,7 @@ impl Deliver {
     /// Carries one message to its end and remembers it.
     async fn carry(&self, message: Message, until: Instant, tell: watch::Sender<Option<Outcome>>) {
         // a panic below must not leave the id under way for ever
-        let guard = Begun { seen: &self.seen, message: &message, stored: std::cell::Cell::new(false) };
+        let guard = Begun { deliver: self, message: &message, stored: std::cell::Cell::new(false) };
         let outcome = self.settle(&message, until).await;
         guard.stored.set(outcome != Outcome::NotStored);
         drop(guard);
@@ -129,32 +146,36 @@ impl Deliver {
     }
 
     async fn settle(&self, message: &Message, until: Instant) -> Outcome {
-        let stored = if message.dead_letter.is_some() { Outcome::DeadLetter } else { Outcome::Stored };
-        let fault = match self.attempt(message, until).await {
-            Ok(()) => return stored,
-            Err(fault) => fault,
+        let dead = match &message.dead_letter {
+            Some(_) => Cow::Borrowed(message),
+            None => match self.attempt(message, until).await {
+                Ok(()) => return Outcome::Stored,
+                Err(fault) if fault.kind == FaultKind::Record => Cow::Owned(self.refused(message, fault)),
+                Err(fault) => return not_stored(message, &fault),
+            },
         };
-        let dead = match (fault.kind, &message.dead_letter) {
-            (FaultKind::Record, None) => {
-                let reason = if fault.reason == "too_large" { Reason::TooLarge } else { Reason::Rejected };
-                message.clone().into_dead_letter(self.dead_letter.to_string(), reason, fault.detail)
-            }
-            (FaultKind::Record, Some(_)) => message.clone(),
-            _ => return not_stored(message, &fault),
-        };
-        match self.store_dead_letter(&dead, until).await {
-            Ok(()) => Outcome::DeadLetter,
-            Err(fault) => not_stored(&dead, &fault),
+        if let Err(fault) = self.store_dead_letter(&dead, until).await {
+            return not_stored(&dead, &fault);
         }
+        self.metrics.dead_letter(dead.dead_letter.as_ref().map_or(0, |dead| dead.reason as usize));
+        Outcome::DeadLetter
     }
 
-    /// Whole if it fits, else in parts, one after the other: all parts or none are answered 200.
+    /// The dead letter of a message the broker will never take.
+    fn refused(&self, message: &Message, fault: Fault) -> Message {
+        let reason = if fault.reason == "too_large" { Reason::TooLarge } else { Reason::Rejected };
+        info!(id = %message.event.id, why = fault.detail, "not for the broker; to the dead letter");
+        message.clone().into_dead_letter(self.dead_letter.to_string(), reason, fault.detail)
+    }
+
+    /// Whole if it fits, else in parts, one after the other: only all of them are answered 200.
     async fn store_dead_letter(&self, dead: &Message, until: Instant) -> Result<(), Fault> {
+        let most = PART_BYTES.min(self.publisher.room_for(dead));
         match self.attempt(dead, until).await {
-            Err(fault) if fault.kind == FaultKind::Record && dead.body.len() > PART_BYTES => {}
+            Err(fault) if fault.kind == FaultKind::Record && dead.body.len() > most && most >= LEAST_PART => {}
             settled => return settled,
         }
-        for part in dead.parts(PART_BYTES) {
+        for part in dead.parts(most) {
             self.attempt(&part, until).await?;
         }
         Ok(())
@@ -164,10 +185,20 @@ impl Deliver {
     async fn attempt(&self, message: &Message, until: Instant) -> Result<(), Fault> {
         loop {
             self.publisher.ready(until).await;
-            match self.publisher.publish(message).await {
-                Err(fault) if fault.passing && Instant::now() + RETRY_AFTER < until => sleep(RETRY_AFTER).await,
-                settled => return settled,
+            let begun = Instant::now();
+            let published = self.publisher.publish(message).await;
+            let fault = match published {
+                Ok(()) => {
+                    self.metrics.reported(NATS, begun.elapsed());
+                    return Ok(());
+                }
+                Err(fault) => fault,
+            };
+            self.metrics.publish_failed(NATS, fault.reason, fault.unknown);
+            if !fault.passing || Instant::now() + RETRY_AFTER >= until {
+                return Err(fault);
             }
+            sleep(RETRY_AFTER).await;
         }
     }
 
@@ -184,15 +215,16 @@ fn not_stored(message: &Message, fault: &Fault) -> Outcome {
 }
 
 struct Begun<'m> {
-    seen: &'m Mutex<Seen>,
+    deliver: &'m Deliver,
     message: &'m Message,
     stored: std::cell::Cell<bool>,
 }
 
 impl Drop for Begun<'_> {
     fn drop(&mut self) {
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.end(self.message.event.id, self.stored.get(), std::time::Instant::now());
+        let (id, stored, now) = (self.message.event.id, self.stored.get(), std::time::Instant::now());
+        let evicted = self.deliver.with_seen(|seen| seen.end(id, stored, now));
+        self.deliver.metrics.evicted(evicted);
     }
 }
 

@@ -62,20 +62,24 @@ impl Seen {
         Standing::New(tell)
     }
 
-    /// Ends what [`Self::begin`] began.
-    pub(super) fn end(&mut self, id: Id, stored: bool, now: Instant) {
-        if self.under_way.remove(&id.as_u128()).is_none() || !stored || self.most == 0 {
-            return;
+    /// Ends what [`Self::begin`] began. Returns how many ids had to go before the end of their window.
+    pub(super) fn end(&mut self, id: Id, stored: bool, now: Instant) -> usize {
+        if self.under_way.remove(&id.as_u128()).is_none() || !stored {
+            return 0;
         }
-        while self.ring.len() >= self.most {
-            self.forget_first();
+        if self.most == 0 {
+            return 1;
         }
+        self.forget_old(now);
+        let evicted = (self.ring.len() + 1).saturating_sub(self.most);
+        (0..evicted).for_each(|_| self.forget_first());
         let place = self.left.wrapping_add(self.ring.len() as u32);
         let second = self.second(now);
         self.ring.push_back(Entry { id: halves(id), second });
         let (ring, left) = (&self.ring, self.left);
         // the halves of a SHA-256 are hashes already
         self.index.insert_unique(halves(id)[0], place, |place| ring[place.wrapping_sub(left) as usize].id[0]);
+        evicted
     }
 
     fn forget_old(&mut self, now: Instant) {

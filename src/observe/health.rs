@@ -46,6 +46,11 @@ impl Health {
         Self { shutdown, brokers }
     }
 
+    /// Whether each broker stores now, in the order they were given.
+    pub fn up(&self) -> impl Iterator<Item = bool> {
+        self.brokers.iter().map(|(_, state)| state.borrow().up)
+    }
+
     /// Whether a notification sent now would be stored, and JSON that says why: only in tags, since probes ask
     /// without a token and a detail may be a broker's own words.
     pub fn ready(&self) -> (bool, String) {

@@ -1,5 +1,6 @@
 //! What operators see.
 
+mod family;
 mod health;
 pub mod logging;
 mod metrics;
@@ -12,7 +13,7 @@ use hyper::body::{Bytes, Incoming};
 use hyper::{Method, Request, Response, StatusCode};
 
 pub use health::{BrokerState, Health};
-pub use metrics::{Labels, Metrics};
+pub use metrics::{Counted, Labels, Metrics};
 
 /// Answers a request of an operator or a kubelet. Nothing here asks a broker.
 ///
@@ -25,7 +26,7 @@ pub async fn answer(
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     let (status, body): (_, Bytes) = match (request.method(), request.uri().path()) {
         (&Method::GET, "/livez") => (StatusCode::OK, "ok\n".into()),
-        (&Method::GET, "/metrics") => (StatusCode::OK, metrics.text().into()),
+        (&Method::GET, "/metrics") => (StatusCode::OK, metrics.text(&health).into()),
         (&Method::GET, "/readyz") => match health.ready() {
             (true, body) => (StatusCode::OK, body.into()),
             (false, body) => (StatusCode::SERVICE_UNAVAILABLE, body.into()),

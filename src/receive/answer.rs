@@ -18,10 +18,14 @@ pub enum Answer {
     DeadLetter,
     /// Missing or repeated `Host`, repeated `Authorization`, a broken body.
     BadRequest,
-    /// No token, a wrong one, or one bound to another instance.
+    /// No token, or a wrong one.
     Unauthorized,
+    /// A token bound to another instance.
+    WrongInstance,
     /// A source address that may not send.
     Forbidden,
+    /// The same, but with a valid token: GREEN-API sends from a new address.
+    Moved,
     /// Another path.
     NotFound,
     /// Another method.
@@ -30,6 +34,8 @@ pub enum Answer {
     Timeout,
     /// A body over `http.max_body`.
     TooLarge,
+    /// Too much at once: not even begun.
+    Overloaded,
     /// Not known to be stored: GREEN-API sends it again.
     NotStored,
 }
@@ -37,6 +43,20 @@ pub enum Answer {
 impl Answer {
     /// The statuses in the order of their labels.
     pub const STATUSES: [&'static str; 9] = ["200", "400", "401", "403", "404", "405", "408", "413", "503"];
+
+    /// Every reason to refuse a request, for labels.
+    pub const REFUSALS: [&'static str; 10] = [
+        "bad_request",
+        "unauthorized",
+        "wrong_instance",
+        "forbidden",
+        "moved",
+        "not_found",
+        "method_not_allowed",
+        "timeout",
+        "too_large",
+        "overloaded",
+    ];
 
     /// The place of its status in [`Self::STATUSES`].
     pub fn status_index(self) -> usize {
@@ -59,36 +79,43 @@ impl Answer {
         match self {
             Self::Stored | Self::Duplicate | Self::DeadLetter => StatusCode::OK,
             Self::BadRequest => StatusCode::BAD_REQUEST,
-            Self::Unauthorized => StatusCode::UNAUTHORIZED,
-            Self::Forbidden => StatusCode::FORBIDDEN,
+            Self::Unauthorized | Self::WrongInstance => StatusCode::UNAUTHORIZED,
+            Self::Forbidden | Self::Moved => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::Timeout => StatusCode::REQUEST_TIMEOUT,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::NotStored => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Overloaded | Self::NotStored => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
-    /// The word in the body, and in logs.
+    /// The word in the body. It tells the sender no more than the contract does.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Stored => "broker",
             Self::Duplicate => "duplicate",
             Self::DeadLetter => "dead_letter",
             Self::BadRequest => "bad_request",
-            Self::Unauthorized => "unauthorized",
-            Self::Forbidden => "forbidden",
+            Self::Unauthorized | Self::WrongInstance => "unauthorized",
+            Self::Forbidden | Self::Moved => "forbidden",
             Self::NotFound => "not_found",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::Timeout => "timeout",
             Self::TooLarge => "too_large",
-            Self::NotStored => "not_stored",
+            Self::Overloaded | Self::NotStored => "not_stored",
         }
     }
 
-    /// Whether the sender is at fault; what the broker could not store is logged where it happened.
-    pub fn is_refusal(self) -> bool {
-        self.status().is_client_error()
+    /// Why the request was refused before anything was begun, for log and label; what the broker could not
+    /// store is logged where it happened.
+    pub const fn refusal(self) -> Option<&'static str> {
+        match self {
+            Self::Stored | Self::Duplicate | Self::DeadLetter | Self::NotStored => None,
+            Self::WrongInstance => Some("wrong_instance"),
+            Self::Moved => Some("moved"),
+            Self::Overloaded => Some("overloaded"),
+            refused => Some(refused.name()),
+        }
     }
 
     /// As HTTP; `last` asks the client to open a new connection for its next request.
@@ -99,9 +126,9 @@ impl Answer {
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         let extra = match self {
-            Self::Unauthorized => Some((WWW_AUTHENTICATE, "Bearer")),
+            Self::Unauthorized | Self::WrongInstance => Some((WWW_AUTHENTICATE, "Bearer")),
             Self::MethodNotAllowed => Some((ALLOW, "POST")),
-            Self::NotStored => Some((RETRY_AFTER, "60")),
+            Self::Overloaded | Self::NotStored => Some((RETRY_AFTER, "60")),
             _ => None,
         };
         if let Some((name, value)) = extra {

@@ -3,22 +3,23 @@
 
 mod answer;
 mod body;
+mod config;
 mod head;
 mod slots;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::{Request, Response};
-use serde::Deserialize;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
 pub use answer::Answer;
+pub use config::{Config, Limits};
 pub use slots::Slots;
 
 use crate::admit::{AllowList, Binding, Tokens};
@@ -27,71 +28,6 @@ use crate::notification::{Class, Notification};
 use crate::observe::Metrics;
 use crate::route::{Received, Routes};
 use crate::shutdown::Shutdown;
-use crate::units;
-
-/// `[http]`: the endpoint GREEN-API posts to.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Config {
-    /// Where to listen. Default 127.0.0.1:3000: nothing listens beyond loopback unasked.
-    pub listen: SocketAddr,
-    /// The path, with or without its last slash.
-    pub path: String,
-    /// The largest body. Default 8 MiB: GREEN-API names no limit, previews and contact lists make some large.
-    #[serde(deserialize_with = "units::size")]
-    pub max_body: usize,
-    /// From the last byte of a body to its answer. Default 15 s: GREEN-API waited 20 s in 2023, 180 s now.
-    #[serde(deserialize_with = "units::duration")]
-    pub answer_within: Duration,
-    /// How long a body may take. Default 10 s.
-    #[serde(deserialize_with = "units::duration")]
-    pub body_time: Duration,
-    /// `[http.limits]`.
-    pub limits: Limits,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            listen: SocketAddr::from(([127, 0, 0, 1], 3000)),
-            path: "/green-api/webhook/".into(),
-            max_body: 8 * 1024 * 1024,
-            answer_within: Duration::from_secs(15),
-            body_time: Duration::from_secs(10),
-            limits: Limits::default(),
-        }
-    }
-}
-
-/// `[http.limits]`: what one bridge takes on at once.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Limits {
-    /// Notifications being read or stored. Default 1024.
-    pub in_flight: usize,
-    /// Requests waiting for a place among them. Default 1024.
-    pub waiting: usize,
-    /// The bytes of all of them together. Default 64 MiB.
-    #[serde(deserialize_with = "units::size")]
-    pub in_flight_bytes: usize,
-    /// Open connections. Default 4096.
-    pub connections: usize,
-    /// How long a request head may take, and a connection may be idle. Default 75 s.
-    #[serde(deserialize_with = "units::duration")]
-    pub idle: Duration,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            in_flight: 1024,
-            waiting: 1024,
-            in_flight_bytes: 64 * 1024 * 1024,
-            connections: 4096,
-            idle: Duration::from_secs(75),
-        }
-    }
-}
 
 /// Everything a request meets.
 pub struct Endpoint {
@@ -128,8 +64,9 @@ impl Endpoint {
             Ok(outcome) => Answer::of(outcome),
             Err(refusal) => refusal,
         };
-        if answer.is_refusal() {
-            warn!(peer = %peer.ip(), answer = answer.name(), "refused");
+        if let Some(reason) = answer.refusal() {
+            self.metrics.refused(reason);
+            warn!(peer = %peer.ip(), reason, "refused");
         }
         self.metrics.request(answer.status_index());
         Ok(answer.response(self.shutdown.is_begun()))
@@ -137,7 +74,9 @@ impl Endpoint {
 
     async fn take(self: &Arc<Self>, peer: SocketAddr, request: Request<Incoming>) -> Result<Outcome, Answer> {
         if !self.allowed.allows(peer.ip()) {
-            return Err(Answer::Forbidden);
+            // whoever has a token is GREEN-API, and has moved: worth an alert of its own
+            let known = self.tokens.is_some() && self.admit(&request).is_ok();
+            return Err(if known { Answer::Moved } else { Answer::Forbidden });
         }
         head::check(&request, &self.config.path)?;
         let binding = self.admit(&request)?;
@@ -166,24 +105,27 @@ impl Endpoint {
     ) -> Result<Outcome, Answer> {
         let (class, message) = match Notification::parse(&received.body) {
             Ok(notification) => {
-                self.settle_binding(binding, Some(notification.instance))?;
+                settle(binding, Some(notification.instance))?;
                 let class = self.routes.class_of(&notification) as usize;
+                self.metrics.came(class, Some(notification.instance), received.at);
                 (class, self.routes.message_for(&notification, &received))
             }
             Err(refused) => {
-                self.settle_binding(binding, refused.instance())?;
+                settle(binding, refused.instance())?;
+                let class = Class::ALL.len();
+                self.metrics.came(class, refused.instance(), received.at);
                 let message = self.routes.dead_letter_for(&refused, &received);
                 info!(id = %message.event.id, why = %refused, "no notification; to the dead letter");
-                self.metrics.dead_letter(message.dead_letter.as_ref().map_or(0, |dead| dead.reason as usize));
-                (Class::ALL.len(), message)
+                (class, message)
             }
         };
         let outcome = self.deliver.store(message, deadline, slot).await;
         self.metrics.notification(class, outcome as usize);
         Ok(outcome)
     }
+}
 
-    fn settle_binding(&self, binding: &Binding, instance: Option<u64>) -> Result<(), Answer> {
-        if binding.covers(instance) { Ok(()) } else { Err(Answer::Unauthorized) }
-    }
+/// Whether a token may send for this instance is known once the body is read.
+fn settle(binding: &Binding, instance: Option<u64>) -> Result<(), Answer> {
+    if binding.covers(instance) { Ok(()) } else { Err(Answer::WrongInstance) }
 }

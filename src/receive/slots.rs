@@ -50,8 +50,8 @@ impl Slots {
             let bytes = self.bytes.clone().acquire_many_owned(units).await.ok()?;
             Some(Slot { _place: place, bytes, pool: self.bytes.clone() })
         };
-        let _in_line = self.line.try_acquire().map_err(|_| Answer::NotStored)?;
-        timeout(wait, both).await.ok().flatten().ok_or(Answer::NotStored)
+        let _in_line = self.line.try_acquire().map_err(|_| Answer::Overloaded)?;
+        timeout(wait, both).await.ok().flatten().ok_or(Answer::Overloaded)
     }
 }
 
@@ -62,7 +62,7 @@ impl Slot {
         let missing = (units(bytes) as usize).saturating_sub(self.bytes.num_permits());
         if missing > 0 {
             let more = self.pool.clone().try_acquire_many_owned(missing as u32);
-            self.bytes.merge(more.map_err(|_| Answer::NotStored)?);
+            self.bytes.merge(more.map_err(|_| Answer::Overloaded)?);
         }
         Ok(())
     }

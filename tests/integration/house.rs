@@ -13,7 +13,7 @@ const MAY_USE: [(&str, &[&str]); 11] = [
     ("observe", &["shutdown"]),
     ("brokers", &["message", "units", "observe"]),
     ("route", &["message", "notification"]),
-    ("deliver", &["brokers", "message", "units"]),
+    ("deliver", &["brokers", "message", "observe", "units"]),
     ("receive", &["admit", "deliver", "message", "notification", "observe", "route", "shutdown", "units"]),
 ];
 
@@ -56,4 +56,23 @@ fn no_file_is_too_long_to_know() {
     for (file, source) in all() {
         assert!(source.lines().count() <= 300, "{file} has {} lines", source.lines().count());
     }
+}
+
+#[test]
+fn no_function_is_too_long_to_read() {
+    for (file, source) in all() {
+        let lines: Vec<_> = source.lines().collect();
+        for (start, line) in lines.iter().enumerate().filter(|(_, line)| is_function(line)) {
+            // formatted code closes a function where its line began
+            let indent = line.len() - line.trim_start().len();
+            let closing = format!("{}}}", " ".repeat(indent));
+            let length = lines[start..].iter().position(|line| *line == closing).map_or(1, |end| end + 1);
+            assert!(length <= 50, "{file}:{} has {length} lines", start + 1);
+        }
+    }
+}
+
+fn is_function(line: &str) -> bool {
+    let words = line.split_whitespace().take_while(|word| !word.starts_with("//"));
+    words.take(4).any(|word| word == "fn")
 }

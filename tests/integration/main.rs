@@ -6,6 +6,8 @@ mod answers;
 mod harness;
 mod house;
 mod leak;
+mod metrics;
+mod parts;
 mod payloads;
 mod server;
 mod stored;

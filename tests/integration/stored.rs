@@ -9,11 +9,11 @@ use serde_json::Value;
 use crate::harness::{Bridge, Nats, command, eventually};
 use crate::payloads::{bodies, expected};
 
-fn text(number: usize) -> Vec<u8> {
+pub fn text(number: usize) -> Vec<u8> {
     format!(r#"{{"typeWebhook":"incomingCall","instanceData":{{"idInstance":7}},"number":{number}}}"#).into_bytes()
 }
 
-fn body(message: &Value) -> Vec<u8> {
+pub fn body(message: &Value) -> Vec<u8> {
     STANDARD.decode(message["body"].as_str().unwrap()).unwrap()
 }
 
@@ -53,36 +53,6 @@ fn a_repeat_is_a_duplicate_and_is_stored_once() {
     assert_eq!(bridge.post(&text(1)), (200, "{\"stored\":\"broker\"}".into()));
     assert_eq!(bridge.post(&text(1)), (200, "{\"stored\":\"duplicate\"}".into()));
     assert_eq!(nats.read().len(), 1);
-    let (status, metrics) = bridge.get("/metrics");
-    assert_eq!(status, 200);
-    for line in [
-        "greenapi_bridge_notifications_total{class=\"incoming\",stored=\"broker\"} 1",
-        "greenapi_bridge_notifications_total{class=\"incoming\",stored=\"duplicate\"} 1",
-        "greenapi_bridge_http_requests_total{status=\"200\"} 2",
-    ] {
-        assert!(metrics.lines().any(|found| found == line), "{line} not in {metrics}");
-    }
-}
-
-#[test]
-fn what_is_too_large_for_the_server_is_stored_in_parts() {
-    let nats = Nats::start();
-    let bridge = Bridge::start(&nats, "");
-    for size in [999_000, 1_048_576, 8 * 1024 * 1024] {
-        let mut large = text(size);
-        large.resize(size, b' ');
-        let fits = size < 1_000_000;
-        let stored = if fits { "broker" } else { "dead_letter" };
-        assert_eq!(bridge.post(&large), (200, format!("{{\"stored\":\"{stored}\"}}")), "{size}");
-        let id = greenapi_bridge::message::Id::of(&large).to_string();
-        let parts: Vec<_> = nats.read().into_iter().filter(|message| message["headers"]["ce-id"] == id).collect();
-        assert_eq!(parts.iter().flat_map(body).collect::<Vec<_>>(), large, "{size}");
-        for (number, part) in (1..).zip(&parts).filter(|_| !fits) {
-            assert_eq!(part["subject"], "greenapi.dead-letter");
-            assert_eq!(part["headers"]["bridge-part"], format!("{number}/{}", parts.len()));
-            assert_eq!(part["headers"]["bridge-reason"], "too_large");
-        }
-    }
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod headers;
 mod pending;
 mod publish;
 mod stream;
+mod watch;
 
 pub use admin::{Finding, check, provision};
 pub use config::{Config, ProvisionConfig, Replicas, Tls};

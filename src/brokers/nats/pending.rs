@@ -81,8 +81,8 @@ mod tests {
         let (first, first_report) = pending.enter("a".into());
         let (second, second_report) = pending.enter("b".into());
         pending.settle(second.token, Ok(()));
-        pending.fail(Some("b"), &Fault::connection("x", ""));
-        pending.fail(Some("a"), &Fault::connection("lost", ""));
+        pending.fail(Some("b"), &Fault::unknown("x", ""));
+        pending.fail(Some("a"), &Fault::unknown("lost", ""));
         assert_eq!(second_report.await.unwrap(), Ok(()));
         assert_eq!(first_report.await.unwrap().unwrap_err().reason, "lost");
         drop((first, second));

@@ -6,6 +6,8 @@ use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use async_nats::jetstream;
+pub use async_nats::jetstream::stream;
 use serde_json::Value;
 
 pub struct Nats {
@@ -63,6 +65,26 @@ impl Nats {
 
     pub fn signal(&self, signal: &str) {
         assert!(Command::new("kill").args([signal, &self.child.id().to_string()]).status().unwrap().success());
+    }
+
+    /// A stream whose acknowledgement means stored.
+    pub fn safe_stream() -> stream::Config {
+        stream::Config {
+            name: "GREENAPI".into(),
+            subjects: vec!["greenapi.>".into()],
+            discard: stream::DiscardPolicy::New,
+            duplicate_window: Duration::from_secs(900),
+            ..stream::Config::default()
+        }
+    }
+
+    /// Creates a stream, or changes it, not as the bridge would.
+    pub fn put_stream(&self, config: stream::Config) {
+        let server = format!("nats://127.0.0.1:{}", self.port);
+        tokio::runtime::Runtime::new().unwrap().block_on(async {
+            let context = jetstream::new(async_nats::connect(server).await.unwrap());
+            context.create_or_update_stream(config).await.unwrap();
+        });
     }
 
     /// Subscribes without JetStream; the result waits for `count` messages.
@@ -129,6 +151,14 @@ impl Bridge {
 
     pub fn get(&self, path: &str) -> (u16, String) {
         exchange(self.admin, format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").as_bytes())
+    }
+
+    /// The value of one metric, by its name without the prefix, and its labels.
+    pub fn metric(&self, name: &str) -> f64 {
+        let (status, text) = self.get("/metrics");
+        assert_eq!(status, 200);
+        let found = text.lines().find_map(|line| line.strip_prefix(&format!("greenapi_bridge_{name} ")));
+        found.unwrap_or_else(|| panic!("no {name} in {text}")).parse().unwrap()
     }
 
     /// Posts a body as GREEN-API does.

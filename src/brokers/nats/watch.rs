@@ -1,0 +1,103 @@
+//! Following the connection and the stream behind it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use async_nats::connection::State;
+use async_nats::{Client, Event, ServerError};
+use tokio::sync::{mpsc, watch};
+use tracing::{info, warn};
+
+use super::pending::Pending;
+use super::{Config, Inspection, stream};
+use crate::brokers::Fault;
+use crate::observe::BrokerState;
+
+/// How often the stream is looked at: while it is safe, and while it is not.
+const RECHECK: [Duration; 2] = [Duration::from_secs(10), Duration::from_secs(1)];
+
+/// Keeps what is known of a server up to date.
+pub(super) struct Watch {
+    pub(super) client: Client,
+    pub(super) config: Config,
+    pub(super) pending: Arc<Pending>,
+    pub(super) state: watch::Sender<BrokerState>,
+    /// The most bytes of a message the stream takes.
+    pub(super) stream_takes: Arc<AtomicUsize>,
+}
+
+impl Watch {
+    /// Looks at the stream whenever it is there, and ends waits that are in vain.
+    pub(super) async fn follow(self, mut events: mpsc::Receiver<Event>) {
+        let look = self.look_after(Duration::ZERO);
+        // beside the events, since a stream that does not answer must not hide a lost connection
+        tokio::pin!(look);
+        loop {
+            let event = tokio::select! {
+                event = events.recv() => event,
+                () = &mut look => {
+                    look.set(self.look_after(RECHECK[usize::from(!self.state.borrow().up)]));
+                    continue;
+                }
+            };
+            match event {
+                None => return,
+                Some(Event::Connected) => look.set(self.look_after(Duration::ZERO)),
+                Some(Event::Disconnected | Event::Closed) => {
+                    self.set(BrokerState::down("disconnected"));
+                    let lost = Fault::unknown("disconnected", "the connection was lost before the report came");
+                    self.pending.fail(None, &lost);
+                    look.set(self.look_after(RECHECK[1]));
+                }
+                Some(Event::ServerError(error)) => self.refused(&error),
+                Some(_) => {}
+            }
+        }
+    }
+
+    async fn look_after(&self, pause: Duration) {
+        tokio::time::sleep(pause).await;
+        if self.client.connection_state() == State::Connected {
+            self.look_at_stream().await;
+        }
+    }
+
+    async fn look_at_stream(&self) {
+        let found = match stream::inspect(&self.client, &self.config).await {
+            Inspection::Safe(stream) => {
+                let most = usize::try_from(stream.max_message_size).ok().filter(|most| *most > 0);
+                self.stream_takes.store(most.unwrap_or(usize::MAX), Ordering::Relaxed);
+                BrokerState::up()
+            }
+            Inspection::Unsafe(why) => BrokerState::down("unsafe_stream").because(why.into()),
+            Inspection::Missing => BrokerState::down("no_stream").because("run `greenapi-bridge provision`".into()),
+            // a server that is busy electing does not answer: what was known before holds
+            Inspection::Unknown(_) if self.state.borrow().up => return,
+            Inspection::Unknown(why) => BrokerState::down("not_inspected").because(why),
+        };
+        self.set(found);
+    }
+
+    fn set(&self, now: BrokerState) {
+        let changed = self.state.send_if_modified(|before| std::mem::replace(before, now.clone()) != now);
+        match (changed, now.up) {
+            (false, _) => {}
+            (true, true) => info!(broker = "nats", "the broker stores"),
+            (true, false) => {
+                warn!(broker = "nats", reason = now.reason, detail = now.detail, "the broker does not store")
+            }
+        }
+    }
+
+    /// A permission the server refuses comes as an event, not as a report.
+    fn refused(&self, error: &ServerError) {
+        warn!(broker = "nats", %error, "the server complains");
+        let text = error.to_string();
+        if let Some((_, rest)) = text.split_once("ermissions Violation for Publish to \"") {
+            let subject = rest.split('"').next();
+            let fault = Fault::destination("not_authorized", "no right to publish to this subject");
+            self.pending.fail(subject, &fault);
+        }
+    }
+}

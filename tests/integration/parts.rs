@@ -1,0 +1,86 @@
+//! What is too large for the broker is stored all the same, in parts.
+
+use std::collections::HashSet;
+
+use serde_json::Value;
+
+use crate::harness::{Bridge, Nats, stream};
+use crate::stored::{body, text};
+
+/// A notification of exactly this size.
+fn sized(size: usize) -> Vec<u8> {
+    let mut large = text(size);
+    large.resize(size, b' ');
+    large
+}
+
+/// Everything the stream holds of this body, in order.
+fn stored(nats: &Nats, whole: &[u8]) -> Vec<Value> {
+    let id = greenapi_bridge::message::Id::of(whole).to_string();
+    nats.read().into_iter().filter(|message| message["headers"]["ce-id"] == id).collect()
+}
+
+fn assert_parts(parts: &[Value], whole: &[u8]) {
+    assert_eq!(parts.iter().flat_map(body).collect::<Vec<_>>(), whole);
+    for (number, part) in (1..).zip(parts) {
+        assert_eq!(part["subject"], "greenapi.dead-letter");
+        assert_eq!(part["headers"]["bridge-part"], format!("{number}/{}", parts.len()));
+        assert_eq!(part["headers"]["bridge-reason"], "too_large");
+        assert_eq!(part["headers"]["ce-class"], "incoming");
+    }
+    let ids: HashSet<_> = parts.iter().map(|part| part["headers"]["Nats-Msg-Id"].as_str().unwrap()).collect();
+    assert_eq!(ids.len(), parts.len());
+}
+
+#[test]
+fn with_the_default_limits() {
+    let nats = Nats::start();
+    let bridge = Bridge::start(&nats, "");
+    for (size, parts) in [(999_000, 1), (1_048_576, 2), (8 * 1024 * 1024, 16)] {
+        let large = sized(size);
+        let answer = if parts == 1 { "broker" } else { "dead_letter" };
+        assert_eq!(bridge.post(&large), (200, format!("{{\"stored\":\"{answer}\"}}")), "{size}");
+        let found = stored(&nats, &large);
+        assert_eq!(found.len(), parts, "{size}");
+        assert_eq!(body(&found[0]).len(), size / parts, "{size}");
+        if parts > 1 {
+            assert_parts(&found, &large);
+        }
+    }
+    assert_eq!(bridge.metric("dead_letters_total{reason=\"too_large\"}"), 2.0);
+}
+
+#[test]
+fn of_a_server_that_takes_little() {
+    let mut config = tempfile::NamedTempFile::new().unwrap();
+    std::io::Write::write_all(&mut config, b"max_payload: 65536\n").unwrap();
+    let nats = Nats::start_with(&["-c".to_owned(), config.path().display().to_string()]);
+    let bridge = Bridge::start(&nats, "");
+    let large = sized(300_000);
+    assert_eq!(bridge.post(&large), (200, "{\"stored\":\"dead_letter\"}".into()));
+    let parts = stored(&nats, &large);
+    assert_eq!(parts.len(), 5);
+    assert_parts(&parts, &large);
+}
+
+#[test]
+fn of_a_stream_that_takes_little() {
+    let nats = Nats::start();
+    nats.put_stream(stream::Config { max_message_size: 20_000, ..Nats::safe_stream() });
+    let bridge = Bridge::start(&nats, "");
+    let large = sized(100_000);
+    assert_eq!(bridge.post(&large), (200, "{\"stored\":\"dead_letter\"}".into()));
+    let parts = stored(&nats, &large);
+    assert_eq!(parts.len(), 6);
+    assert_parts(&parts, &large);
+}
+
+#[test]
+fn a_stream_that_takes_next_to_nothing_stores_nothing() {
+    let nats = Nats::start();
+    nats.put_stream(stream::Config { max_message_size: 2_000, ..Nats::safe_stream() });
+    let bridge = Bridge::start(&nats, "publish.timeout = \"1s\"\n");
+    assert_eq!(bridge.post(&sized(3_000)).0, 503);
+    assert_eq!(bridge.post(&text(1)).0, 200);
+    assert_eq!(nats.read().len(), 1);
+}
