@@ -1,12 +1,16 @@
 //! Tests of the whole bridge against real brokers.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on should say where")]
+#![allow(clippy::print_stderr, reason = "a failed test shows what the bridge said")]
 
 mod answers;
+mod clients;
 mod harness;
 mod house;
+mod late;
 mod leak;
 mod metrics;
+mod overload;
 mod parts;
 mod payloads;
 mod server;
