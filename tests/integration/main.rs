@@ -14,4 +14,5 @@ mod overload;
 mod parts;
 mod payloads;
 mod server;
+mod stop;
 mod stored;
