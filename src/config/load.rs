@@ -28,8 +28,12 @@ pub(super) fn read(
     for (name, value) in environment {
         if let Some(path) = name.strip_prefix("BRIDGE_").filter(|rest| rest.contains("__")) {
             let path: Vec<_> = path.split("__").map(str::to_ascii_lowercase).collect();
-            set(&mut table, &path, Value::String(value))?;
-            from_environment.push(path.join("."));
+            let key = path.join(".");
+            if !set(&mut table, &path, Value::String(value)) {
+                let problem = "a key above it has a value of its own; remove one of the two".into();
+                return Err(ConfigError { key, value: None, problem });
+            }
+            from_environment.push(key);
         }
     }
     for section in LATER {
@@ -72,7 +76,7 @@ fn typed(mut table: Table, mut from_environment: Vec<String>) -> Result<Config, 
             return Err(explain(&table, &path, error.inner().message()));
         };
         let keys: Vec<_> = path.split('.').map(str::to_owned).collect();
-        set(&mut table, &keys, read.remove("value").unwrap_or(Value::String(text)))?;
+        set(&mut table, &keys, read.remove("value").unwrap_or(Value::String(text)));
     }
 }
 
@@ -110,18 +114,19 @@ fn get<'t>(table: &'t Table, path: &str) -> Option<&'t Value> {
     keys.try_fold(first, |value, key| value.as_table()?.get(key))
 }
 
-fn set(table: &mut Table, path: &[String], value: Value) -> Result<(), ConfigError> {
+/// False where a key above it is no section.
+fn set(table: &mut Table, path: &[String], value: Value) -> bool {
     match path {
-        [] => {}
+        [] => false,
         [key] => {
             table.insert(key.clone(), value);
+            true
         }
         [section, rest @ ..] => match table.entry(section.clone()).or_insert_with(|| Value::Table(Table::new())) {
-            Value::Table(inner) => set(inner, rest, value)?,
-            _ => return Err(ConfigError::new(section, "", "is a value in the file and a section in the environment")),
+            Value::Table(inner) => set(inner, rest, value),
+            _ => false,
         },
     }
-    Ok(())
 }
 
 #[cfg(test)]
