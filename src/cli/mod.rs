@@ -33,10 +33,16 @@ struct Arguments {
 #[derive(Debug, Clone, Copy, Subcommand)]
 enum Command {
     /// Serve (the default).
+    #[command(after_help = "Example:
+  greenapi-bridge run --config bridge.toml")]
     Run,
     /// Ask the broker whether it would store what is sent to it.
+    #[command(after_help = "Example:
+  greenapi-bridge check --config bridge.toml")]
     Check,
     /// Create the stream the routes need, or widen it; never narrows or deletes.
+    #[command(after_help = "Example:
+  greenapi-bridge provision --config bridge.toml")]
     Provision,
 }
 
