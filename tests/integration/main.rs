@@ -13,6 +13,7 @@ mod metrics;
 mod overload;
 mod parts;
 mod payloads;
+mod refusals;
 mod server;
 mod stop;
 mod stored;
