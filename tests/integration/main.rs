@@ -9,6 +9,7 @@ mod harness;
 mod house;
 mod late;
 mod leak;
+mod logs;
 mod metrics;
 mod overload;
 mod parts;

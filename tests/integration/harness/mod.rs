@@ -204,7 +204,12 @@ impl Bridge {
 
     /// Waits for its end.
     pub fn exit_code(&mut self) -> Option<i32> {
-        self.child.wait().unwrap().code()
+        let mut ended = None;
+        eventually("it ends", Duration::from_secs(30), || {
+            ended = self.child.try_wait().unwrap();
+            ended.is_some()
+        });
+        ended.unwrap().code()
     }
 
     pub fn terminate(mut self) -> Option<i32> {
