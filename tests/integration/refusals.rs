@@ -115,7 +115,8 @@ fn secrets_put_in_the_wrong_place() {
 
 #[test]
 fn files_that_are_not_there_or_hold_nothing() {
-    let run = |toml: String, says: &[&str]| assert_refused("run", &toml, &[], 2, says);
+    let free = ("BRIDGE_HTTP__LISTEN", "127.0.0.1:0");
+    let run = |toml: String, says: &[&str]| assert_refused("run", &toml, &[free], 2, says);
     let tokens = |path: &Path| format!("[nats]\n[auth]\ntokens_file = \"{}\"", path.display());
     run(tokens(Path::new("/nowhere/tokens")), &["auth.tokens_file", "/nowhere/tokens", "No such file"]);
     for (text, remedy) in [

@@ -42,6 +42,15 @@ pub fn eventually(what: &str, within: Duration, mut holds: impl FnMut() -> bool)
 
 fn signal(child: &Child, name: &str) {
     assert!(Command::new("kill").args([name, &child.id().to_string()]).status().unwrap().success());
+    // until every thread stands still, one of them may go on to answer
+    eventually("it stands still", Duration::from_secs(5), || name != "-STOP" || stands_still(child.id()));
+}
+
+fn stands_still(process: u32) -> bool {
+    let mut threads = std::fs::read_dir(format!("/proc/{process}/task")).unwrap();
+    threads.all(|thread| {
+        std::fs::read_to_string(thread.unwrap().path().join("status")).is_ok_and(|status| status.contains("State:\tT"))
+    })
 }
 
 fn nats_server(port: u16, store: &Path, extra: &[String]) -> Child {
