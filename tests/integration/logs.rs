@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::harness::{Bridge, Nats, eventually, exchange};
+use crate::server::denying;
 
 const TOKEN: &str = "Authorization: Bearer right-secret\r\n";
 /// Everything a sender says that must not be found in the log.
@@ -98,6 +99,9 @@ fn a_whole_story_is_told_once_and_in_no_ones_words() {
 fn a_broker_that_goes_and_comes_back_is_said_once_each() {
     let mut nats = Nats::start();
     let bridge = Bridge::start(&nats, "publish.timeout = \"1s\"\n");
+    nats.signal("-STOP");
+    let lost = message("incomingCall", 0);
+    assert_eq!(bridge.post(&lost).0, 503);
     nats.kill();
     eventually("down", Duration::from_secs(5), || bridge.get("/readyz").0 == 503);
     let bodies = [message("incomingCall", 1), message("incomingCall", 2)];
@@ -109,5 +113,19 @@ fn a_broker_that_goes_and_comes_back_is_said_once_each() {
         events.iter().filter(|event| event["broker"] == "nats").map(|event| &event["message"]).collect();
     assert_eq!(of_broker, ["the broker stores", "the broker does not store", "the broker stores"]);
     bodies.iter().for_each(|body| assert_eq!(said_of(&events, body), [("WARN", "not stored")]));
-    assert_eq!(warnings(&events), 3, "{}", bridge.log());
+    assert_eq!(said_of(&events, &lost), [("WARN", "not stored"), ("INFO", "a late report: not stored")]);
+    assert_eq!(warnings(&events), 4, "{}", bridge.log());
+}
+
+#[test]
+fn a_missing_right_is_said_once_and_not_in_the_server_s_words() {
+    // which name the subject, and so the type the sender chose
+    let (nats, login, _secret) = denying("greenapi.other.>");
+    let bridge = Bridge::start(&nats, &login);
+    let weird = message("weirdType", 1);
+    assert_eq!(bridge.post(&weird).0, 503);
+    let events = events(&bridge.log());
+    assert_eq!(said_of(&events, &weird), [("WARN", "not stored")]);
+    assert_eq!(warnings(&events), 1, "{}", bridge.log());
+    assert!(!bridge.log().contains("weirdType"), "{}", bridge.log());
 }
