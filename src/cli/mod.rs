@@ -87,7 +87,10 @@ async fn serve(config: Config) -> ExitCode {
     };
     let ended = tokio::select! {
         ended = bridge.run(signal()) => ended,
-        () = async { signal().await; signal().await } => Ended::GraceExceeded,
+        () = async { signal().await; signal().await } => {
+            tracing::error!("a second signal ends it at once; what is left was not answered 200");
+            Ended::GraceExceeded
+        }
     };
     ExitCode::from(if ended == Ended::Clean { 0 } else { 3 })
 }

@@ -111,6 +111,7 @@ fn a_second_signal_ends_it_at_once() {
     bridge.signal("-INT");
     assert_eq!(bridge.exit_code(), Some(3));
     assert!(asked.elapsed() < Duration::from_secs(4), "after {:?}", asked.elapsed());
+    assert_eq!(bridge.log().matches("a second signal").count(), 1);
 }
 
 #[test]
