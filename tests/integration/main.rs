@@ -11,6 +11,7 @@ mod late;
 mod leak;
 mod logs;
 mod metrics;
+mod order;
 mod overload;
 mod parts;
 mod payloads;
