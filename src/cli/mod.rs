@@ -33,10 +33,16 @@ struct Arguments {
 #[derive(Debug, Clone, Copy, Subcommand)]
 enum Command {
     /// Serve (the default).
+    #[command(after_help = "Example:
+  greenapi-bridge run --config bridge.toml")]
     Run,
     /// Ask the broker whether it would store what is sent to it.
+    #[command(after_help = "Example:
+  greenapi-bridge check --config bridge.toml")]
     Check,
     /// Create the stream the routes need, or widen it; never narrows or deletes.
+    #[command(after_help = "Example:
+  greenapi-bridge provision --config bridge.toml")]
     Provision,
 }
 
@@ -81,7 +87,10 @@ async fn serve(config: Config) -> ExitCode {
     };
     let ended = tokio::select! {
         ended = bridge.run(signal()) => ended,
-        () = async { signal().await; signal().await } => Ended::GraceExceeded,
+        () = async { signal().await; signal().await } => {
+            tracing::error!("a second signal ends it at once; what is left was not answered 200");
+            Ended::GraceExceeded
+        }
     };
     ExitCode::from(if ended == Ended::Clean { 0 } else { 3 })
 }

@@ -126,9 +126,15 @@ fn secrets(nats: &nats::Config) -> Result<(), ConfigError> {
     if set.len() > 1 {
         return Err(ConfigError::new("nats", set.join(" and "), "two secret sources; keep one"));
     }
-    if nats.user.is_some() != nats.password_file.is_some() {
-        let problem = "user and password_file belong together; set both or none";
-        return Err(ConfigError { key: "nats.user".into(), value: None, problem: problem.into() });
+    let certificate = nats.tls.as_ref().map(|tls| [tls.certificate_file.is_some(), tls.key_file.is_some()]);
+    for (section, keys, [one, other]) in [
+        ("nats", ["user", "password_file"], [nats.user.is_some(), nats.password_file.is_some()]),
+        ("nats.tls", ["certificate_file", "key_file"], certificate.unwrap_or_default()),
+    ] {
+        if one != other {
+            let problem = format!("{} belong together; set both or none", keys.join(" and "));
+            return Err(ConfigError { key: format!("{section}.{}", keys[0]), value: None, problem });
+        }
     }
     Ok(())
 }
@@ -162,6 +168,10 @@ mod tests {
             ),
             ("[nats]\nservers = [\"nats://u:secret@h:1\"]", "nats.servers = …@h:1: holds a user"),
             ("[nats]\nuser = \"u\"", "nats.user: user and password_file belong together"),
+            (
+                "[nats.tls]\nkey_file = \"k\"",
+                "nats.tls.certificate_file: certificate_file and key_file belong together",
+            ),
             ("[nats]\nnkey_file = \"a\"\ntoken_file = \"b\"", "nats = nkey_file and token_file: two secret sources"),
         ] {
             assert!(fault(toml).starts_with(begins), "{toml}: {}", fault(toml));

@@ -28,8 +28,12 @@ pub(super) fn read(
     for (name, value) in environment {
         if let Some(path) = name.strip_prefix("BRIDGE_").filter(|rest| rest.contains("__")) {
             let path: Vec<_> = path.split("__").map(str::to_ascii_lowercase).collect();
-            set(&mut table, &path, Value::String(value))?;
-            from_environment.push(path.join("."));
+            let key = path.join(".");
+            if !set(&mut table, &path, Value::String(value)) {
+                let problem = "a key above it has a value of its own; remove one of the two".into();
+                return Err(ConfigError { key, value: None, problem });
+            }
+            from_environment.push(key);
         }
     }
     for section in LATER {
@@ -72,7 +76,7 @@ fn typed(mut table: Table, mut from_environment: Vec<String>) -> Result<Config, 
             return Err(explain(&table, &path, error.inner().message()));
         };
         let keys: Vec<_> = path.split('.').map(str::to_owned).collect();
-        set(&mut table, &keys, read.remove("value").unwrap_or(Value::String(text)))?;
+        set(&mut table, &keys, read.remove("value").unwrap_or(Value::String(text)));
     }
 }
 
@@ -81,7 +85,10 @@ fn explain(table: &Table, path: &str, message: &str) -> ConfigError {
     let value = get(table, path).filter(|value| !value.is_table() && !may_be_secret(path)).map(ToString::to_string);
     let mut quoted = message.split('`').skip(1).step_by(2);
     if !message.starts_with("unknown field") {
-        return ConfigError { key: path.into(), value, problem: message.into() };
+        // the library repeats the value it found
+        let wanted = message.rfind("expected ").map_or("not what this key takes", |at| &message[at..]);
+        let problem = if may_be_secret(path) { wanted } else { message };
+        return ConfigError { key: path.into(), value, problem: problem.into() };
     }
     let unknown = quoted.next().unwrap_or_default();
     let nearest = quoted.min_by_key(|known| strsim::damerau_levenshtein(known, unknown)).unwrap_or_default();
@@ -93,9 +100,12 @@ fn explain(table: &Table, path: &str, message: &str) -> ConfigError {
 
 /// Whether a key, perhaps one we do not have, may have been given a secret.
 fn may_be_secret(path: &str) -> bool {
+    if path == "route.key" {
+        return false;
+    }
     let key = path.rsplit('.').next().unwrap_or(path).to_ascii_lowercase();
     let names = ["pass", "token", "secret", "seed", "nkey", "cred", "key"];
-    !key.ends_with("_file") && names.iter().any(|name| key.contains(name)) || key == "servers"
+    !key.ends_with("_file") && names.iter().any(|name| key.contains(name)) || key.starts_with("servers")
 }
 
 fn get<'t>(table: &'t Table, path: &str) -> Option<&'t Value> {
@@ -104,18 +114,19 @@ fn get<'t>(table: &'t Table, path: &str) -> Option<&'t Value> {
     keys.try_fold(first, |value, key| value.as_table()?.get(key))
 }
 
-fn set(table: &mut Table, path: &[String], value: Value) -> Result<(), ConfigError> {
+/// False where a key above it is no section.
+fn set(table: &mut Table, path: &[String], value: Value) -> bool {
     match path {
-        [] => {}
+        [] => false,
         [key] => {
             table.insert(key.clone(), value);
+            true
         }
         [section, rest @ ..] => match table.entry(section.clone()).or_insert_with(|| Value::Table(Table::new())) {
-            Value::Table(inner) => set(inner, rest, value)?,
-            _ => return Err(ConfigError::new(section, "", "is a value in the file and a section in the environment")),
+            Value::Table(inner) => set(inner, rest, value),
+            _ => false,
         },
     }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -156,8 +167,13 @@ mod tests {
         assert_eq!(fault("[nast]\nx = 1"), "nast: unknown key; the nearest known one is `nats`");
         assert!(fault("[http]\nbody_time = \"10\"").starts_with("http.body_time = \"10\": not a duration"));
         assert!(fault("[http.limits]\nin_flight = \"x\"").starts_with("http.limits.in_flight = \"x\": invalid type"));
-        let secrets =
-            ["[nats]\npassword = \"hunter2\"", "[auth]\ntokens = [\"hunter2\"]", "[nats]\npassword = \"hunter2\" x"];
+        let secrets = [
+            "[nats]\npassword = \"hunter2\"",
+            "[auth]\ntokens = [\"hunter2\"]",
+            "[nats]\npassword = \"hunter2\" x",
+            "[nats]\nservers = \"nats://u:hunter2@h\"",
+        ];
+        assert!(fault("[route]\nkey = \"phone\"").starts_with("route.key = \"phone\": unknown variant"));
         for secret in secrets {
             assert!(!fault(secret).contains("hunter2"), "{}", fault(secret));
         }

@@ -136,29 +136,40 @@ impl Deliver {
     async fn carry(&self, message: Message, until: Instant, tell: watch::Sender<Option<Outcome>>) {
         // a panic below must not leave the id under way for ever
         let guard = Begun { deliver: self, message: &message, stored: std::cell::Cell::new(false) };
-        let outcome = self.settle(&message, until).await;
-        guard.stored.set(outcome != Outcome::NotStored);
+        let settled = self.settle(&message, until);
+        tokio::pin!(settled);
+        let (settled, late) = match timeout_at(until, &mut settled).await {
+            Ok(settled) => (settled, false),
+            Err(_) => {
+                // now is when the sender is told
+                not_stored(&message, "no_report", "not yet");
+                (settled.await, true)
+            }
+        };
+        guard.stored.set(settled.is_ok());
         drop(guard);
-        if outcome != Outcome::NotStored && Instant::now() > until {
-            info!(id = %message.event.id, "a late report: stored after all");
+        let id = message.event.id;
+        match &settled {
+            Ok(_) if late => info!(%id, "a late report: stored after all"),
+            Err(fault) if late => info!(%id, reason = fault.reason, "a late report: not stored"),
+            Err(fault) => not_stored(&message, fault.reason, &fault.detail),
+            Ok(_) => {}
         }
-        tell.send_replace(Some(outcome));
+        tell.send_replace(Some(settled.unwrap_or(Outcome::NotStored)));
     }
 
-    async fn settle(&self, message: &Message, until: Instant) -> Outcome {
+    async fn settle(&self, message: &Message, until: Instant) -> Result<Outcome, Fault> {
         let dead = match &message.dead_letter {
             Some(_) => Cow::Borrowed(message),
             None => match self.attempt(message, until).await {
-                Ok(()) => return Outcome::Stored,
+                Ok(()) => return Ok(Outcome::Stored),
                 Err(fault) if fault.kind == FaultKind::Record => Cow::Owned(self.refused(message, fault)),
-                Err(fault) => return not_stored(message, &fault),
+                Err(fault) => return Err(fault),
             },
         };
-        if let Err(fault) = self.store_dead_letter(&dead, until).await {
-            return not_stored(&dead, &fault);
-        }
+        self.store_dead_letter(&dead, until).await?;
         self.metrics.dead_letter(dead.dead_letter.as_ref().map_or(0, |dead| dead.reason as usize));
-        Outcome::DeadLetter
+        Ok(Outcome::DeadLetter)
     }
 
     /// The dead letter of a message the broker will never take.
@@ -208,10 +219,9 @@ impl Deliver {
 }
 
 /// The one log entry of a message that was not stored.
-fn not_stored(message: &Message, fault: &Fault) -> Outcome {
+fn not_stored(message: &Message, reason: &str, detail: &str) {
     let (id, instance) = (message.event.id, message.event.instance);
-    warn!(%id, instance, reason = fault.reason, detail = fault.detail, "not stored");
-    Outcome::NotStored
+    warn!(%id, instance, reason, detail, "not stored");
 }
 
 struct Begun<'m> {

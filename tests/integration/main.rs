@@ -1,13 +1,21 @@
 //! Tests of the whole bridge against real brokers.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on should say where")]
+#![allow(clippy::print_stderr, reason = "a failed test shows what the bridge said")]
 
 mod answers;
+mod clients;
 mod harness;
 mod house;
+mod late;
 mod leak;
+mod logs;
 mod metrics;
+mod order;
+mod overload;
 mod parts;
 mod payloads;
+mod refusals;
 mod server;
+mod stop;
 mod stored;

@@ -8,7 +8,7 @@ use crate::harness::{Bridge, Nats, stream};
 use crate::stored::{body, text};
 
 /// A notification of exactly this size.
-fn sized(size: usize) -> Vec<u8> {
+pub fn sized(size: usize) -> Vec<u8> {
     let mut large = text(size);
     large.resize(size, b' ');
     large

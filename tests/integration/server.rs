@@ -98,12 +98,19 @@ fn by_client_certificate_over_tls() {
     assert_eq!(stranger.post(BODY).0, 503);
 }
 
-#[test]
-fn a_missing_right_to_publish_is_found_at_once() {
-    let rules = "authorization: { users: [ { user: u, password: p, permissions: { publish: { deny: [\"greenapi.incoming.>\"] } } } ] }";
-    let (server, secret) = (file(rules), file("p"));
+/// A server that lets nobody publish to `subject`, and how to be known to it.
+pub fn denying(subject: &str) -> (Nats, String, tempfile::NamedTempFile) {
+    let permissions = format!("{{ publish: {{ deny: [\"{subject}\"] }} }}");
+    let user = format!("{{ user: u, password: p, permissions: {permissions} }}");
+    let (server, secret) = (file(&format!("authorization: {{ users: [ {user} ] }}")), file("p"));
     let nats = Nats::start_with(&["-c".to_owned(), server.path().display().to_string()]);
     let login = format!("nats.user = \"u\"\nnats.password_file = \"{}\"\n", secret.path().display());
+    (nats, login, secret)
+}
+
+#[test]
+fn a_missing_right_to_publish_is_found_at_once() {
+    let (nats, login, _secret) = denying("greenapi.incoming.>");
     let bridge = Bridge::start(&nats, &login);
     let asked = std::time::Instant::now();
     assert_eq!(bridge.post(BODY).0, 503);

@@ -152,7 +152,7 @@ fn a_client_that_hangs_up_cancels_nothing() {
     let nats = Nats::start();
     let bridge = Bridge::start(&nats, "");
     nats.signal("-STOP");
-    bridge.post_and_hang_up(&text(1));
+    drop(bridge.begin(&text(1)));
     pause(300);
     nats.signal("-CONT");
     eventually("stored all the same", Duration::from_secs(5), || nats.read().len() == 1);

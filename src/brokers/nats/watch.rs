@@ -92,12 +92,16 @@ impl Watch {
 
     /// A permission the server refuses comes as an event, not as a report.
     fn refused(&self, error: &ServerError) {
-        warn!(broker = "nats", %error, "the server complains");
         let text = error.to_string();
-        if let Some((_, rest)) = text.split_once("ermissions Violation for Publish to \"") {
-            let subject = rest.split('"').next();
-            let fault = Fault::destination("not_authorized", "no right to publish to this subject");
-            self.pending.fail(subject, &fault);
+        let subject =
+            text.split_once("ermissions Violation for Publish to \"").and_then(|(_, rest)| rest.split('"').next());
+        match subject {
+            // a message's: it is logged as not stored, and its subject may repeat what the sender wrote
+            Some(subject) if !subject.starts_with('$') => {
+                let fault = Fault::destination("not_authorized", "no right to publish to this subject");
+                self.pending.fail(Some(subject), &fault);
+            }
+            _ => warn!(broker = "nats", %error, "the server complains"),
         }
     }
 }

@@ -1,6 +1,8 @@
 //! A real nats-server, a bridge, and a consumer in another language.
 
-use std::io::{BufRead, BufReader, Read, Write};
+mod wire;
+
+use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
@@ -9,6 +11,8 @@ use std::time::{Duration, Instant};
 use async_nats::jetstream;
 pub use async_nats::jetstream::stream;
 use serde_json::Value;
+
+pub use wire::{Answer, Connection, exchange, post, request};
 
 pub struct Nats {
     child: Child,
@@ -21,6 +25,7 @@ pub struct Bridge {
     pub http: SocketAddr,
     admin: SocketAddr,
     pub config: tempfile::NamedTempFile,
+    log: tempfile::NamedTempFile,
 }
 
 pub fn free_port() -> u16 {
@@ -33,6 +38,19 @@ pub fn eventually(what: &str, within: Duration, mut holds: impl FnMut() -> bool)
         assert!(Instant::now() < end, "not within {within:?}: {what}");
         std::thread::sleep(Duration::from_millis(20));
     }
+}
+
+fn signal(child: &Child, name: &str) {
+    assert!(Command::new("kill").args([name, &child.id().to_string()]).status().unwrap().success());
+    // until every thread stands still, one of them may go on to answer
+    eventually("it stands still", Duration::from_secs(5), || name != "-STOP" || stands_still(child.id()));
+}
+
+fn stands_still(process: u32) -> bool {
+    let mut threads = std::fs::read_dir(format!("/proc/{process}/task")).unwrap();
+    threads.all(|thread| {
+        std::fs::read_to_string(thread.unwrap().path().join("status")).is_ok_and(|status| status.contains("State:\tT"))
+    })
 }
 
 fn nats_server(port: u16, store: &Path, extra: &[String]) -> Child {
@@ -63,8 +81,8 @@ impl Nats {
         self.child = nats_server(self.port, self.store.path(), &[]);
     }
 
-    pub fn signal(&self, signal: &str) {
-        assert!(Command::new("kill").args([signal, &self.child.id().to_string()]).status().unwrap().success());
+    pub fn signal(&self, name: &str) {
+        signal(&self.child, name);
     }
 
     /// A stream whose acknowledgement means stored.
@@ -143,10 +161,11 @@ impl Bridge {
             let answer = command("provision", config.path());
             assert!(answer.status.success(), "{}", String::from_utf8_lossy(&answer.stderr));
         }
+        let log = tempfile::NamedTempFile::new().unwrap();
         let mut run = Command::new(env!("CARGO_BIN_EXE_greenapi-bridge"));
-        let child = run.args(["run", "--config"]).arg(config.path()).spawn().unwrap();
+        let child = run.args(["run", "--config"]).arg(config.path()).stderr(log.reopen().unwrap()).spawn().unwrap();
         eventually("listens", Duration::from_secs(10), || TcpStream::connect(admin).is_ok());
-        Self { child, http, admin, config }
+        Self { child, http, admin, config, log }
     }
 
     pub fn get(&self, path: &str) -> (u16, String) {
@@ -170,19 +189,49 @@ impl Bridge {
         post(self.http, headers, body)
     }
 
-    /// Sends a whole notification, and does not wait for the answer.
-    pub fn post_and_hang_up(&self, body: &[u8]) {
-        TcpStream::connect(self.http).unwrap().write_all(&request("", body)).unwrap();
+    /// Sends a whole notification; the answer can be asked for later.
+    pub fn begin(&self, body: &[u8]) -> Connection {
+        let mut connection = Connection::open(self.http);
+        connection.send(request("", body));
+        connection
+    }
+
+    /// Waits until this many requests are being answered or stand in line.
+    pub fn holds(&self, requests: usize) {
+        let what = format!("{requests} requests are here");
+        eventually(&what, Duration::from_secs(5), || self.metric("in_flight") as usize == requests);
+    }
+
+    /// What it has logged so far.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.log.path()).unwrap()
+    }
+
+    pub fn signal(&self, name: &str) {
+        signal(&self.child, name);
+    }
+
+    /// Waits for its end.
+    pub fn exit_code(&mut self) -> Option<i32> {
+        let mut ended = None;
+        eventually("it ends", Duration::from_secs(30), || {
+            ended = self.child.try_wait().unwrap();
+            ended.is_some()
+        });
+        ended.unwrap().code()
     }
 
     pub fn terminate(mut self) -> Option<i32> {
-        assert!(Command::new("kill").arg(self.child.id().to_string()).status().unwrap().success());
-        self.child.wait().unwrap().code()
+        self.signal("-TERM");
+        self.exit_code()
     }
 }
 
 impl Drop for Bridge {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("{}", self.log());
+        }
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -190,29 +239,4 @@ impl Drop for Bridge {
 
 pub fn command(name: &str, config: &Path) -> Output {
     Command::new(env!("CARGO_BIN_EXE_greenapi-bridge")).args([name, "--config"]).arg(config).output().unwrap()
-}
-
-fn request(headers: &str, body: &[u8]) -> Vec<u8> {
-    let length = body.len();
-    let head = format!(
-        "POST /green-api/webhook/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {length}\r\n{headers}\r\n"
-    );
-    [head.as_bytes(), body].concat()
-}
-
-pub fn post(to: SocketAddr, headers: &str, body: &[u8]) -> (u16, String) {
-    exchange(to, &request(headers, body))
-}
-
-/// Sends raw bytes; the status, and all that came after the head.
-pub fn exchange(to: SocketAddr, request: &[u8]) -> (u16, String) {
-    let mut stream = TcpStream::connect(to).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(40))).unwrap();
-    // a server that refuses early may close before it has read everything
-    let _ = stream.write_all(request);
-    let mut answer = Vec::new();
-    let _ = stream.read_to_end(&mut answer);
-    let answer = String::from_utf8_lossy(&answer).into_owned();
-    let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
-    (status, answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or_default())
 }

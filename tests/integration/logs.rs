@@ -1,0 +1,131 @@
+//! The log of a whole story: JSON lines, one for each failure, and nothing of anybody's data or secrets.
+
+use std::io::Write;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::harness::{Bridge, Nats, eventually, exchange};
+use crate::server::denying;
+
+const TOKEN: &str = "Authorization: Bearer right-secret\r\n";
+/// Everything a sender says that must not be found in the log.
+const PRIVATE: [&str; 10] = [
+    "right-secret",
+    "wrong-secret",
+    "Bearer",
+    "uthorization",
+    "asked-in-query",
+    "79005550123",
+    "Private Name",
+    "private text",
+    "weirdType",
+    "\u{1b}",
+];
+
+/// A notification with a person in it.
+fn message(kind: &str, number: u32) -> Vec<u8> {
+    format!(
+        r#"{{"typeWebhook":"{kind}","instanceData":{{"idInstance":7,"wid":"79005550123@c.us"}},"number":{number},
+        "senderData":{{"chatId":"79005550123@c.us","senderName":"Private Name"}},
+        "messageData":{{"textMessageData":{{"textMessage":"private text"}}}}}}"#
+    )
+    .into_bytes()
+}
+
+/// Every line is JSON.
+fn events(log: &str) -> Vec<Value> {
+    log.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))).collect()
+}
+
+/// What is said of one notification, in order.
+fn said_of<'e>(events: &'e [Value], body: &[u8]) -> Vec<(&'e str, &'e str)> {
+    let id = greenapi_bridge::message::Id::of(body).to_string();
+    let own = events.iter().filter(|event| event["id"] == id);
+    own.map(|event| (event["level"].as_str().unwrap(), event["message"].as_str().unwrap())).collect()
+}
+
+fn warnings(events: &[Value]) -> usize {
+    events.iter().filter(|event| event["level"] != "INFO").count()
+}
+
+fn tokens() -> (tempfile::NamedTempFile, String) {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(b"right-secret\n").unwrap();
+    let config = format!("publish.timeout = \"1s\"\nauth.tokens_file = \"{}\"\n", file.path().display());
+    (file, config)
+}
+
+#[test]
+fn a_whole_story_is_told_once_and_in_no_ones_words() {
+    let nats = Nats::start();
+    let (_tokens, config) = tokens();
+    let mut bridge = Bridge::start(&nats, &config);
+    let post = |body: &[u8]| bridge.post_with(TOKEN, body).0;
+    let weird = message(&format!("weirdType\\u001b[31m\\n{}", "weirdType ".repeat(20_000)), 1);
+    let (stored, broken) = (message("incomingMessageReceived", 1), &weird[1..]);
+    let (late, weird_late) = (message("incomingMessageReceived", 2), message("weirdType", 2));
+    for body in [&stored, &stored, &weird, broken] {
+        assert_eq!(post(body), 200);
+    }
+    assert_eq!(bridge.post_with("Authorization: Bearer wrong-secret\r\n", &stored).0, 401);
+    let lost = format!("POST /private?asked-in-query HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{TOKEN}\r\n");
+    assert_eq!(exchange(bridge.http, lost.as_bytes()).0, 404);
+    nats.signal("-STOP");
+    assert_eq!((post(&late), post(&weird_late)), (503, 503));
+    eventually("both are logged", Duration::from_secs(2), || warnings(&events(&bridge.log())) == 4);
+    nats.signal("-CONT");
+    let stored_late = || bridge.log().matches("late report").count() == 2;
+    eventually("both are stored", Duration::from_secs(5), stored_late);
+    bridge.signal("-TERM");
+    assert_eq!(bridge.exit_code(), Some(0));
+
+    let log = bridge.log();
+    PRIVATE.iter().for_each(|word| assert!(!log.contains(word), "{word} in {log}"));
+    let events = events(&log);
+    assert!(said_of(&events, &stored).is_empty() && said_of(&events, &weird).is_empty(), "{log}");
+    assert_eq!(said_of(&events, broken), [("INFO", "no notification; to the dead letter")]);
+    for body in [&late, &weird_late] {
+        assert_eq!(said_of(&events, body), [("WARN", "not stored"), ("INFO", "a late report: stored after all")]);
+    }
+    let reasons: Vec<_> =
+        events.iter().filter(|event| event["message"] == "refused").map(|event| &event["reason"]).collect();
+    assert_eq!(reasons, ["unauthorized", "not_found"]);
+    assert_eq!(warnings(&events), 4, "{log}");
+    assert!(events.len() < 15 && log.len() < 4000, "nothing is said of what is as it should be: {log}");
+}
+
+#[test]
+fn a_broker_that_goes_and_comes_back_is_said_once_each() {
+    let mut nats = Nats::start();
+    let bridge = Bridge::start(&nats, "publish.timeout = \"1s\"\n");
+    nats.signal("-STOP");
+    let lost = message("incomingCall", 0);
+    assert_eq!(bridge.post(&lost).0, 503);
+    nats.kill();
+    eventually("down", Duration::from_secs(5), || bridge.get("/readyz").0 == 503);
+    let bodies = [message("incomingCall", 1), message("incomingCall", 2)];
+    bodies.iter().for_each(|body| assert_eq!(bridge.post(body).0, 503));
+    nats.start_again();
+    eventually("up", Duration::from_secs(10), || bridge.get("/readyz").0 == 200);
+    let events = events(&bridge.log());
+    let of_broker: Vec<_> =
+        events.iter().filter(|event| event["broker"] == "nats").map(|event| &event["message"]).collect();
+    assert_eq!(of_broker, ["the broker stores", "the broker does not store", "the broker stores"]);
+    bodies.iter().for_each(|body| assert_eq!(said_of(&events, body), [("WARN", "not stored")]));
+    assert_eq!(said_of(&events, &lost), [("WARN", "not stored"), ("INFO", "a late report: not stored")]);
+    assert_eq!(warnings(&events), 4, "{}", bridge.log());
+}
+
+#[test]
+fn a_missing_right_is_said_once_and_not_in_the_server_s_words() {
+    // which name the subject, and so the type the sender chose
+    let (nats, login, _secret) = denying("greenapi.other.>");
+    let bridge = Bridge::start(&nats, &login);
+    let weird = message("weirdType", 1);
+    assert_eq!(bridge.post(&weird).0, 503);
+    let events = events(&bridge.log());
+    assert_eq!(said_of(&events, &weird), [("WARN", "not stored")]);
+    assert_eq!(warnings(&events), 1, "{}", bridge.log());
+    assert!(!bridge.log().contains("weirdType"), "{}", bridge.log());
+}

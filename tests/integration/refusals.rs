@@ -1,0 +1,169 @@
+//! What is refused at start, as the program says it: the key, its value, the remedy, and never a secret.
+
+use std::io::Write;
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Command, Output};
+
+const SECRET: &str = "hunter2";
+const COMMANDS: [&str; 3] = ["run", "check", "provision"];
+
+fn file(text: &str) -> tempfile::NamedTempFile {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+    file
+}
+
+/// The program with nothing but these arguments and variables; one that serves is stopped with another exit code.
+fn program(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
+    let mut program = Command::new("timeout");
+    program.args(["--kill-after=1", "10", env!("CARGO_BIN_EXE_greenapi-bridge")]).args(arguments);
+    program.env_clear().env("PATH", "/usr/bin:/bin").envs(environment.iter().copied()).output().unwrap()
+}
+
+/// One line on standard error that has all of `says`, this exit code, and no secret anywhere.
+fn assert_refused(command: &str, toml: &str, environment: &[(&str, &str)], code: i32, says: &[&str]) {
+    let config = file(toml);
+    let answer = program(&[command, "--config", &config.path().display().to_string()], environment);
+    let error = String::from_utf8(answer.stderr).unwrap();
+    let context = format!("{command} with {toml:?} and {environment:?} says {error:?}");
+    assert_eq!(answer.status.code(), Some(code), "{context}");
+    assert_eq!(error.lines().filter(|line| !line.starts_with('{')).count(), 1, "{context}");
+    assert!(says.iter().all(|part| error.contains(part)), "{says:?}: {context}");
+    assert!(!error.contains(SECRET) && answer.stdout.is_empty(), "{context}");
+}
+
+#[test]
+fn a_configuration_that_cannot_be_meant() {
+    for (toml, says) in [
+        ("", ["nats", "no broker", "`servers`"]),
+        ("[nats]\n[route]\nbrokers = []", ["route.brokers", "[]", "name \"nats\""]),
+        ("[route]\nbrokers = [\"nats\"]", ["nats", "no broker", "add the section"]),
+        ("[nats]\n[route]\nbrokers = [\"kafka\"]", ["route.brokers", "kafka", "nats"]),
+        ("[nats]\n[http]\nlisten = \"0.0.0.0:3000\"", ["http.listen", "0.0.0.0:3000", "auth.tokens_file"]),
+        ("[nats]\n[admin]\nlisten = \"[::]:3001\"", ["admin.listen", "[::]:3001", "loopback"]),
+        ("[nats]\n[http]\nlisen = \"127.0.0.1:1\"", ["http.lisen", "127.0.0.1:1", "`listen`"]),
+        ("[nats]\n[http.limits]\nin_fligth = 9", ["http.limits.in_fligth", "9", "`in_flight`"]),
+        ("[nast]\n", ["nast", "unknown key", "`nats`"]),
+        ("[nats]\n[kafka]", ["kafka", "this version does not have it", "remove"]),
+        ("[nats]\n[journal]", ["journal", "this version does not have it", "remove"]),
+        ("[nats]\n[http.tls]", ["http.tls", "this version does not have it", "remove"]),
+        (
+            "[nats]\nnkey_file = \"a\"\ntoken_file = \"b\"",
+            ["nkey_file and token_file", "two secret sources", "keep one"],
+        ),
+        (
+            "[nats]\ncredentials_file = \"a\"\nuser = \"b\"\npassword_file = \"c\"",
+            ["credentials_file and user", "two", "keep"],
+        ),
+        ("[nats]\nuser = \"a\"", ["nats.user", "password_file", "both or none"]),
+        ("[nats.tls]\ncertificate_file = \"a\"", ["nats.tls", "key_file", "both or none"]),
+        ("[nats]\n[publish]\ntimeout = \"20s\"", ["publish.timeout", "20s", "http.answer_within = 15s; lower it"]),
+        ("[nats]\n[publish]\ntimeout = \"0s\"", ["publish.timeout", "0s", "give a time"]),
+        ("[nats]\n[http]\nanswer_within = \"25s\"", ["http.answer_within", "25s", "shutdown.grace = 25s; lower"]),
+        ("[nats]\n[shutdown]\ndelay = \"1m\"", ["shutdown.delay", "1m", "shutdown.grace = 25s; lower"]),
+        ("[nats]\n[http]\nmax_body = \"1GiB\"", ["http.max_body", "1073741824", "http.limits.in_flight_bytes"]),
+        ("[nats]\n[http]\nbody_time = 10", ["http.body_time", "10", "string"]),
+        ("[nats]\n[http]\npath = \"hook\"", ["http.path", "hook", "begin with /"]),
+        ("[nats]\nsubject = \"greenapi.{chat}\"", ["nats.subject", "{chat}", "unknown variable"]),
+        ("[nats]\n[http\nlisten = 1", ["--config", "line 2", "expected"]),
+    ] {
+        COMMANDS.iter().for_each(|command| assert_refused(command, toml, &[], 2, &says));
+    }
+}
+
+#[test]
+fn the_same_from_the_environment() {
+    for (name, value, says) in [
+        ("BRIDGE_HTTP__LISTEN", "0.0.0.0:3000", ["http.listen", "0.0.0.0:3000", "auth.tokens_file"]),
+        ("BRIDGE_HTTP__LISEN", "127.0.0.1:1", ["http.lisen", "127.0.0.1:1", "`listen`"]),
+        ("BRIDGE_KAFKA__TOPIC", "a", ["kafka", "this version does not have it", "remove"]),
+        ("BRIDGE_PUBLISH__TIMEOUT", "20s", ["publish.timeout", "20s", "lower it"]),
+        ("BRIDGE_HTTP__LIMITS__IN_FLIGHT", "many", ["http.limits.in_flight", "many", "usize"]),
+        ("BRIDGE_HTTP__LIMITS__WAITING", "0", ["http.limits.waiting", "0", "at least 1"]),
+        ("BRIDGE_NATS__USER", "a", ["nats.user", "password_file", "both or none"]),
+        ("BRIDGE_HTTP__PATH__X", "a", ["http.path.x", "value of its own", "remove one"]),
+    ] {
+        let toml = "[nats]\n[http]\npath = \"/\"\n";
+        COMMANDS.iter().for_each(|command| assert_refused(command, toml, &[(name, value)], 2, &says));
+    }
+    assert_eq!(program(&[], &[]).status.code(), Some(2), "nothing at all names no broker");
+}
+
+#[test]
+fn secrets_put_in_the_wrong_place() {
+    for (toml, key) in [
+        ("[nats]\npassword = \"hunter2\"", "nats.password"),
+        ("[nats]\nservers = [\"nats://u:hunter2@h:4222\"]", "nats.servers"),
+        ("[nats]\nservers = \"nats://u:hunter2@h:4222\"", "nats.servers"),
+        ("[nats]\nservers = [[\"nats://u:hunter2@h:4222\"]]", "nats.servers"),
+        ("[nats]\npassword = \"hunter2", "line 2"),
+        ("[nats]\npassword = \"x\" hunter2", "line 2"),
+        ("[nats]\n[auth]\ntokens = [\"hunter2\"]", "auth.tokens"),
+    ] {
+        COMMANDS.iter().for_each(|command| assert_refused(command, toml, &[], 2, &[key]));
+    }
+    for (name, value, key) in [
+        ("BRIDGE_NATS__PASSWORD", "hunter2", "nats.password"),
+        ("BRIDGE_NATS__SERVERS", "nats://u:hunter2@h:4222", "nats.servers"),
+        ("BRIDGE_NATS__SERVERS", "[\"nats://u:hunter2@h:4222\"", "nats.servers"),
+        ("BRIDGE_AUTH__TOKEN", "hunter2", "auth.token"),
+    ] {
+        COMMANDS.iter().for_each(|command| assert_refused(command, "[nats]", &[(name, value)], 2, &[key]));
+    }
+}
+
+#[test]
+fn files_that_are_not_there_or_hold_nothing() {
+    let free = ("BRIDGE_HTTP__LISTEN", "127.0.0.1:0");
+    let run = |toml: String, says: &[&str]| assert_refused("run", &toml, &[free], 2, says);
+    let tokens = |path: &Path| format!("[nats]\n[auth]\ntokens_file = \"{}\"", path.display());
+    run(tokens(Path::new("/nowhere/tokens")), &["auth.tokens_file", "/nowhere/tokens", "No such file"]);
+    for (text, remedy) in [
+        ("# none yet\n\n", "write one a line"),
+        ("good\n7 hunter2 more words", "line 2"),
+        ("hunter2\n7 hunter2", "line 2"),
+        ("hunter2 пароль", "line 1"),
+    ] {
+        let file = file(text);
+        run(tokens(file.path()), &["auth.tokens_file", &file.path().display().to_string(), remedy]);
+    }
+    for key in ["credentials_file", "nkey_file", "token_file"] {
+        let toml = format!("[nats]\n{key} = \"/nowhere/secret\"");
+        run(toml, &[&format!("nats.{key}"), "/nowhere/secret", "No such file"]);
+    }
+    let wrong = file("hunter2");
+    let toml = format!("[nats]\ncredentials_file = \"{}\"", wrong.path().display());
+    run(toml, &["nats.credentials_file", &wrong.path().display().to_string()]);
+    let missing = program(&["--config", "/nowhere/bridge.toml"], &[]);
+    assert_eq!(missing.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&missing.stderr).contains("/nowhere/bridge.toml"));
+}
+
+#[test]
+fn an_address_that_is_taken_is_no_fault_of_the_configuration() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    for section in ["http", "admin", "probes"] {
+        let http = if section == "http" { "" } else { "[http]\nlisten = \"127.0.0.1:0\"\n" };
+        let toml = format!("[nats]\n{http}[{section}]\nlisten = \"{address}\"");
+        assert_refused("run", &toml, &[], 1, &[&format!("{section}.listen"), &address, "in use"]);
+    }
+}
+
+#[test]
+fn the_program_explains_itself() {
+    for command in [&[][..], &["run"], &["check"], &["provision"]] {
+        let answer = program(&[command, &["--help"]].concat(), &[]);
+        let text = String::from_utf8(answer.stdout).unwrap();
+        let example = format!("\n  greenapi-bridge {}", command.concat());
+        assert_eq!(answer.status.code(), Some(0), "{command:?}");
+        assert!(text.contains("Example") && text.contains(&example), "{command:?}: {text}");
+    }
+    for (mistaken, hint) in [("chek", "'check'"), ("nonsense", "Usage"), ("--confg", "--config")] {
+        let answer = program(&[mistaken], &[]);
+        let error = String::from_utf8(answer.stderr).unwrap();
+        assert_eq!(answer.status.code(), Some(2), "{mistaken}");
+        assert!(error.contains(mistaken) && error.contains(hint), "{error}");
+    }
+}
