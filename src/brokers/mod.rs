@@ -1,11 +1,14 @@
 //! Storing a message in a broker: mechanism only. A publisher knows no notification and decides nothing; it
 //! says what became of a message, and of a fault which kind it is.
 
+mod finding;
 pub mod nats;
 
 use std::time::Duration;
 
 use thiserror::Error;
+
+pub use finding::{Finding, Verdict};
 
 /// Why a broker did not store a message, as far as is known.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]

@@ -158,8 +158,10 @@ impl Drop for Bridge {
     }
 }
 
-pub fn command(name: &str, config: &Path) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_greenapi-bridge")).args([name, "--config"]).arg(config).output().unwrap()
+/// Runs a command, such as `check --json`, to its end.
+pub fn command(words: &str, config: &Path) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_greenapi-bridge"));
+    command.args(words.split(' ')).arg("--config").arg(config).output().unwrap()
 }
 
 fn request(headers: &str, body: &[u8]) -> Vec<u8> {
