@@ -8,5 +8,6 @@ mod harness;
 mod house;
 mod leak;
 mod payloads;
+mod provision;
 mod server;
 mod stored;
