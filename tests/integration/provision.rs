@@ -43,7 +43,7 @@ fn it_widens_a_stream_and_keeps_everything_else() {
     let subjects = json!(["greenapi.incoming.*.*", "mine.>"]);
     let (window, keep) = (nanos(Duration::from_secs(60)), nanos(Duration::from_secs(3600)));
     let made = json!({"name": "GREENAPI", "subjects": subjects, "retention": "limits", "storage": "file", "num_replicas": 1,
-        "duplicate_window": window, "max_age": keep, "max_msgs": 1_000_000, "allow_msg_schedules": true, "allow_msg_ttl": true});
+        "duplicate_window": window, "max_age": keep, "max_msgs": 1_000_000, "allow_batched": true});
     assert_eq!(ask(&nats, "STREAM.CREATE.GREENAPI", &made)["error"], Value::Null);
     let bridge = Bridge::start_unprovisioned(&nats, "", false);
     let before = stream(&nats);
