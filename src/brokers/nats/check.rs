@@ -6,7 +6,7 @@ use async_nats::{Client, Event};
 use tokio::sync::mpsc;
 
 use super::stream::{self, Inspection};
-use super::{Config, admin, headers, judge, rights};
+use super::{Config, admin, headers, judge, leader, rights};
 use crate::brokers::Finding;
 
 /// What replies begin with unless told otherwise; async-nats's own default.
@@ -20,6 +20,7 @@ pub async fn check(config: &Config, subjects: &[String], window: Duration) -> Ve
     };
     let (server, name) = (client.server_info(), &config.stream);
     let mut found = vec![Finding::fine("server", format!("nats-server {}", server.version))];
+    let mut elections = None;
     match stream::inspect(&client, config).await {
         Inspection::Safe(info) => {
             let stream = &info.config;
@@ -30,6 +31,7 @@ pub async fn check(config: &Config, subjects: &[String], window: Duration) -> Ve
             found.push(judge::when_full(stream));
             found.extend(judge::times(stream, window));
             found.push(judge::largest(stream, server.max_payload, headers::most(name)));
+            elections = (stream.num_replicas > 1).then(|| leader::elections(name));
         }
         Inspection::Missing => {
             found.push(Finding::wrong("stream", format!("there is no {name}"), "run `greenapi-bridge provision`"));
@@ -37,7 +39,8 @@ pub async fn check(config: &Config, subjects: &[String], window: Duration) -> Ve
         Inspection::Unsafe(why) => found.push(Finding::wrong("stream", format!("{name} is unsafe"), why)),
         Inspection::Unknown(why) => found.push(unknown(&client, config, &why, &mut events)),
     }
-    found.extend(rights::check(&client, subjects, config.inbox_prefix.as_deref().unwrap_or(INBOX)).await);
+    let inbox = config.inbox_prefix.as_deref().unwrap_or(INBOX);
+    found.extend(rights::check(&client, subjects, inbox, elections.as_deref()).await);
     found
 }
 

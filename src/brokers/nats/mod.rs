@@ -7,6 +7,7 @@ mod config;
 mod connect;
 mod headers;
 mod judge;
+mod leader;
 mod pending;
 mod provision;
 mod publish;

@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout};
 use tracing::{info, warn};
 
 use super::pending::Pending;
-use super::{Config, Inspection, ack, connect, headers, stream};
+use super::{Config, Inspection, ack, connect, headers, leader, stream};
 use crate::brokers::Fault;
 use crate::message::Message;
 use crate::observe::BrokerState;
@@ -45,6 +45,7 @@ impl Publisher {
         let pending = Arc::new(Pending::default());
         let (set, state) = watch::channel(BrokerState::down("connecting"));
         tokio::spawn(hear_reports(client.clone(), inbox.clone(), pending.clone()));
+        tokio::spawn(leader::hear_of_new_leaders(client.clone(), config.stream.clone(), pending.clone()));
         tokio::spawn(watch_connection(client.clone(), config.clone(), events, pending.clone(), set));
         Ok(Self { client, stream: config.stream.as_str().into(), inbox, pending, state, report_within })
     }

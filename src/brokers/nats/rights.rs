@@ -48,12 +48,12 @@ enum Right {
     None,
 }
 
-/// Whether we may publish to each of `subjects`, and hear answers below `inbox`.
-pub(super) async fn check(client: &Client, subjects: &[String], inbox: &str) -> Vec<Finding> {
+/// Whether we may publish to each of `subjects`, hear answers below `inbox`, and of new leaders at `elections`.
+pub(super) async fn check(client: &Client, subjects: &[String], inbox: &str, elections: Option<&str>) -> Vec<Finding> {
     let asked = tokio::time::timeout(Duration::from_secs(2), client.request(USER_INFO, "".into())).await;
     let answer = asked.ok().and_then(Result::ok);
     match answer.and_then(|answer| serde_json::from_slice::<Answer>(&answer.payload).ok()) {
-        Some(Answer { data: user }) => judge(&user, subjects, inbox),
+        Some(Answer { data: user }) => judge(&user, subjects, inbox, elections),
         None => vec![Finding::note(
             "rights",
             "the server does not tell what this user may publish",
@@ -62,7 +62,7 @@ pub(super) async fn check(client: &Client, subjects: &[String], inbox: &str) -> 
     }
 }
 
-fn judge(user: &User, subjects: &[String], inbox: &str) -> Vec<Finding> {
+fn judge(user: &User, subjects: &[String], inbox: &str, elections: Option<&str>) -> Vec<Finding> {
     let name = match user.user.as_str() {
         "" => format!("account {}", user.account),
         user => format!("user {user}"),
@@ -70,7 +70,7 @@ fn judge(user: &User, subjects: &[String], inbox: &str) -> Vec<Finding> {
     let inbox = format!("{inbox}.*.*");
     let publish = subjects.iter().map(|subject| ("publish to", subject, user.permissions.publish.right(subject)));
     let hear = std::iter::once(("subscribe", &inbox, user.permissions.subscribe.right(&inbox)));
-    let found: Vec<_> = publish
+    let mut found: Vec<_> = publish
         .chain(hear)
         .filter_map(|(act, subject, right)| {
             let remedy = format!("allow {name} to {act} {subject}");
@@ -82,8 +82,13 @@ fn judge(user: &User, subjects: &[String], inbox: &str) -> Vec<Finding> {
         })
         .collect();
     if found.is_empty() {
-        return vec![Finding::fine("rights", format!("{name} may publish to all of them and hear answers at {inbox}"))];
+        found.push(Finding::fine("rights", format!("{name} may publish to all of them and hear answers at {inbox}")));
     }
+    let deaf = |subject: &&str| user.permissions.subscribe.right(subject) != Right::Whole;
+    found.extend(elections.filter(deaf).map(|subject| {
+        let missed = "is not told when the stream has a new leader: what is on its way then is a 503";
+        Finding::note("rights", format!("{name} {missed}"), format!("allow {name} to subscribe {subject}"))
+    }));
     found
 }
 
@@ -133,8 +138,15 @@ mod tests {
             subscribe: permission(r#"{"allow":["_INBOX_other.>"]}"#),
         };
         let user = User { user: "u".into(), account: "A".into(), permissions };
-        let found = judge(&user, &["a.*".into(), "dead".into()], "_INBOX");
+        let found = judge(&user, &["a.*".into(), "dead".into()], "_INBOX", Some("elections"));
         let remedies: Vec<_> = found.iter().map(|finding| finding.remedy.as_str()).collect();
-        assert_eq!(remedies, ["allow user u to publish to dead", "allow user u to subscribe _INBOX.*.*"]);
+        assert_eq!(
+            remedies,
+            [
+                "allow user u to publish to dead",
+                "allow user u to subscribe _INBOX.*.*",
+                "allow user u to subscribe elections"
+            ]
+        );
     }
 }

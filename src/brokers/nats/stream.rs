@@ -1,5 +1,7 @@
 //! The stream: whether it is one whose acknowledgement means stored.
 
+use std::time::Duration;
+
 use async_nats::Client;
 use async_nats::jetstream::context::GetStreamErrorKind;
 use async_nats::jetstream::stream::{Info, PersistenceMode, RetentionPolicy, StorageType};
@@ -27,9 +29,15 @@ pub(super) fn context(client: &Client, config: &Config) -> Context {
     }
 }
 
+/// How long the server gets to tell. A stream that has no leader does not answer at all, and gets one within
+/// 10 s: it must be asked more than once in that time.
+const TELL_WITHIN: Duration = Duration::from_secs(2);
+
 /// Asks for the stream and judges it.
 pub async fn inspect(client: &Client, config: &Config) -> Inspection {
-    match context(client, config).get_stream(&config.stream).await {
+    let mut context = context(client, config);
+    context.set_timeout(TELL_WITHIN);
+    match context.get_stream(&config.stream).await {
         Ok(stream) => judge(stream.cached_info().clone()),
         Err(error) => match error.kind() {
             GetStreamErrorKind::JetStream(fault) if fault.error_code() == ErrorCode::STREAM_NOT_FOUND => {
