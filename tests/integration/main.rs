@@ -4,6 +4,7 @@
 
 mod answers;
 mod check;
+mod cluster;
 mod harness;
 mod house;
 mod leak;

@@ -1,5 +1,8 @@
 //! A real nats-server, a bridge, and a consumer in another language.
 
+mod cluster;
+mod load;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
@@ -8,10 +11,14 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+pub use cluster::Cluster;
+pub use load::{Answer, under_load};
+
 pub struct Nats {
     child: Child,
     pub port: u16,
     store: tempfile::TempDir,
+    extra: Vec<String>,
 }
 
 pub struct Bridge {
@@ -49,7 +56,7 @@ impl Nats {
 
     pub fn start_with(extra: &[String]) -> Self {
         let (port, store) = (free_port(), tempfile::tempdir().unwrap());
-        Self { child: nats_server(port, store.path(), extra), port, store }
+        Self { child: nats_server(port, store.path(), extra), port, store, extra: extra.to_vec() }
     }
 
     pub fn kill(&mut self) {
@@ -58,7 +65,7 @@ impl Nats {
     }
 
     pub fn start_again(&mut self) {
-        self.child = nats_server(self.port, self.store.path(), &[]);
+        self.child = nats_server(self.port, self.store.path(), &self.extra);
     }
 
     pub fn signal(&self, signal: &str) {
@@ -109,13 +116,15 @@ impl Bridge {
     }
 
     pub fn start_unprovisioned(nats: &Nats, extra: &str, provision: bool) -> Self {
+        Self::start_with_servers(&[nats.port], extra, provision)
+    }
+
+    fn start_with_servers(ports: &[u16], extra: &str, provision: bool) -> Self {
         let loopback = |port| SocketAddr::from(([127, 0, 0, 1], port));
         let (http, admin) = (loopback(free_port()), loopback(free_port()));
         let config = tempfile::NamedTempFile::new().unwrap();
-        let port = nats.port;
-        let text = format!(
-            "http.listen = \"{http}\"\nadmin.listen = \"{admin}\"\nnats.servers = [\"nats://127.0.0.1:{port}\"]\n{extra}"
-        );
+        let servers: Vec<_> = ports.iter().map(|port| format!("nats://127.0.0.1:{port}")).collect();
+        let text = format!("http.listen = \"{http}\"\nadmin.listen = \"{admin}\"\nnats.servers = {servers:?}\n{extra}");
         std::fs::write(config.path(), text).unwrap();
         if provision {
             let answer = command("provision", config.path());
