@@ -1,11 +1,14 @@
 //! Storing a message in a broker: mechanism only. A publisher knows no notification and decides nothing; it
 //! says what became of a message, and of a fault which kind it is.
 
+mod finding;
 pub mod nats;
 
 use std::time::Duration;
 
 use thiserror::Error;
+
+pub use finding::{Finding, Verdict};
 
 /// Why a broker did not store a message, as far as is known.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -58,7 +61,7 @@ impl Fault {
 pub const NAMES: [&str; 1] = ["nats"];
 
 /// Every [`Fault::reason`], for labels.
-pub const REASONS: [&str; 17] = [
+pub const REASONS: [&str; 18] = [
     "connecting",
     "disconnected",
     "unsafe_stream",
@@ -67,6 +70,7 @@ pub const REASONS: [&str; 17] = [
     "send",
     "closed",
     "no_report",
+    "new_leader",
     "no_responders",
     "no_jetstream",
     "not_authorized",

@@ -2,7 +2,9 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "this room talks to people")]
 
-mod broker;
+mod check;
+mod provision;
+mod routes;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -36,14 +38,31 @@ enum Command {
     #[command(after_help = "Example:
   greenapi-bridge run --config bridge.toml")]
     Run,
-    /// Ask the broker whether it would store what is sent to it.
-    #[command(after_help = "Example:
-  greenapi-bridge check --config bridge.toml")]
-    Check,
+    /// Ask the broker whether it would store what is sent to it, and keep it.
+    ///
+    /// Prints where each class goes, then a line for everything asked: ✓ fine, ! worth knowing, ✗ wrong, with the
+    /// remedy. Exit code 0: nothing is wrong, 1: something is, 2: the configuration cannot be used.
+    #[command(after_help = "Examples:
+  greenapi-bridge check --config bridge.toml
+  greenapi-bridge check --config bridge.toml --offline
+  greenapi-bridge check --config bridge.toml --json | jq '.brokers.nats[] | select(.verdict == \"wrong\")'")]
+    Check {
+        /// Read the configuration and print the routes; ask nobody.
+        #[arg(long)]
+        offline: bool,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// Create the stream the routes need, or widen it; never narrows or deletes.
-    #[command(after_help = "Example:
-  greenapi-bridge provision --config bridge.toml")]
-    Provision,
+    #[command(after_help = "Examples:
+  greenapi-bridge provision --config bridge.toml --dry-run
+  BRIDGE_NATS__PROVISION__REPLICAS=3 greenapi-bridge provision --config bridge.toml")]
+    Provision {
+        /// Say what would be done; change nothing.
+        #[arg(long)]
+        dry_run: bool,
+    },
 }
 
 /// Runs the command line. 0 clean, 1 failed, 2 configuration, 3 grace exceeded.
@@ -66,8 +85,8 @@ pub fn main() -> ExitCode {
     };
     match arguments.command.unwrap_or(Command::Run) {
         Command::Run => runtime.block_on(serve(config)),
-        Command::Check => runtime.block_on(broker::check(&config)),
-        Command::Provision => runtime.block_on(broker::provision(&config)),
+        Command::Check { offline, json } => runtime.block_on(check::check(&config, offline, json)),
+        Command::Provision { dry_run } => runtime.block_on(provision::provision(&config, dry_run)),
     }
 }
 
@@ -103,4 +122,22 @@ async fn signal() {
         return std::future::pending().await;
     };
     tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_help_of_each_command_has_an_example() {
+        let mut arguments = Arguments::command();
+        arguments.clone().debug_assert();
+        for command in arguments.get_subcommands_mut() {
+            let called = format!("greenapi-bridge {} --config", command.get_name());
+            let help = command.render_help().to_string();
+            assert!(help.contains(&called), "{help}");
+        }
+    }
 }

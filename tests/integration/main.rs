@@ -4,7 +4,9 @@
 #![allow(clippy::print_stderr, reason = "a failed test shows what the bridge said")]
 
 mod answers;
+mod check;
 mod clients;
+mod cluster;
 mod harness;
 mod house;
 mod late;
@@ -15,6 +17,7 @@ mod order;
 mod overload;
 mod parts;
 mod payloads;
+mod provision;
 mod refusals;
 mod server;
 mod stop;

@@ -1,12 +1,12 @@
 //! A 200 means stored: what a real nats-server holds after the answers, read by a client in another language.
 
 use std::collections::HashMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::Value;
 
-use crate::harness::{Bridge, Nats, command, eventually};
+use crate::harness::{Bridge, Nats, command, eventually, under_load};
 use crate::payloads::{bodies, expected};
 
 pub fn text(number: usize) -> Vec<u8> {
@@ -68,36 +68,6 @@ fn without_a_stream_nothing_is_answered_200_until_there_is_one() {
     assert_eq!(bridge.post(&text(1)), (200, "{\"stored\":\"broker\"}".into()));
 }
 
-/// Sends until told to stop, and returns what was answered 200.
-fn under_load(bridge: &Bridge, act: impl FnOnce()) -> Vec<Vec<u8>> {
-    let over = std::sync::atomic::AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        let senders: Vec<_> = (0..8_usize)
-            .map(|sender| {
-                let over = &over;
-                scope.spawn(move || {
-                    let mut answered = Vec::new();
-                    for number in 0.. {
-                        if over.load(std::sync::atomic::Ordering::Relaxed) {
-                            break;
-                        }
-                        let body = text(sender * 1_000_000 + number);
-                        let asked = Instant::now();
-                        let (status, _) = bridge.post(&body);
-                        assert!(status == 200 || status == 503, "{status}");
-                        assert!(asked.elapsed() < Duration::from_secs(4), "{:?}", asked.elapsed());
-                        answered.extend((status == 200).then_some(body));
-                    }
-                    answered
-                })
-            })
-            .collect();
-        act();
-        over.store(true, std::sync::atomic::Ordering::Relaxed);
-        senders.into_iter().flat_map(|sender| sender.join().unwrap()).collect()
-    })
-}
-
 fn pause(milliseconds: u64) {
     std::thread::sleep(Duration::from_millis(milliseconds));
 }
@@ -106,7 +76,7 @@ fn pause(milliseconds: u64) {
 fn a_broker_killed_or_stopped_under_load_loses_nothing_answered_200() {
     let mut nats = Nats::start();
     let bridge = Bridge::start(&nats, "publish.timeout = \"2s\"\n");
-    let answered = under_load(&bridge, || {
+    let answers = under_load(&bridge, || {
         pause(500);
         nats.kill();
         pause(1500);
@@ -117,6 +87,10 @@ fn a_broker_killed_or_stopped_under_load_loses_nothing_answered_200() {
         nats.signal("-CONT");
         pause(2000);
     });
+    let slowest = answers.iter().map(|answer| answer.took).max().unwrap();
+    assert!(slowest < Duration::from_secs(4), "{slowest:?}");
+    let answered: Vec<_> =
+        answers.into_iter().filter(|answer| answer.status == 200).map(|answer| answer.body).collect();
     assert!(answered.len() > 100, "only {}", answered.len());
     let held: std::collections::HashSet<_> = nats.read().iter().map(body).collect();
     let lost = answered.iter().filter(|body| !held.contains(*body)).count();

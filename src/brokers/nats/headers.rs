@@ -1,11 +1,13 @@
 //! CloudEvents binary mode over NATS: attributes as `ce-` headers, percent-encoded as the binding says.
 
 use std::str::FromStr;
+use std::time::UNIX_EPOCH;
 
 use async_nats::{HeaderMap, HeaderValue};
+use bytes::Bytes;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
-use crate::message::Message;
+use crate::message::{Event, Id, Message, TraceContext};
 
 /// Space, double quote, percent, and all that is no visible ASCII (CloudEvents NATS binding, 3.1.3.2).
 const ENCODED: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'%');
@@ -50,4 +52,21 @@ pub(super) fn wire_size(headers: &HeaderMap) -> usize {
     let lines: usize =
         headers.iter().flat_map(|(name, values)| values.iter().map(move |value| line(name, value))).sum();
     "NATS/1.0\r\n".len() + lines + "\r\n".len()
+}
+
+/// The most bytes the headers of a notification can take: every attribute at its longest.
+pub(super) fn most(stream: &str) -> usize {
+    let event = Event {
+        instance: Some(u64::MAX),
+        // route reduces a type to 64 characters, and leaves chats over 128 out of keys; each may be encoded
+        kind: Some("x".repeat(64)),
+        class: Some("incoming"),
+        time: Some(0),
+        partition_key: Some("%".repeat(20 + 1 + 128)),
+        json: false,
+        trace: TraceContext { parent: Some("x".repeat(55)), state: Some("x".repeat(512)) },
+        ..Event::unparsed(Id::from(0), UNIX_EPOCH)
+    };
+    let message = Message { destination: String::new(), event, body: Bytes::new(), dead_letter: None };
+    wire_size(&headers(&message, stream))
 }

@@ -2,17 +2,23 @@
 
 mod ack;
 mod admin;
+mod check;
 mod config;
 mod connect;
 mod headers;
+mod judge;
+mod leader;
 mod pending;
+mod provision;
 mod publish;
+mod rights;
 mod stream;
+mod subjects;
 mod watch;
 
-pub use admin::{Finding, check, provision};
+pub use check::check;
 pub use config::{Config, ProvisionConfig, Replicas, Tls};
 pub use connect::ConnectError;
+pub use provision::{Provisioned, provision};
 pub use publish::{Publisher, REPORT_WITHIN};
 pub(crate) use stream::Inspection;
-pub use stream::Provisioned;

@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout};
 
 use super::pending::Pending;
 use super::watch::Watch;
-use super::{Config, ack, connect, headers};
+use super::{Config, ack, connect, headers, leader};
 use crate::brokers::Fault;
 use crate::message::Message;
 use crate::observe::BrokerState;
@@ -52,6 +52,7 @@ impl Publisher {
             state: set,
             stream_takes: stream_takes.clone(),
         };
+        tokio::spawn(leader::hear_of_new_leaders(client.clone(), config.stream.clone(), pending.clone()));
         tokio::spawn(watch.follow(events));
         Ok(Self { client, stream: config.stream.as_str().into(), inbox, pending, state, report_within, stream_takes })
     }

@@ -65,8 +65,8 @@ impl Watch {
 
     async fn look_at_stream(&self) {
         let found = match stream::inspect(&self.client, &self.config).await {
-            Inspection::Safe(stream) => {
-                let most = usize::try_from(stream.max_message_size).ok().filter(|most| *most > 0);
+            Inspection::Safe(info) => {
+                let most = usize::try_from(info.config.max_message_size).ok().filter(|most| *most > 0);
                 self.stream_takes.store(most.unwrap_or(usize::MAX), Ordering::Relaxed);
                 BrokerState::up()
             }

@@ -1,24 +1,19 @@
-//! A real nats-server, a bridge, and a consumer in another language.
+//! A bridge to test, real brokers, and what sends and reads.
 
+mod cluster;
+mod load;
+mod nats;
 mod wire;
 
-use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, Output};
 use std::time::{Duration, Instant};
 
-use async_nats::jetstream;
-pub use async_nats::jetstream::stream;
-use serde_json::Value;
-
+pub use cluster::Cluster;
+pub use load::{Answered, under_load};
+pub use nats::{Nats, stream};
 pub use wire::{Answer, Connection, exchange, post, request};
-
-pub struct Nats {
-    child: Child,
-    pub port: u16,
-    store: tempfile::TempDir,
-}
 
 pub struct Bridge {
     child: Child,
@@ -53,93 +48,6 @@ fn stands_still(process: u32) -> bool {
     })
 }
 
-fn nats_server(port: u16, store: &Path, extra: &[String]) -> Child {
-    let binary = std::env::var("BRIDGE_TEST_NATS_SERVER").expect("run me by tests/run, which fetches the broker");
-    let mut command = Command::new(binary);
-    command.args(["-a", "127.0.0.1", "-p", &port.to_string(), "-js", "-sd"]).arg(store).args(extra);
-    let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    eventually("nats-server listens", Duration::from_secs(10), || TcpStream::connect(("127.0.0.1", port)).is_ok());
-    child
-}
-
-impl Nats {
-    pub fn start() -> Self {
-        Self::start_with(&[])
-    }
-
-    pub fn start_with(extra: &[String]) -> Self {
-        let (port, store) = (free_port(), tempfile::tempdir().unwrap());
-        Self { child: nats_server(port, store.path(), extra), port, store }
-    }
-
-    pub fn kill(&mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
-
-    pub fn start_again(&mut self) {
-        self.child = nats_server(self.port, self.store.path(), &[]);
-    }
-
-    pub fn signal(&self, name: &str) {
-        signal(&self.child, name);
-    }
-
-    /// A stream whose acknowledgement means stored.
-    pub fn safe_stream() -> stream::Config {
-        stream::Config {
-            name: "GREENAPI".into(),
-            subjects: vec!["greenapi.>".into()],
-            discard: stream::DiscardPolicy::New,
-            duplicate_window: Duration::from_secs(900),
-            ..stream::Config::default()
-        }
-    }
-
-    /// Creates a stream, or changes it, not as the bridge would.
-    pub fn put_stream(&self, config: stream::Config) {
-        let server = format!("nats://127.0.0.1:{}", self.port);
-        tokio::runtime::Runtime::new().unwrap().block_on(async {
-            let context = jetstream::new(async_nats::connect(server).await.unwrap());
-            context.create_or_update_stream(config).await.unwrap();
-        });
-    }
-
-    /// Subscribes without JetStream; the result waits for `count` messages.
-    pub fn subscribe(&self, subject: &str, count: usize) -> impl FnOnce() -> Vec<Value> + use<> {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/consumers/nats_subscribe.py");
-        let server = format!("nats://127.0.0.1:{}", self.port);
-        let mut python = Command::new(std::env::var("BRIDGE_TEST_PYTHON").unwrap());
-        python.arg(script).args(["--server", &server, "--subject", subject, "--count", &count.to_string()]);
-        let mut child = python.stdout(Stdio::piped()).spawn().unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        assert_eq!(lines.next().unwrap().unwrap(), "ready");
-        move || {
-            let seen = lines.map(|line| serde_json::from_str(&line.unwrap()).unwrap()).collect();
-            assert!(child.wait().unwrap().success());
-            seen
-        }
-    }
-
-    /// Everything in the stream, read by a client in another language.
-    pub fn read(&self) -> Vec<Value> {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/consumers/nats_read.py");
-        let python = std::env::var("BRIDGE_TEST_PYTHON").unwrap();
-        let server = format!("nats://127.0.0.1:{}", self.port);
-        let answer =
-            Command::new(python).arg(script).args(["--server", &server, "--stream", "GREENAPI"]).output().unwrap();
-        assert!(answer.status.success(), "{}", String::from_utf8_lossy(&answer.stderr));
-        String::from_utf8(answer.stdout).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
-    }
-}
-
-impl Drop for Nats {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 impl Bridge {
     /// A bridge with a provisioned stream, ready.
     pub fn start(nats: &Nats, extra: &str) -> Self {
@@ -149,13 +57,15 @@ impl Bridge {
     }
 
     pub fn start_unprovisioned(nats: &Nats, extra: &str, provision: bool) -> Self {
+        Self::start_with_servers(&[nats.port], extra, provision)
+    }
+
+    fn start_with_servers(ports: &[u16], extra: &str, provision: bool) -> Self {
         let loopback = |port| SocketAddr::from(([127, 0, 0, 1], port));
         let (http, admin) = (loopback(free_port()), loopback(free_port()));
         let config = tempfile::NamedTempFile::new().unwrap();
-        let port = nats.port;
-        let text = format!(
-            "http.listen = \"{http}\"\nadmin.listen = \"{admin}\"\nnats.servers = [\"nats://127.0.0.1:{port}\"]\n{extra}"
-        );
+        let servers: Vec<_> = ports.iter().map(|port| format!("nats://127.0.0.1:{port}")).collect();
+        let text = format!("http.listen = \"{http}\"\nadmin.listen = \"{admin}\"\nnats.servers = {servers:?}\n{extra}");
         std::fs::write(config.path(), text).unwrap();
         if provision {
             let answer = command("provision", config.path());
@@ -237,6 +147,8 @@ impl Drop for Bridge {
     }
 }
 
-pub fn command(name: &str, config: &Path) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_greenapi-bridge")).args([name, "--config"]).arg(config).output().unwrap()
+/// Runs a command, such as `check --json`, to its end.
+pub fn command(words: &str, config: &Path) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_greenapi-bridge"));
+    command.args(words.split(' ')).arg("--config").arg(config).output().unwrap()
 }

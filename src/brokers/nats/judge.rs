@@ -1,0 +1,125 @@
+//! Whether a stream that is there is fit for what is sent to it.
+
+use std::time::Duration;
+
+use async_nats::jetstream::stream::{ClusterInfo, Config as Stream, DiscardPolicy};
+
+use super::Replicas;
+use super::subjects::covers;
+use crate::brokers::Finding;
+use crate::units::show;
+
+const PROVISION: &str = "run `greenapi-bridge provision`";
+
+/// A line for each subject: whether the stream takes it.
+pub(super) fn subjects(stream: &Stream, subjects: &[String]) -> Vec<Finding> {
+    let line = |subject: &String| match stream.subjects.iter().any(|taken| covers(taken, subject)) {
+        true => Finding::fine("subject", subject),
+        false => Finding::wrong("subject", format!("{subject} is not in the stream"), PROVISION),
+    };
+    subjects.iter().map(line).collect()
+}
+
+/// Whether there are as many copies as the cluster can have, and all of them are up to date.
+pub(super) fn replicas(
+    wanted: Replicas,
+    stream: &Stream,
+    cluster: Option<&ClusterInfo>,
+    servers: usize,
+) -> Vec<Finding> {
+    let have = stream.num_replicas;
+    let most = if servers >= 3 { 3 } else { 1 };
+    let raise = |to: usize| format!("set nats.provision.replicas = {to} and {PROVISION}");
+    let mut found = vec![match wanted {
+        // what the operator asks for is not argued with, but it is said
+        Replicas::Count(count) if have >= count && have < most => Finding::note(
+            "replicas",
+            format!("{have} in a cluster of {servers}, as nats.provision.replicas says: a lost disk is a lost stream"),
+            raise(most),
+        ),
+        Replicas::Count(count) if have < count => {
+            Finding::wrong("replicas", format!("{have}, and nats.provision.replicas = {count}"), PROVISION)
+        }
+        Replicas::Auto(_) if have < most => Finding::wrong(
+            "replicas",
+            format!(
+                "{have} in a cluster of {servers}: while its server is down nothing is stored, and a lost disk is a lost stream"
+            ),
+            raise(most),
+        ),
+        _ if have == 1 => {
+            Finding::fine("replicas", "1, with fewer than 3 servers there is no more: a lost disk is a lost stream")
+        }
+        _ => Finding::fine("replicas", format!("{have} in a cluster of {servers}")),
+    }];
+    for peer in cluster.into_iter().flat_map(|cluster| &cluster.replicas).filter(|peer| peer.offline || !peer.current) {
+        let state = if peer.offline { "is offline" } else { "is behind" };
+        let remedy = "until it is back and has caught up there is one copy less; see to that server";
+        found.push(Finding::wrong("replicas", format!("the copy on {} {state}", peer.name), remedy));
+    }
+    found
+}
+
+/// Whether the stream, when full, refuses what is new, or deletes what it has acknowledged.
+pub(super) fn when_full(stream: &Stream) -> Finding {
+    let refuses = stream.discard == DiscardPolicy::New;
+    let limited = |limit: i64| limit > 0;
+    let total = limited(stream.max_bytes) || limited(stream.max_messages);
+    // this limit deletes old messages even with `discard: new`, unless told to refuse as well
+    let per_subject = limited(stream.max_messages_per_subject) && !(refuses && stream.discard_new_per_subject);
+    if per_subject {
+        let remedy = "set it to -1, or set discard to new and discard_new_per_subject, with `nats stream edit`";
+        return Finding::wrong("when full", "max_msgs_per_subject deletes what was acknowledged", remedy);
+    }
+    match (refuses, total) {
+        (true, true) => Finding::fine("when full", "refuses new messages: 503 until there is room"),
+        (true, false) => Finding::fine("when full", "has no limit of its own"),
+        // without a limit of its own there is nothing to make room for: a full disk or account refuses
+        (false, false) => Finding::fine("when full", "has no limit of its own, so discard: old deletes nothing"),
+        (false, true) => Finding::wrong(
+            "when full",
+            "discard: old deletes what was acknowledged",
+            format!("`nats stream edit {} --discard new`", stream.name),
+        ),
+    }
+}
+
+/// How long messages are kept, and repeats known; both at least as long as the bridge's own window.
+pub(super) fn times(stream: &Stream, window: Duration) -> [Finding; 2] {
+    let (age, duplicates) = (stream.max_age, stream.duplicate_window);
+    let kept = if age.is_zero() { "for ever".into() } else { format!("for {}", show(age)) };
+    let retention = if !age.is_zero() && age < window {
+        let remedy = format!("raise the stream's max_age, or lower dedupe.window = {}", show(window));
+        Finding::wrong("retention", format!("kept {kept}, so repeats cannot be known longer"), remedy)
+    } else {
+        Finding::fine("retention", format!("kept {kept}"))
+    };
+    let known = format!("known for {}", show(duplicates));
+    let repeats = if duplicates < window {
+        let remedy = format!("less than dedupe.window = {}; {PROVISION}", show(window));
+        Finding::wrong("repeats", known, remedy)
+    } else {
+        Finding::fine("repeats", known)
+    };
+    [retention, repeats]
+}
+
+/// The largest body that goes its normal way, beside `headers` bytes of headers at most.
+pub(super) fn largest(stream: &Stream, max_payload: usize, headers: usize) -> Finding {
+    let of_stream = usize::try_from(stream.max_message_size).ok().filter(|size| *size > 0);
+    let (limit, key) = match of_stream {
+        Some(size) if size < max_payload => (size, "the stream's max_msg_size"),
+        _ => (max_payload, "the server's max_payload"),
+    };
+    let why = format!("{key} = {limit}, less {headers} for headers");
+    match limit.checked_sub(headers) {
+        Some(body) => {
+            let found = format!("{body} bytes ({why}); a larger one goes to the dead letter in parts");
+            Finding::fine("largest body", found)
+        }
+        None => Finding::wrong("largest body", format!("none is sure to fit ({why})"), format!("raise {key}")),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,68 @@
+use async_nats::jetstream::stream::PeerInfo;
+
+use super::super::config::Auto;
+use super::*;
+use crate::brokers::Verdict::{self, Fine, Note, Wrong};
+
+const AUTO: Replicas = Replicas::Auto(Auto::Auto);
+
+#[test]
+fn replicas_are_judged_by_what_the_cluster_has_and_the_operator_wants() {
+    for (wanted, have, servers, verdict) in [
+        (AUTO, 1, 1, Fine),
+        (AUTO, 3, 3, Fine),
+        (AUTO, 1, 3, Wrong),
+        (AUTO, 1, 2, Fine),
+        (Replicas::Count(1), 1, 3, Note),
+        (Replicas::Count(3), 1, 3, Wrong),
+        (Replicas::Count(3), 3, 5, Fine),
+        (Replicas::Count(1), 3, 3, Fine),
+    ] {
+        let stream = Stream { num_replicas: have, ..Stream::default() };
+        assert_eq!(replicas(wanted, &stream, None, servers)[0].verdict, verdict, "{wanted:?} {have} {servers}");
+    }
+}
+
+#[test]
+fn a_copy_that_is_behind_or_away_is_named() {
+    let peer = |name: &str, current, offline| PeerInfo { name: name.into(), current, offline, ..PeerInfo::default() };
+    let replicas_are = vec![peer("a", true, false), peer("b", false, false), peer("c", false, true)];
+    let cluster = ClusterInfo { replicas: replicas_are, ..ClusterInfo::default() };
+    let stream = Stream { num_replicas: 3, ..Stream::default() };
+    let found: Vec<_> = replicas(AUTO, &stream, Some(&cluster), 3).into_iter().map(|finding| finding.found).collect();
+    assert_eq!(found, ["3 in a cluster of 3", "the copy on b is behind", "the copy on c is offline"]);
+}
+
+#[test]
+fn only_a_stream_that_would_delete_what_it_acknowledged_is_wrong() {
+    let verdict = |discard, max_bytes, max_messages_per_subject, discard_new_per_subject| -> Verdict {
+        let stream = Stream { discard, max_bytes, max_messages_per_subject, ..Stream::default() };
+        when_full(&Stream { discard_new_per_subject, ..stream }).verdict
+    };
+    assert_eq!(verdict(DiscardPolicy::New, 1, -1, false), Fine);
+    assert_eq!(verdict(DiscardPolicy::Old, -1, -1, false), Fine);
+    assert_eq!(verdict(DiscardPolicy::Old, 1, -1, false), Wrong);
+    assert_eq!(verdict(DiscardPolicy::New, -1, 1, false), Wrong);
+    assert_eq!(verdict(DiscardPolicy::New, -1, 1, true), Fine);
+}
+
+#[test]
+fn what_is_kept_and_known_is_at_least_the_window() {
+    let verdicts = |age, duplicates| {
+        let (max_age, duplicate_window) = (Duration::from_secs(age), Duration::from_secs(duplicates));
+        let stream = Stream { max_age, duplicate_window, ..Stream::default() };
+        times(&stream, Duration::from_secs(60)).map(|finding| finding.verdict)
+    };
+    assert_eq!(verdicts(0, 60), [Fine, Fine]);
+    assert_eq!(verdicts(60, 60), [Fine, Fine]);
+    assert_eq!(verdicts(59, 59), [Wrong, Wrong]);
+    assert_eq!(verdicts(100, 59), [Fine, Wrong]);
+}
+
+#[test]
+fn the_largest_body_is_what_the_smaller_limit_leaves() {
+    let found = |max_message_size| largest(&Stream { max_message_size, ..Stream::default() }, 1000, 100);
+    assert!(found(-1).found.starts_with("900 bytes (the server's max_payload = 1000, less 100"));
+    assert!(found(500).found.starts_with("400 bytes (the stream's max_msg_size = 500"));
+    assert_eq!(found(99).verdict, Wrong);
+}

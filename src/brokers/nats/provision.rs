@@ -1,0 +1,194 @@
+//! `provision`: creates the stream, or widens it. It never narrows and never deletes.
+
+use std::time::Duration;
+
+use async_nats::jetstream::context::CreateStreamErrorKind;
+use async_nats::jetstream::response::Response;
+use async_nats::jetstream::stream::{Config as Stream, DiscardPolicy, StorageType};
+use async_nats::jetstream::{Context, ErrorCode};
+use serde_json::{Value, json};
+
+use super::subjects::covers;
+use super::{Config, Inspection, Replicas, admin, stream};
+use crate::units::show;
+
+/// What `provision` did, or with a dry run would do.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Provisioned {
+    /// Whether there was no stream.
+    pub created: bool,
+    /// What the stream has now that it had not.
+    pub changes: Vec<String>,
+    /// What was asked for and not done, and why.
+    pub kept: Vec<String>,
+}
+
+struct Job<'c> {
+    context: Context,
+    config: &'c Config,
+    subjects: &'c [String],
+    window: Duration,
+    dry_run: bool,
+}
+
+/// Creates the stream, or widens it: adds subjects and copies, raises the duplicate window. With `dry_run` it
+/// only says what it would do.
+///
+/// # Errors
+/// No connection, an unsafe stream, a window the stream cannot have, or what the server refuses.
+pub async fn provision(
+    config: &Config,
+    subjects: &[String],
+    window: Duration,
+    dry_run: bool,
+) -> Result<Provisioned, String> {
+    let (client, _events) = admin::connected(config).await?;
+    let job = Job { context: stream::context(&client, config), config, subjects, window, dry_run };
+    match stream::inspect(&client, config).await {
+        Inspection::Missing => job.create(admin::servers(&client)).await,
+        Inspection::Safe(info) => job.widen(&info.config).await,
+        Inspection::Unsafe(why) => Err(job.failed(why)),
+        Inspection::Unknown(why) => Err(job.failed(why)),
+    }
+}
+
+impl Job<'_> {
+    async fn create(&self, servers: usize) -> Result<Provisioned, String> {
+        let provision = &self.config.provision;
+        self.window_fits(provision.max_age, "nats.provision.max_age")?;
+        let replicas = match provision.replicas {
+            Replicas::Count(count) => self.create_with(count).await.map(|()| format!("{count} replicas")),
+            Replicas::Auto(_) => self.create_with_most(servers).await,
+        };
+        let mut changes = vec![replicas.map_err(|error| self.failed(error))?];
+        changes.extend(self.subjects.iter().map(|subject| format!("subject {subject}")));
+        changes.push("file storage; full, it refuses what is new".into());
+        changes.push(format!("max_age {}", show(provision.max_age)));
+        changes.extend(provision.max_bytes.map(|bytes| format!("max_bytes {bytes}")));
+        changes.push(self.duplicate_window());
+        Ok(Provisioned { created: true, changes, kept: Vec::new() })
+    }
+
+    /// `"auto"`: three copies where the cluster has them, else one.
+    async fn create_with_most(&self, servers: usize) -> Result<String, Refused> {
+        const CHOSEN: &str = "chosen by replicas = \"auto\"";
+        let three = if self.dry_run && servers < 3 { Err(Refused::TooFew) } else { self.create_with(3).await };
+        match three {
+            Ok(()) => Ok(format!("3 replicas, {CHOSEN}")),
+            Err(Refused::TooFew) => {
+                self.create_with(1).await?;
+                Ok(format!("1 replica, {CHOSEN}: for 3 there are too few servers now"))
+            }
+            Err(refused) => Err(refused),
+        }
+    }
+
+    async fn create_with(&self, replicas: usize) -> Result<(), Refused> {
+        if self.dry_run {
+            return Ok(());
+        }
+        let provision = &self.config.provision;
+        let stream = Stream {
+            name: self.config.stream.clone(),
+            subjects: self.subjects.to_vec(),
+            num_replicas: replicas,
+            storage: StorageType::File,
+            discard: DiscardPolicy::New,
+            max_age: provision.max_age,
+            max_bytes: provision.max_bytes.map_or(-1, |bytes| i64::try_from(bytes).unwrap_or(i64::MAX)),
+            duplicate_window: self.window,
+            ..Stream::default()
+        };
+        let created = self.context.create_stream(stream).await;
+        created.map(|_| ()).map_err(|error| match error.kind() {
+            CreateStreamErrorKind::JetStream(ref fault) if too_few(fault.error_code()) => Refused::TooFew,
+            _ => Refused::Other(error.to_string()),
+        })
+    }
+
+    async fn widen(&self, stream: &Stream) -> Result<Provisioned, String> {
+        self.window_fits(stream.max_age, "the stream's max_age")?;
+        let mut wide = json!({});
+        let mut done = Provisioned::default();
+        let taken = |subject: &&String| !stream.subjects.iter().any(|taken| covers(taken, subject));
+        let missing: Vec<_> = self.subjects.iter().filter(taken).collect();
+        if !missing.is_empty() {
+            // the server refuses subjects that overlap: those that lie inside a new one go up in it
+            let lie_outside = |subject: &&String| !missing.iter().any(|new| covers(new, subject));
+            let all: Vec<_> = stream.subjects.iter().filter(lie_outside).chain(missing.iter().copied()).collect();
+            wide["subjects"] = json!(all);
+            done.changes.extend(missing.iter().map(|subject| format!("subject {subject}")));
+        }
+        if stream.duplicate_window < self.window {
+            wide["duplicate_window"] = json!(u64::try_from(self.window.as_nanos()).unwrap_or(u64::MAX));
+            done.changes.push(self.duplicate_window());
+        }
+        let have = stream.num_replicas;
+        match self.config.provision.replicas {
+            Replicas::Count(count) if count > have => {
+                wide["num_replicas"] = json!(count);
+                done.changes.push(format!("{count} replicas instead of {have}; `check` says when they have caught up"));
+            }
+            Replicas::Count(count) if count < have => {
+                done.kept.push(format!("{have} replicas; nats.provision.replicas = {count} would be fewer"));
+            }
+            _ => {}
+        }
+        if !done.changes.is_empty() && !self.dry_run {
+            self.update(wide).await.map_err(|error| self.failed(error))?;
+        }
+        Ok(done)
+    }
+
+    /// Changes these keys, and hands back every other as it came: the server may know keys this client does not,
+    /// and those left out would be reset.
+    async fn update(&self, wide: Value) -> Result<(), String> {
+        let name = &self.config.stream;
+        let mut stream = self.ask(format!("STREAM.INFO.{name}"), &json!({})).await?["config"].take();
+        for (key, value) in wide.as_object().into_iter().flatten() {
+            stream[key] = value.clone();
+        }
+        self.ask(format!("STREAM.UPDATE.{name}"), &stream).await.map(|_| ())
+    }
+
+    async fn ask(&self, subject: String, payload: &Value) -> Result<Value, String> {
+        match self.context.request(subject, payload).await {
+            Ok(Response::Ok(answer)) => Ok(answer),
+            Ok(Response::Err { error }) if too_few(error.error_code()) => Err(Refused::TooFew.to_string()),
+            Ok(Response::Err { error }) => Err(error.to_string()),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    /// JetStream knows repeats no longer than it keeps messages (its error 10052).
+    fn window_fits(&self, max_age: Duration, key: &str) -> Result<(), String> {
+        if max_age.is_zero() || self.window <= max_age {
+            return Ok(());
+        }
+        let (window, age) = (show(self.window), show(max_age));
+        Err(format!(
+            "dedupe.window = {window}: more than {key} = {age}, and repeats are known no longer than messages are kept; lower dedupe.window, or raise {key}"
+        ))
+    }
+
+    fn duplicate_window(&self) -> String {
+        format!("duplicate window {}", show(self.window))
+    }
+
+    fn failed(&self, why: impl std::fmt::Display) -> String {
+        format!("stream {}: {why}", self.config.stream)
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+enum Refused {
+    #[error("more copies than the cluster has servers; start more, or lower nats.provision.replicas")]
+    TooFew,
+    #[error("{0}")]
+    Other(String),
+}
+
+/// Fewer servers than copies; any other refusal does not change with fewer.
+fn too_few(code: ErrorCode) -> bool {
+    [ErrorCode::STREAM_REPLICAS_NOT_SUPPORTED, ErrorCode::CLUSTER_NO_PEERS].contains(&code)
+}

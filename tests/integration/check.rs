@@ -1,0 +1,156 @@
+//! `check` against a real server: what is wrong is said, with the remedy.
+
+use std::io::Write;
+
+use async_nats::jetstream::{self, stream};
+use serde_json::Value;
+
+use crate::harness::{Bridge, Nats, command};
+
+/// A stream made by hand.
+pub fn create(nats: &Nats, config: stream::Config) {
+    let server = format!("nats://127.0.0.1:{}", nats.port);
+    tokio::runtime::Runtime::new().unwrap().block_on(async {
+        let context = jetstream::new(async_nats::connect(server).await.unwrap());
+        context.create_stream(stream::Config { name: "GREENAPI".into(), ..config }).await.unwrap();
+    });
+}
+
+/// What `check` finds: about what, and how it is; with the exit code.
+fn findings(bridge: &Bridge) -> (Option<i32>, Vec<Value>) {
+    let answer = command("check --json", bridge.config.path());
+    let json: Value = serde_json::from_slice(&answer.stdout).unwrap();
+    assert_eq!(json["routes"][0]["subject"], "greenapi.incoming.*.*");
+    assert_eq!(json["fine"], answer.status.success());
+    (answer.status.code(), json["brokers"]["nats"].as_array().unwrap().clone())
+}
+
+fn wrong(findings: &[Value]) -> Vec<&str> {
+    let wrong = findings.iter().filter(|finding| finding["verdict"] == "wrong");
+    wrong.map(|finding| finding["about"].as_str().unwrap()).collect()
+}
+
+fn about<'f>(findings: &'f [Value], what: &str) -> &'f Value {
+    findings.iter().find(|finding| finding["about"] == what).unwrap()
+}
+
+#[test]
+fn offline_the_routes_are_printed_and_nobody_is_asked() {
+    let config = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(config.path(), "nats.servers = [\"nats://127.0.0.1:1\"]\n").unwrap();
+    let answer = command("check --offline", config.path());
+    let text = String::from_utf8(answer.stdout).unwrap();
+    assert_eq!(answer.status.code(), Some(0));
+    assert!(text.contains("such as greenapi.state.1101000001.stateInstanceChanged"), "{text}");
+    assert!(text.ends_with("dead letters  greenapi.dead-letter\n"), "{text}");
+    std::fs::write(config.path(), "nats.subject = \"a..b\"\n").unwrap();
+    assert_eq!(command("check --offline", config.path()).status.code(), Some(2));
+}
+
+#[test]
+fn a_provisioned_stream_is_fine() {
+    let nats = Nats::start();
+    let bridge = Bridge::start_unprovisioned(&nats, "", true);
+    let (code, found) = findings(&bridge);
+    assert_eq!((code, wrong(&found)), (Some(0), vec![]));
+    let text = String::from_utf8(command("check", bridge.config.path()).stdout).unwrap();
+    assert!(text.contains("✓ rights        account $G may publish to all of them"), "{text}");
+}
+
+#[test]
+fn a_stream_that_would_lose_or_refuse_messages_is_wrong_in_each_point() {
+    let nats = Nats::start();
+    create(
+        &nats,
+        stream::Config {
+            subjects: vec!["greenapi.incoming.>".into(), "greenapi.dead-letter".into()],
+            discard: stream::DiscardPolicy::Old,
+            max_bytes: 1_000_000,
+            max_age: std::time::Duration::from_secs(60),
+            duplicate_window: std::time::Duration::from_secs(60),
+            ..stream::Config::default()
+        },
+    );
+    let bridge = Bridge::start_unprovisioned(&nats, "", false);
+    let (code, found) = findings(&bridge);
+    assert_eq!(code, Some(1));
+    assert_eq!(wrong(&found), ["subject", "subject", "subject", "subject", "when full", "retention", "repeats"]);
+    let remedy = about(&found, "when full")["remedy"].as_str().unwrap();
+    assert_eq!(remedy, "`nats stream edit GREENAPI --discard new`");
+}
+
+#[test]
+fn the_largest_body_is_the_streams_where_it_takes_less_than_the_server() {
+    let nats = Nats::start();
+    let subjects = vec!["greenapi.>".into()];
+    create(&nats, stream::Config { subjects, max_message_size: 10_000, ..stream::Config::default() });
+    let bridge = Bridge::start_unprovisioned(&nats, "dedupe.window = \"2m\"\n", false);
+    let (_, found) = findings(&bridge);
+    let (size, why) = about(&found, "largest body")["found"].as_str().unwrap().split_once(' ').unwrap();
+    assert!(why.contains("the stream's max_msg_size = 10000"), "{why}");
+    let mut body = br#"{"typeWebhook":"incomingCall","instanceData":{"idInstance":7}}"#.to_vec();
+    body.resize(size.parse().unwrap(), b' ');
+    crate::harness::eventually("ready", std::time::Duration::from_secs(10), || bridge.get("/readyz").0 == 200);
+    let trace = format!("traceparent: 00-{:032x}-{:016x}-01\r\ntracestate: a={}\r\n", 1, 1, "b".repeat(500));
+    assert_eq!(bridge.post_with(&trace, &body), (200, "{\"stored\":\"broker\"}".into()));
+}
+
+/// A server with these users, and what makes the bridge the user `name`.
+fn with_users(users: &str) -> (Nats, impl Fn(&str) -> String) {
+    let (mut server, mut secret) = (tempfile::NamedTempFile::new().unwrap(), tempfile::NamedTempFile::new().unwrap());
+    server.write_all(users.as_bytes()).unwrap();
+    secret.write_all(b"p").unwrap();
+    let nats = Nats::start_with(&["-c".into(), server.path().display().to_string()]);
+    let login =
+        move |name: &str| format!("nats.user = \"{name}\"\nnats.password_file = \"{}\"\n", secret.path().display());
+    (nats, login)
+}
+
+#[test]
+fn rights_that_are_missing_are_named() {
+    let (nats, login) = with_users(
+        "authorization: { users: [
+        { user: denied, password: p, permissions: { publish: { deny: [\"greenapi.incoming.>\", \"greenapi.state.7.*\"] } } }
+        { user: silent, password: p, permissions: { publish: [\"greenapi.>\", \"$JS.API.>\"] } }
+    ] }",
+    );
+    let (code, found) = findings(&Bridge::start_unprovisioned(&nats, &login("denied"), true));
+    let rights: Vec<_> = found.iter().filter(|finding| finding["about"] == "rights").collect();
+    assert_eq!(code, Some(1));
+    assert_eq!(rights[0]["remedy"], "allow user denied to publish to greenapi.incoming.*.*");
+    assert_eq!((&rights[0]["verdict"], &rights[1]["verdict"]), (&"wrong".into(), &"note".into()));
+    assert_eq!((&rights[1]["found"], rights.len()), (&"may publish to only a part of greenapi.state.*.*".into(), 2));
+    let (code, found) = findings(&Bridge::start_unprovisioned(&nats, &login("silent"), true));
+    assert_eq!((code, &about(&found, "rights")["verdict"]), (Some(0), &"note".into()));
+}
+
+#[test]
+fn why_the_stream_cannot_be_looked_at_is_said() {
+    let (nats, login) = with_users(
+        "accounts: {
+        WITHOUT: { users: [ { user: without, password: p } ] }
+        WITH: { jetstream: enabled, users: [
+            { user: deaf, password: p, permissions: { subscribe: [\"other.>\"] } }
+            { user: mute, password: p, permissions: { publish: { deny: \"$JS.API.>\" } } }
+        ] }
+    }",
+    );
+    let wrong = |user: &str| {
+        let (code, found) = findings(&Bridge::start_unprovisioned(&nats, &login(user), false));
+        assert_eq!(code, Some(1));
+        about(&found, "stream")["found"].as_str().unwrap().to_owned()
+    };
+    assert!(wrong("without").contains("JetStream not enabled for account"), "{}", wrong("without"));
+    assert!(wrong("deaf").contains("Subscription to \"_INBOX."), "{}", wrong("deaf"));
+    assert!(wrong("mute").contains("Publish to \"$JS.API.STREAM.INFO.GREENAPI\""), "{}", wrong("mute"));
+}
+
+#[test]
+fn a_server_that_is_not_there_is_said() {
+    let config = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(config.path(), "nats.servers = [\"nats://127.0.0.1:1\"]\n").unwrap();
+    let answer = command("check", config.path());
+    let text = String::from_utf8(answer.stdout).unwrap();
+    assert_eq!(answer.status.code(), Some(1));
+    assert!(text.contains("✗ server        nats.servers = nats://127.0.0.1:1: no connection"), "{text}");
+}

@@ -1,0 +1,92 @@
+//! A cluster of three: what one server's death costs, and what two servers' deaths must not cost.
+
+use std::collections::HashSet;
+use std::time::{Duration, Instant};
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+
+use crate::harness::{Answered, Bridge, Cluster, Nats, command, eventually, under_load};
+
+const BODY: &[u8] = br#"{"typeWebhook":"incomingCall","instanceData":{"idInstance":99}}"#;
+
+fn pause(seconds: u64) {
+    std::thread::sleep(Duration::from_secs(seconds));
+}
+
+/// How many bodies answered 200 this server does not hold.
+fn lost(answers: &[Answered], server: &Nats) -> usize {
+    let body = |message: &serde_json::Value| STANDARD.decode(message["body"].as_str().unwrap()).unwrap();
+    let held: HashSet<_> = server.read().iter().map(body).collect();
+    answers.iter().filter(|answer| answer.status == 200 && !held.contains(&answer.body)).count()
+}
+
+fn refused(answers: &[Answered]) -> usize {
+    answers.iter().filter(|answer| answer.status == 503).count()
+}
+
+#[test]
+fn auto_chooses_three_copies_and_check_says_so() {
+    let cluster = Cluster::start();
+    let bridge = cluster.bridge("");
+    let said = |words: &str| String::from_utf8(command(words, bridge.config.path()).stdout).unwrap();
+    eventually("all copies are there", Duration::from_secs(10), || {
+        said("check").contains("✓ replicas      3 in a cluster of 3")
+    });
+    assert!(command("check", bridge.config.path()).status.success(), "{}", said("check"));
+}
+
+/// An election takes 4 to 9 s. What is on its way meanwhile waits, inside the 12 s of `publish.timeout`.
+fn kill_the_leader(mut cluster: Cluster, bridge: &Bridge) {
+    let leader = cluster.leader();
+    let mut killed = Instant::now();
+    let answers = under_load(bridge, || {
+        pause(1);
+        cluster.nodes[leader].kill();
+        killed = Instant::now();
+        pause(14);
+    });
+    let after = answers.iter().filter(|answer| answer.asked > killed && answer.status == 200).count();
+    let slowest = answers.iter().map(|answer| answer.took).max().unwrap();
+    assert_eq!(lost(&answers, &cluster.nodes[(leader + 1) % 3]), 0);
+    assert!(after > 100, "only {after} after the kill");
+    assert_eq!(refused(&answers), 0, "the slowest after {slowest:?}");
+}
+
+#[test]
+fn the_leader_killed_under_load_costs_a_pause_and_not_one_503() {
+    let cluster = Cluster::start();
+    let bridge = cluster.bridge("");
+    kill_the_leader(cluster, &bridge);
+}
+
+#[test]
+fn reports_of_a_leader_that_died_elsewhere_are_not_waited_for() {
+    let cluster = Cluster::start();
+    drop(cluster.bridge(""));
+    let follower = (cluster.leader() + 1) % 3;
+    let bridge = cluster.bridge_at(&[follower], "");
+    kill_the_leader(cluster, &bridge);
+}
+
+#[test]
+fn without_a_quorum_nothing_is_answered_200_and_with_one_it_goes_on() {
+    let mut cluster = Cluster::start();
+    let bridge = cluster.bridge("publish.timeout = \"3s\"\n");
+    let (mut alone, mut together) = (Instant::now(), Instant::now());
+    let answers = under_load(&bridge, || {
+        pause(1);
+        cluster.nodes[0].kill();
+        cluster.nodes[1].kill();
+        alone = Instant::now();
+        pause(7);
+        together = Instant::now();
+        cluster.nodes[0].start_again();
+        cluster.nodes[1].start_again();
+        eventually("it stores again", Duration::from_secs(30), || bridge.post(BODY).0 == 200);
+        pause(1);
+    });
+    let between = |answer: &&Answered| answer.asked > alone && answer.asked + answer.took < together;
+    let statuses: Vec<_> = answers.iter().filter(between).map(|answer| answer.status).collect();
+    assert!(!statuses.is_empty() && statuses.iter().all(|status| *status == 503), "{statuses:?}");
+    assert_eq!(lost(&answers, &cluster.nodes[0]), 0);
+}

@@ -1,0 +1,76 @@
+//! `provision` against a real server: it widens, and does nothing else.
+
+use std::time::Duration;
+
+use async_nats::jetstream;
+use serde_json::{Value, json};
+
+use crate::harness::{Bridge, Nats, command};
+
+/// Asks JetStream in its own words, which no client version leaves out.
+fn ask(nats: &Nats, subject: &str, payload: &Value) -> Value {
+    let server = format!("nats://127.0.0.1:{}", nats.port);
+    tokio::runtime::Runtime::new().unwrap().block_on(async {
+        let context = jetstream::new(async_nats::connect(server).await.unwrap());
+        context.request(subject.to_owned(), payload).await.unwrap()
+    })
+}
+
+fn stream(nats: &Nats) -> Value {
+    ask(nats, "STREAM.INFO.GREENAPI", &json!({}))["config"].clone()
+}
+
+fn nanos(duration: Duration) -> u64 {
+    duration.as_nanos().try_into().unwrap()
+}
+
+#[test]
+fn a_dry_run_says_what_would_be_done_and_changes_nothing() {
+    let nats = Nats::start();
+    let bridge = Bridge::start_unprovisioned(&nats, "", false);
+    let said = |words: &str| String::from_utf8(command(words, bridge.config.path()).stdout).unwrap();
+    let would = said("provision --dry-run");
+    assert!(would.contains("stream GREENAPI would be created, with\n  + 1 replica, chosen by"), "{would}");
+    assert_eq!(stream(&nats), Value::Null);
+    assert!(said("provision").contains("stream GREENAPI created, with\n  + 1 replica, chosen by"));
+    assert_eq!(said("provision"), "stream GREENAPI is as needed\n");
+}
+
+#[test]
+fn it_widens_a_stream_and_keeps_everything_else() {
+    let nats = Nats::start();
+    // inside a new subject, and beside it; and a key this client does not know
+    let subjects = json!(["greenapi.incoming.*.*", "mine.>"]);
+    let (window, keep) = (nanos(Duration::from_secs(60)), nanos(Duration::from_secs(3600)));
+    let made = json!({"name": "GREENAPI", "subjects": subjects, "retention": "limits", "storage": "file", "num_replicas": 1,
+        "duplicate_window": window, "max_age": keep, "max_msgs": 1_000_000, "allow_batched": true});
+    assert_eq!(ask(&nats, "STREAM.CREATE.GREENAPI", &made)["error"], Value::Null);
+    let bridge = Bridge::start_unprovisioned(&nats, "", false);
+    let before = stream(&nats);
+    assert!(command("provision --dry-run", bridge.config.path()).status.success());
+    assert_eq!(stream(&nats), before);
+    let answer = command("provision", bridge.config.path());
+    assert!(answer.status.success(), "{}", String::from_utf8_lossy(&answer.stderr));
+    let mut wanted = before;
+    wanted["subjects"] = json!(["mine.>", "greenapi.*.*.*", "greenapi.dead-letter"]);
+    wanted["duplicate_window"] = json!(nanos(Duration::from_secs(900)));
+    assert_eq!(stream(&nats), wanted);
+}
+
+#[test]
+fn a_window_longer_than_messages_are_kept_is_refused_with_the_keys() {
+    let nats = Nats::start();
+    let bridge = Bridge::start_unprovisioned(&nats, "nats.provision.max_age = \"10m\"\n", false);
+    let refused = |words: &str| {
+        let answer = command(words, bridge.config.path());
+        assert_eq!(answer.status.code(), Some(1));
+        String::from_utf8(answer.stderr).unwrap()
+    };
+    let text = refused("provision");
+    assert!(text.contains("dedupe.window = 15m: more than nats.provision.max_age = 10m"), "{text}");
+    let short = json!({"name": "GREENAPI", "subjects": ["greenapi.>"], "retention": "limits", "storage": "file",
+        "num_replicas": 1, "max_age": nanos(Duration::from_secs(300))});
+    ask(&nats, "STREAM.CREATE.GREENAPI", &short);
+    let text = refused("provision --dry-run");
+    assert!(text.contains("dedupe.window = 15m: more than the stream's max_age = 5m"), "{text}");
+}
