@@ -5,6 +5,7 @@
 mod answers;
 mod check;
 mod cluster;
+mod creds;
 mod harness;
 mod house;
 mod leak;
