@@ -7,7 +7,6 @@ Exit codes: 0 all read; 1 fewer than --count, no such stream, or a message that
 was announced and did not come; 2 no connection; 3 a malformed or repeated header.
 """
 
-import argparse
 import asyncio
 import itertools
 import json
@@ -18,7 +17,6 @@ sys.dont_write_bytecode = True
 
 import wire  # noqa: E402  (first: it says so when nats-py is missing)
 
-from nats.errors import Error as NatsError  # noqa: E402
 from nats.errors import NoRespondersError  # noqa: E402
 from nats.errors import TimeoutError as NatsTimeout  # noqa: E402
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy  # noqa: E402
@@ -30,20 +28,13 @@ REQUEST_BYTES = 24 * 1024**2
 
 
 def arguments():
-    parser = argparse.ArgumentParser(
-        description="Print every message of a JetStream stream as JSON lines.",
-        epilog="example: nats_read.py --server nats://127.0.0.1:4222 --stream GREENAPI --subject 'greenapi.incoming.>'",
+    parser = wire.parser(
+        "Print every message of a JetStream stream as JSON lines.",
+        "--stream GREENAPI --subject 'greenapi.incoming.>'",
+        "with --count: the longest wait in all; else: the longest silence while reading",
     )
-    parser.add_argument("--server", required=True, metavar="URL", help="nats://[user:password@]host:port")
     parser.add_argument("--stream", required=True, metavar="S", help="name of the stream")
     parser.add_argument("--subject", metavar="FILTER", help="only messages whose subject matches (* and > allowed)")
-    parser.add_argument(
-        "--timeout",
-        type=float,
-        default=10.0,
-        metavar="SECONDS",
-        help="with --count: the longest wait in all; else: the longest silence while reading (default 10)",
-    )
     parser.add_argument(
         "--count",
         type=int,
@@ -145,23 +136,5 @@ async def read(client, args):
     return 0
 
 
-async def main(args):
-    client = await wire.connect(args.server, "tests nats_read")
-    try:
-        return await read(client, args)
-    except BrokenPipeError:
-        raise  # our own output, not the server
-    except (NatsError, OSError, asyncio.TimeoutError) as error:
-        if not client.is_connected:
-            raise wire.Failure(
-                wire.EXIT_CONNECTION, f"connection to {wire.shown(args.server)} lost: {error}"
-            ) from None
-        raise wire.Failure(wire.EXIT_SHORT, f"cannot read {args.stream}: {error}") from None
-    finally:
-        # The consumer is left to its inactivity limit: closing must not fail the read.
-        if client.is_connected:
-            await client.close()
-
-
 if __name__ == "__main__":
-    wire.run(main(arguments()))
+    wire.run(read, arguments())

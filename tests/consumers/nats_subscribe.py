@@ -4,11 +4,10 @@
 Prints the line `ready` once the server knows the subscription, then one JSON line
 per message: {"seq": null, "subject", "headers": {name: value}, "body": base64}.
 
-Exit codes: 0 --count messages came; 1 time-out; 2 no connection, or it was lost;
+Exit codes: 0 --count messages came; 1 time-out, or the server refuses; 2 no connection, or it was lost;
 3 a malformed or repeated header.
 """
 
-import argparse
 import asyncio
 import sys
 import time
@@ -17,21 +16,17 @@ sys.dont_write_bytecode = True
 
 import wire  # noqa: E402  (first: it says so when nats-py is missing)
 
-from nats.errors import Error as NatsError  # noqa: E402
 from nats.errors import TimeoutError as NatsTimeout  # noqa: E402
 
 
 def arguments():
-    parser = argparse.ArgumentParser(
-        description="Print messages of a subject as JSON lines, without JetStream.",
-        epilog="example: nats_subscribe.py --server nats://127.0.0.1:4222 --subject 'greenapi.>' --count 3",
+    parser = wire.parser(
+        "Print messages of a subject as JSON lines, without JetStream.",
+        "--subject 'greenapi.>' --count 3",
+        "the longest wait in all",
     )
-    parser.add_argument("--server", required=True, metavar="URL", help="nats://[user:password@]host:port")
     parser.add_argument("--subject", required=True, metavar="F", help="subject to follow (* and > allowed)")
     parser.add_argument("--count", required=True, type=int, metavar="N", help="end after N messages")
-    parser.add_argument(
-        "--timeout", type=float, default=10.0, metavar="SECONDS", help="the longest wait in all (default 10)"
-    )
     return parser.parse_args()
 
 
@@ -55,21 +50,5 @@ async def follow(client, args):
     return 0
 
 
-async def main(args):
-    client = await wire.connect(args.server, "tests nats_subscribe")
-    try:
-        return await follow(client, args)
-    except BrokenPipeError:
-        raise  # our own output, not the server
-    except (NatsError, OSError, asyncio.TimeoutError) as error:
-        text = str(error) or type(error).__name__
-        raise wire.Failure(
-            wire.EXIT_CONNECTION, f"connection to {wire.shown(args.server)} lost: {text}"
-        ) from None
-    finally:
-        if client.is_connected:
-            await client.close()
-
-
 if __name__ == "__main__":
-    wire.run(main(arguments()))
+    wire.run(follow, arguments())

@@ -1,10 +1,11 @@
-"""What the NATS scripts of this folder share: connecting, exact headers, JSON lines.
+"""What the NATS scripts of this folder share: arguments, connecting, exact headers, JSON lines.
 
 nats-py 2.16 keeps the spelling of header names, but of a repeated header it
 keeps only the last value and says nothing, and it drops lines it cannot read.
 A test must see both, so the header block is parsed here.
 """
 
+import argparse
 import asyncio
 import base64
 import json
@@ -14,6 +15,7 @@ from urllib.parse import urlsplit
 
 try:
     from nats.aio.client import Client
+    from nats.errors import Error as NatsError
 except ImportError:
     print("nats-py is missing: pip install nats-py==2.16.0", file=sys.stderr)
     sys.exit(2)
@@ -74,13 +76,26 @@ class ExactClient(Client):
         return parse_headers(bytes(headers))
 
 
+def parser(description, example, timeout):
+    """The arguments every script takes; `timeout` says what it is the limit of."""
+    script = os.path.basename(sys.argv[0])
+    arguments = argparse.ArgumentParser(
+        description=description, epilog=f"example: {script} --server nats://127.0.0.1:4222 {example}"
+    )
+    arguments.add_argument("--server", required=True, metavar="URL", help="nats://[user:password@]host:port")
+    arguments.add_argument(
+        "--timeout", type=float, default=10.0, metavar="SECONDS", help=f"{timeout} (default 10)"
+    )
+    return arguments
+
+
 def shown(server):
     """The address without user and password."""
     parts = urlsplit(server if "://" in server else "nats://" + server)
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
 
 
-async def connect(server, name):
+async def connect(server):
     """Connects once. A test wants the failure now, not after a minute of retries."""
     seen = []
 
@@ -90,7 +105,7 @@ async def connect(server, name):
     client = ExactClient()
     attempt = client.connect(
         server,
-        name=name,
+        name=f"tests {os.path.basename(sys.argv[0])}",
         allow_reconnect=False,
         connect_timeout=5,
         error_cb=remember,
@@ -122,10 +137,27 @@ def write_line(seq, message):
     sys.stdout.write(json.dumps(line, ensure_ascii=False) + "\n")
 
 
-def run(main):
-    """Runs an async main and turns every expected failure into one line and a code."""
+def run(act, args):
+    """Runs `act(client, args)` and turns every expected failure into one line and a code."""
     sys.stdout.reconfigure(encoding="utf-8")
-    asyncio.run(finish(main))
+    asyncio.run(finish(connected(act, args)))
+
+
+async def connected(act, args):
+    client = await connect(args.server)
+    try:
+        return await act(client, args)
+    except BrokenPipeError:
+        raise  # our own output, not the server
+    except (NatsError, OSError, asyncio.TimeoutError) as error:
+        text = str(error) or type(error).__name__
+        if client.is_connected:
+            raise Failure(EXIT_SHORT, f"{shown(args.server)} refuses: {text}") from None
+        raise Failure(EXIT_CONNECTION, f"connection to {shown(args.server)} lost: {text}") from None
+    finally:
+        # What the script made on the server is left to its inactivity limit: closing must not fail the script.
+        if client.is_connected:
+            await client.close()
 
 
 async def finish(main):

@@ -35,6 +35,30 @@ fn auto_chooses_three_copies_and_check_says_so() {
     assert!(command("check", bridge.config.path()).status.success(), "{}", said("check"));
 }
 
+#[test]
+fn one_copy_in_a_cluster_is_wrong_until_three_are_asked_for_and_is_never_asked_back() {
+    let cluster = Cluster::start();
+    let [auto, one, three] =
+        ["", "nats.provision.replicas = 1\n", "nats.provision.replicas = 3\n"].map(|extra| cluster.config(extra));
+    let said = |words: &str, config: &tempfile::NamedTempFile| {
+        let answer = command(words, config.path());
+        (answer.status.code(), String::from_utf8(answer.stdout).unwrap())
+    };
+    assert!(said("provision", &one).1.contains("+ replicas: 1"), "{:?}", said("provision", &one));
+    let (code, text) = said("check", &auto);
+    assert!(code == Some(1) && text.contains("→ set nats.provision.replicas = 3 and run"), "{text}");
+    let (code, text) = said("check", &one);
+    assert!(code == Some(0) && text.contains("! replicas      1 in a cluster of 3, as"), "{text}");
+    let (_, text) = said("provision", &three);
+    assert!(text.contains("+ replicas: 3 instead of 1"), "{text}");
+    eventually("all copies are there", Duration::from_secs(20), || said("check", &three).0 == Some(0));
+    let (_, text) = said("provision", &one);
+    assert_eq!(
+        text,
+        "stream GREENAPI is as needed\n  = keeps replicas: 3; nats.provision.replicas = 1 would be fewer\n"
+    );
+}
+
 /// An election takes 4 to 9 s. What is on its way meanwhile waits, inside the 12 s of `publish.timeout`.
 fn kill_the_leader(mut cluster: Cluster, bridge: &Bridge) {
     let leader = cluster.leader();

@@ -7,6 +7,7 @@ mod answers;
 mod check;
 mod clients;
 mod cluster;
+mod creds;
 mod harness;
 mod house;
 mod late;

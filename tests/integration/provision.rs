@@ -30,9 +30,9 @@ fn a_dry_run_says_what_would_be_done_and_changes_nothing() {
     let bridge = Bridge::start_unprovisioned(&nats, "", false);
     let said = |words: &str| String::from_utf8(command(words, bridge.config.path()).stdout).unwrap();
     let would = said("provision --dry-run");
-    assert!(would.contains("stream GREENAPI would be created, with\n  + 1 replica, chosen by"), "{would}");
+    assert!(would.contains("stream GREENAPI would be created, with\n  + replicas: 1, chosen by"), "{would}");
     assert_eq!(stream(&nats), Value::Null);
-    assert!(said("provision").contains("stream GREENAPI created, with\n  + 1 replica, chosen by"));
+    assert!(said("provision").contains("stream GREENAPI created, with\n  + replicas: 1, chosen by"));
     assert_eq!(said("provision"), "stream GREENAPI is as needed\n");
 }
 

@@ -4,13 +4,14 @@ use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
 
-use async_nats::jetstream::{self, stream};
+use async_nats::jetstream::stream;
 
-use crate::harness::{Bridge, Nats, eventually};
+use crate::check::create;
+use crate::harness::{Bridge, Nats, command, eventually};
 
 const BODY: &[u8] = br#"{"typeWebhook":"incomingCall","instanceData":{"idInstance":7}}"#;
 
-fn file(text: &str) -> tempfile::NamedTempFile {
+pub fn file(text: &str) -> tempfile::NamedTempFile {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     writeln!(file, "{text}").unwrap();
     file
@@ -21,7 +22,7 @@ fn arguments(text: &str) -> Vec<String> {
 }
 
 /// With the secret it stores, with another it does not.
-fn known_by(server: &[String], config: impl Fn(&Path) -> String, secret: &str, wrong: &str) {
+pub fn known_by(server: &[String], config: impl Fn(&Path) -> String, secret: &str, wrong: &str) {
     let nats = Nats::start_with(server);
     let (right, wrong) = (file(secret), file(wrong));
     let bridge = Bridge::start(&nats, &config(right.path()));
@@ -52,21 +53,48 @@ fn by_nkey() {
     known_by(&arguments, config, &ours.seed().unwrap(), &other.seed().unwrap());
 }
 
-#[test]
-fn a_stream_in_memory_is_not_trusted() {
+/// A stream that acknowledges what it may lose is down, whatever it answers.
+fn not_trusted(config: stream::Config) {
     let nats = Nats::start();
-    let server = format!("nats://127.0.0.1:{}", nats.port);
-    tokio::runtime::Runtime::new().unwrap().block_on(async {
-        let context = jetstream::new(async_nats::connect(server).await.unwrap());
-        let subjects = vec!["greenapi.>".into()];
-        let storage = stream::StorageType::Memory;
-        let config = stream::Config { name: "GREENAPI".into(), subjects, storage, ..stream::Config::default() };
-        context.create_stream(config).await.unwrap();
-    });
+    create(&nats, stream::Config { subjects: vec!["greenapi.>".into()], ..config });
     let bridge = Bridge::start_unprovisioned(&nats, "publish.timeout = \"1s\"\n", false);
     eventually("said", Duration::from_secs(5), || bridge.get("/readyz").1.contains("unsafe_stream"));
     assert_eq!(bridge.post(BODY).0, 503);
+    assert_eq!(command("check", bridge.config.path()).status.code(), Some(1));
     assert_eq!(nats.read().len(), 0);
+}
+
+#[test]
+fn a_stream_in_memory_is_not_trusted() {
+    not_trusted(stream::Config { storage: stream::StorageType::Memory, ..stream::Config::default() });
+}
+
+#[test]
+fn a_stream_that_acknowledges_before_it_stores_is_not_trusted() {
+    not_trusted(stream::Config { persist_mode: Some(stream::PersistenceMode::Async), ..stream::Config::default() });
+}
+
+#[test]
+fn a_jetstream_domain_is_reached_by_its_name() {
+    let server = file("jetstream: { domain: hub }");
+    let nats = Nats::start_with(&["-c".to_owned(), server.path().display().to_string()]);
+    let bridge = Bridge::start(&nats, "nats.domain = \"hub\"\n");
+    assert_eq!(bridge.post(BODY).0, 200);
+    let other = "nats.domain = \"other\"\npublish.timeout = \"1s\"\n";
+    assert_eq!(Bridge::start_unprovisioned(&nats, other, false).post(BODY).0, 503);
+}
+
+#[test]
+fn an_inbox_prefix_is_all_it_needs_to_hear() {
+    let rules = "authorization: { users: [ { user: u, password: p, permissions: { subscribe: [\"mine.>\"] } } ] }";
+    let (server, secret) = (file(rules), file("p"));
+    let nats = Nats::start_with(&["-c".to_owned(), server.path().display().to_string()]);
+    let login = format!("nats.user = \"u\"\nnats.password_file = \"{}\"\n", secret.path().display());
+    let bridge = Bridge::start(&nats, &format!("nats.inbox_prefix = \"mine\"\n{login}"));
+    assert_eq!(bridge.post(BODY).0, 200);
+    assert_eq!(command("check", bridge.config.path()).status.code(), Some(0));
+    let deaf = Bridge::start_unprovisioned(&nats, &format!("publish.timeout = \"1s\"\n{login}"), false);
+    assert_eq!(deaf.post(BODY).0, 503);
 }
 
 #[test]

@@ -53,7 +53,8 @@ pub(super) async fn connect(config: &Config) -> Result<(Client, mpsc::Receiver<E
 
 fn authenticate(options: ConnectOptions, config: &Config) -> Result<ConnectOptions, ConnectError> {
     if let Some(path) = &config.credentials_file {
-        let text = secret("credentials_file", path)?;
+        // the client's parser wants a newline after the last line too
+        let text = secret("credentials_file", path)? + "\n";
         let wrong = |source| ConnectError { key: "credentials_file", path: path.display().to_string(), source };
         return options.credentials(&text).map_err(wrong);
     }

@@ -57,7 +57,7 @@ impl Job<'_> {
         let provision = &self.config.provision;
         self.window_fits(provision.max_age, "nats.provision.max_age")?;
         let replicas = match provision.replicas {
-            Replicas::Count(count) => self.create_with(count).await.map(|()| format!("{count} replicas")),
+            Replicas::Count(count) => self.create_with(count).await.map(|()| format!("replicas: {count}")),
             Replicas::Auto(_) => self.create_with_most(servers).await,
         };
         let mut changes = vec![replicas.map_err(|error| self.failed(error))?];
@@ -74,10 +74,10 @@ impl Job<'_> {
         const CHOSEN: &str = "chosen by replicas = \"auto\"";
         let three = if self.dry_run && servers < 3 { Err(Refused::TooFew) } else { self.create_with(3).await };
         match three {
-            Ok(()) => Ok(format!("3 replicas, {CHOSEN}")),
+            Ok(()) => Ok(format!("replicas: 3, {CHOSEN}")),
             Err(Refused::TooFew) => {
                 self.create_with(1).await?;
-                Ok(format!("1 replica, {CHOSEN}: for 3 there are too few servers now"))
+                Ok(format!("replicas: 1, {CHOSEN}; for 3 there are too few servers now"))
             }
             Err(refused) => Err(refused),
         }
@@ -127,10 +127,11 @@ impl Job<'_> {
         match self.config.provision.replicas {
             Replicas::Count(count) if count > have => {
                 wide["num_replicas"] = json!(count);
-                done.changes.push(format!("{count} replicas instead of {have}; `check` says when they have caught up"));
+                done.changes
+                    .push(format!("replicas: {count} instead of {have}; `check` says when they have caught up"));
             }
             Replicas::Count(count) if count < have => {
-                done.kept.push(format!("{have} replicas; nats.provision.replicas = {count} would be fewer"));
+                done.kept.push(format!("replicas: {have}; nats.provision.replicas = {count} would be fewer"));
             }
             _ => {}
         }

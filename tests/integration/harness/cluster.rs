@@ -48,6 +48,14 @@ impl Cluster {
         bridge
     }
 
+    /// A configuration that names all three.
+    pub fn config(&self, extra: &str) -> tempfile::NamedTempFile {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let servers: Vec<_> = self.nodes.iter().map(|node| format!("nats://127.0.0.1:{}", node.port)).collect();
+        std::fs::write(file.path(), format!("nats.servers = {servers:?}\n{extra}")).unwrap();
+        file
+    }
+
     /// Which node leads the stream.
     pub fn leader(&self) -> usize {
         let server = format!("nats://127.0.0.1:{}", self.nodes[0].port);
