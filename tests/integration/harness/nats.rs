@@ -92,8 +92,17 @@ impl Nats {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/consumers/nats_read.py");
         let python = std::env::var("BRIDGE_TEST_PYTHON").unwrap();
         let server = format!("nats://127.0.0.1:{}", self.port);
-        let answer =
-            Command::new(python).arg(script).args(["--server", &server, "--stream", "GREENAPI"]).output().unwrap();
+        let mut reader = Command::new(python);
+        reader.arg(script).args(["--server", &server, "--stream", "GREENAPI"]);
+        let mut answer = reader.output().unwrap();
+        // a cluster that has just come together serves messages before it serves readers
+        eventually("read", Duration::from_secs(20), || {
+            let unavailable = String::from_utf8_lossy(&answer.stderr).contains("temporarily unavailable");
+            if unavailable {
+                answer = reader.output().unwrap();
+            }
+            !unavailable
+        });
         assert!(answer.status.success(), "{}", String::from_utf8_lossy(&answer.stderr));
         String::from_utf8(answer.stdout).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
