@@ -1,6 +1,7 @@
 //! Builds every part from a configuration, and owns the order of start and stop.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use thiserror::Error;
 use tokio::net::TcpListener;
@@ -16,7 +17,7 @@ use crate::deliver::{Deliver, Outcome};
 use crate::message::Reason;
 use crate::notification::Class;
 use crate::observe::{self, Health, Labels, Metrics};
-use crate::receive::{Answer, Endpoint, Slots};
+use crate::receive::{self, Answer, Endpoint, Slots};
 use crate::route::{Routes, Template};
 use crate::serve::{Limits, serve};
 use crate::shutdown::Shutdown;
@@ -104,9 +105,8 @@ impl Bridge {
     /// Serves until `stop`, then stops in order: not ready, serve for `shutdown.delay`, accept no more, finish
     /// what is begun, listeners for operators last; all inside `shutdown.grace`.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Ended {
-        let limits = self.config.http.limits.clone();
         let grace = self.config.shutdown.grace;
-        let served = Limits { connections: limits.connections, idle: limits.idle, linger: grace / 5 };
+        let served = limits(&self.config.http.limits, grace);
         let (no_more, over) = (CancellationToken::new(), CancellationToken::new());
         let endpoint = self.endpoint.clone();
         let serving = tokio::spawn(serve(self.listener, served, no_more.clone(), move |peer, request| {
@@ -141,6 +141,10 @@ impl Bridge {
         over.cancel();
         ended
     }
+}
+
+fn limits(of: &receive::Limits, grace: Duration) -> Limits {
+    Limits { connections: of.connections, head: of.head, idle: of.idle, write: of.write, linger: grace / 5 }
 }
 
 fn metrics() -> Result<Metrics, impl std::fmt::Display> {

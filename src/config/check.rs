@@ -50,6 +50,12 @@ fn limits(config: &Config) -> Result<(), ConfigError> {
             return Err(ConfigError::new(&format!("http.limits.{key}"), value, problem));
         }
     }
+    for (key, value) in [("head", limits.head), ("idle", limits.idle), ("write", limits.write)] {
+        if value.is_zero() {
+            let problem = "would close every connection; give a time such as \"10s\"";
+            return Err(ConfigError::new(&format!("http.limits.{key}"), show(value), problem));
+        }
+    }
     if http.max_body > limits.in_flight_bytes {
         let problem = format!(
             "more than http.limits.in_flight_bytes = {}, so it could never be taken; lower it",
@@ -151,6 +157,7 @@ mod tests {
             ("nats = {}\n[http]\npath = \"x\"", "http.path = x: must begin with /"),
             ("nats = {}\n[http]\nmax_body = \"65MiB\"", "http.max_body = 68157440: more than"),
             ("nats = {}\n[http.limits]\nin_flight = 0", "http.limits.in_flight = 0: would refuse"),
+            ("nats = {}\n[http.limits]\nidle = \"0s\"", "http.limits.idle = 0s: would close"),
             ("nats = {}\n[publish]\ntimeout = \"15s\"", "publish.timeout = 15s: must be less than http.answer_within"),
             ("nats = {}\n[publish]\ntimeout = \"0s\"", "publish.timeout = 0s: means the journal first"),
             ("nats = {}\n[shutdown]\ngrace = \"15s\"", "http.answer_within = 15s: must be less than shutdown.grace"),

@@ -76,9 +76,16 @@ pub struct Limits {
     pub in_flight_bytes: usize,
     /// Open connections. Default 4096.
     pub connections: usize,
-    /// How long a request head may take, and a connection may be idle. Default 75 s.
+    /// From the first byte of a request head to its end; then the connection is closed. Default 10 s.
+    #[serde(deserialize_with = "units::duration")]
+    pub head: Duration,
+    /// How long a connection may be open without a request. Default 75 s: GREEN-API pauses for 60, and a proxy in
+    /// front that keeps connections for a minute closes them first.
     #[serde(deserialize_with = "units::duration")]
     pub idle: Duration,
+    /// How long a client may read nothing of an answer; then the connection is closed. Default 10 s.
+    #[serde(deserialize_with = "units::duration")]
+    pub write: Duration,
 }
 
 impl Default for Limits {
@@ -88,7 +95,9 @@ impl Default for Limits {
             waiting: 1024,
             in_flight_bytes: 64 * 1024 * 1024,
             connections: 4096,
+            head: Duration::from_secs(10),
             idle: Duration::from_secs(75),
+            write: Duration::from_secs(10),
         }
     }
 }

@@ -17,7 +17,7 @@ pub struct Nats {
 pub struct Bridge {
     child: Child,
     pub http: SocketAddr,
-    admin: SocketAddr,
+    pub admin: SocketAddr,
     pub config: tempfile::NamedTempFile,
 }
 

@@ -1,5 +1,7 @@
 //! Listening: connections in, bounded, and let go in the end. Knows HTTP, but nothing of what is served.
 
+mod patience;
+
 use std::convert::Infallible;
 use std::future::Future;
 use std::net::SocketAddr;
@@ -11,20 +13,26 @@ use hyper::body::{Bytes, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
+use patience::Watched;
+
 /// What a listener takes on.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
     /// Open connections; more wait in the kernel's line.
     pub connections: usize,
-    /// How long a head may take, and a connection may be idle.
+    /// From the first byte of a request head to its end.
+    pub head: Duration,
+    /// How long a connection may be open without a request.
     pub idle: Duration,
+    /// How long a client may read nothing of an answer.
+    pub write: Duration,
     /// How long open connections may still send once accepting has stopped.
     pub linger: Duration,
 }
@@ -77,8 +85,9 @@ where
     A: Future<Output = Result<Response<Full<Bytes>>, Infallible>> + Send + 'static,
 {
     let _ = stream.set_nodelay(true);
+    let stream = Watched::new(stream, limits.write);
     let serving = http1::Builder::new()
-        .timer(TokioTimer::new())
+        .timer(stream.head_timer(limits.head))
         .header_read_timeout(limits.idle)
         .max_headers(64)
         .serve_connection(TokioIo::new(stream), service_fn(move |request| service(peer, request)));
