@@ -144,7 +144,14 @@ impl Bridge {
 }
 
 fn limits(of: &receive::Limits, grace: Duration) -> Limits {
-    Limits { connections: of.connections, head: of.head, idle: of.idle, write: of.write, linger: grace / 5 }
+    Limits {
+        connections: of.connections,
+        connections_per_address: of.connections_per_address,
+        head: of.head,
+        idle: of.idle,
+        write: of.write,
+        linger: grace / 5,
+    }
 }
 
 fn metrics() -> Result<Metrics, impl std::fmt::Display> {

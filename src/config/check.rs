@@ -42,9 +42,12 @@ fn limits(config: &Config) -> Result<(), ConfigError> {
     if !http.path.starts_with('/') {
         return Err(ConfigError::new("http.path", &http.path, "must begin with /"));
     }
-    for (key, value) in
-        [("in_flight", limits.in_flight), ("waiting", limits.waiting), ("connections", limits.connections)]
-    {
+    for (key, value) in [
+        ("in_flight", limits.in_flight),
+        ("waiting", limits.waiting),
+        ("connections", limits.connections),
+        ("connections_per_address", limits.connections_per_address),
+    ] {
         if value == 0 {
             let problem = "would refuse every notification; give at least 1";
             return Err(ConfigError::new(&format!("http.limits.{key}"), value, problem));

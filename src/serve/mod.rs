@@ -1,5 +1,6 @@
 //! Listening: connections in, bounded, and let go in the end. Knows HTTP, but nothing of what is served.
 
+mod addresses;
 mod patience;
 
 use std::convert::Infallible;
@@ -20,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
+use addresses::Addresses;
 use patience::Watched;
 
 /// What a listener takes on.
@@ -27,6 +29,8 @@ use patience::Watched;
 pub struct Limits {
     /// Open connections; more wait in the kernel's line.
     pub connections: usize,
+    /// Open connections from one address that is not loopback; more are closed at once.
+    pub connections_per_address: usize,
     /// From the first byte of a request head to its end.
     pub head: Duration,
     /// How long a connection may be open without a request.
@@ -37,6 +41,10 @@ pub struct Limits {
     pub linger: Duration,
 }
 
+/// The largest request head; a larger one is answered 431, as is one of more than 64 headers. A connection reads
+/// about as much ahead. It must hold a target of 64 KiB, from which on hyper answers 414; both without a body.
+const HEAD_BYTES: usize = 128 * 1024;
+
 /// Serves `listener` until `stop`, then lets open connections finish.
 pub async fn serve<F, A>(listener: TcpListener, limits: Limits, stop: CancellationToken, service: F)
 where
@@ -44,6 +52,7 @@ where
     A: Future<Output = Result<Response<Full<Bytes>>, Infallible>> + Send + 'static,
 {
     let places = Arc::new(Semaphore::new(limits.connections));
+    let addresses = Addresses::default();
     let connections = TaskTracker::new();
     loop {
         let accepted = tokio::select! {
@@ -51,10 +60,14 @@ where
             accepted = accept(&listener, &places) => accepted,
         };
         let Some((stream, peer, place)) = accepted else { continue };
+        let Some(counted) = addresses.enter(peer.ip(), limits.connections_per_address) else {
+            warn!(peer = %peer.ip(), "closed a connection at once: http.limits.connections_per_address are open");
+            continue;
+        };
         let (service, stop) = (service.clone(), stop.clone());
         connections.spawn(async move {
             connection(stream, peer, limits, stop, service).await;
-            drop(place);
+            drop((place, counted));
         });
     }
     drop(listener);
@@ -90,6 +103,8 @@ where
         .timer(stream.head_timer(limits.head))
         .header_read_timeout(limits.idle)
         .max_headers(64)
+        .max_header_size(HEAD_BYTES)
+        .max_buf_size(HEAD_BYTES)
         .serve_connection(TokioIo::new(stream), service_fn(move |request| service(peer, request)));
     tokio::pin!(serving);
     let lingered = async {

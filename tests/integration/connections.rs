@@ -1,11 +1,11 @@
 //! What a client may do with a connection: how slow, how silent, how large a head.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use crate::harness::{Bridge, Nats};
+use crate::harness::{Bridge, Nats, eventually, exchange, post};
 
 const REQUEST: &[u8] = b"POST /other HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n";
 const TIMES: &str = "http.limits = { head = \"1s\", idle = \"5s\", write = \"1s\" }\n";
@@ -79,4 +79,43 @@ fn a_client_that_reads_no_answers_is_let_go() {
     };
     assert!(matches!(failed, ErrorKind::ConnectionReset | ErrorKind::BrokenPipe), "{failed}");
     assert_eq!(bridge.get("/livez").0, 200);
+}
+
+#[test]
+fn heads_are_as_large_as_said() {
+    let nats = Nats::start();
+    let bridge = Bridge::start(&nats, "");
+    let status = |target: usize, header: usize, headers: usize| {
+        let (target, header, more) = ("t".repeat(target), "h".repeat(header), "More: x\r\n".repeat(headers));
+        let head = format!("POST /{target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX: {header}\r\n{more}\r\n");
+        exchange(bridge.http, head.as_bytes()).0
+    };
+    assert_eq!(status(60_000, 60_000, 0), 404);
+    assert_eq!(status(70_000, 0, 0), 414);
+    assert_eq!(status(0, 140_000, 0), 431);
+    assert_eq!(status(0, 0, 64), 431);
+}
+
+#[test]
+fn one_address_cannot_take_all_connections() {
+    let nats = Nats::start();
+    let limit = "auth.allow_anonymous = true\nhttp.limits.connections_per_address = 2\n";
+    let bridge = Bridge::start_at(own_address(), &nats, limit);
+    let mut both = [open(bridge.http), open(bridge.http)];
+    both.iter_mut().for_each(ask);
+    let opened = Instant::now();
+    closed(open(bridge.http), opened, 0.0..1.0);
+    let [mut kept, gone] = both;
+    drop(gone);
+    ask(&mut kept);
+    eventually("there is a place again", Duration::from_secs(5), || post(bridge.http, "", b"").0 != 0);
+}
+
+/// An address of this machine that is not loopback, which is exempt.
+fn own_address() -> IpAddr {
+    let table = std::fs::read_to_string("/proc/net/fib_trie").unwrap();
+    let lines = table.lines().zip(table.lines().skip(1));
+    let local = lines.filter(|(_, next)| next.contains("/32 host LOCAL"));
+    let mut addresses = local.filter_map(|(line, _)| line.split_whitespace().last()?.parse::<IpAddr>().ok());
+    addresses.find(|address| !address.is_loopback()).expect("this machine has no address but loopback")
 }

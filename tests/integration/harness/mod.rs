@@ -1,7 +1,7 @@
 //! A real nats-server, a bridge, and a consumer in another language.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -20,6 +20,8 @@ pub struct Bridge {
     pub admin: SocketAddr,
     pub config: tempfile::NamedTempFile,
 }
+
+const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
@@ -103,14 +105,22 @@ impl Drop for Nats {
 impl Bridge {
     /// A bridge with a provisioned stream, ready.
     pub fn start(nats: &Nats, extra: &str) -> Self {
-        let bridge = Self::start_unprovisioned(nats, extra, true);
+        Self::start_at(LOOPBACK, nats, extra)
+    }
+
+    /// As [`Self::start`], with the endpoint at an address of its own.
+    pub fn start_at(address: IpAddr, nats: &Nats, extra: &str) -> Self {
+        let bridge = Self::spawn(address, nats, extra, true);
         eventually("ready", Duration::from_secs(10), || bridge.get("/readyz").0 == 200);
         bridge
     }
 
     pub fn start_unprovisioned(nats: &Nats, extra: &str, provision: bool) -> Self {
-        let loopback = |port| SocketAddr::from(([127, 0, 0, 1], port));
-        let (http, admin) = (loopback(free_port()), loopback(free_port()));
+        Self::spawn(LOOPBACK, nats, extra, provision)
+    }
+
+    fn spawn(address: IpAddr, nats: &Nats, extra: &str, provision: bool) -> Self {
+        let (http, admin) = (SocketAddr::new(address, free_port()), SocketAddr::new(LOOPBACK, free_port()));
         let config = tempfile::NamedTempFile::new().unwrap();
         let port = nats.port;
         let text = format!(
