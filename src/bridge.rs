@@ -16,7 +16,7 @@ use crate::config::{Config, ConfigError};
 use crate::deliver::{Deliver, Outcome};
 use crate::message::Reason;
 use crate::notification::Class;
-use crate::observe::{self, Health, Labels, Metrics};
+use crate::observe::{Guard, Health, Labels, Metrics, Operators};
 use crate::receive::{self, Answer, Endpoint, Slots};
 use crate::route::{Routes, Template};
 use crate::serve::{Limits, serve};
@@ -52,7 +52,7 @@ pub enum BuildError {
 /// A bridge that is ready to run.
 pub struct Bridge {
     listener: TcpListener,
-    watched: Vec<TcpListener>,
+    watched: Vec<(TcpListener, Guard)>,
     endpoint: Arc<Endpoint>,
     health: Health,
     tasks: TaskTracker,
@@ -65,16 +65,17 @@ impl Bridge {
     /// # Errors
     /// [`BuildError`].
     pub async fn build(config: Config) -> Result<Self, BuildError> {
-        let tokens = config.auth.tokens_file.as_deref().map(read_tokens).transpose()?;
+        let tokens = read_tokens("auth.tokens_file", config.auth.tokens_file.as_deref())?;
         let nats = config.nats.clone().unwrap_or_default();
         let template = Template::parse(&nats.subject).map_err(|error| unusable("nats.subject", &error))?;
         let listener = listen("http.listen", config.http.listen).await?;
         let mut watched = Vec::new();
         if let Some(admin) = &config.admin {
-            watched.push(listen("admin.listen", admin.listen).await?);
+            let tokens = read_tokens("admin.tokens_file", admin.tokens_file.as_deref())?;
+            watched.push((listen("admin.listen", admin.listen).await?, Guard::new(admin, tokens)));
         }
         if let Some(probes) = &config.probes {
-            watched.push(listen("probes.listen", probes.listen).await?);
+            watched.push((listen("probes.listen", probes.listen).await?, Guard::default()));
         }
         let publisher = Publisher::start(&nats, REPORT_WITHIN).await.map_err(|error| unusable("nats", &error))?;
         let (shutdown, tasks) = (Shutdown::default(), TaskTracker::new());
@@ -112,11 +113,11 @@ impl Bridge {
         let serving = tokio::spawn(serve(self.listener, served, no_more.clone(), move |peer, request| {
             endpoint.clone().handle(peer, request)
         }));
-        for listener in self.watched {
-            let (health, limits) = (self.health.clone(), Limits { connections: 64, ..served });
-            let metrics = self.endpoint.metrics.clone();
+        for (listener, guard) in self.watched {
+            let operators = Arc::new(Operators::new(self.health.clone(), self.endpoint.metrics.clone(), guard));
+            let limits = Limits { connections: 64, ..served };
             tokio::spawn(serve(listener, limits, over.clone(), move |_, request| {
-                observe::answer(health.clone(), metrics.clone(), request)
+                std::future::ready(Ok(operators.answer(&request)))
             }));
         }
         info!(listen = %self.config.http.listen, path = self.config.http.path, "serving");
@@ -170,14 +171,14 @@ fn unusable(key: &str, problem: &dyn std::fmt::Display) -> BuildError {
     BuildError::Config(ConfigError { key: key.into(), value: None, problem: problem.to_string() })
 }
 
-fn read_tokens(path: &std::path::Path) -> Result<Tokens, ConfigError> {
-    let wrong = |problem: String| ConfigError {
-        key: "auth.tokens_file".into(),
-        value: Some(path.display().to_string()),
-        problem,
+fn read_tokens(key: &str, path: Option<&std::path::Path>) -> Result<Option<Tokens>, ConfigError> {
+    let Some(path) = path else { return Ok(None) };
+    let read = || {
+        let text = std::fs::read_to_string(path).map_err(|error| error.to_string())?;
+        Tokens::parse(&text).map_err(|error| error.to_string())
     };
-    let text = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
-    Tokens::parse(&text).map_err(|error| wrong(error.to_string()))
+    let wrong = |problem| ConfigError { key: key.into(), value: Some(path.display().to_string()), problem };
+    read().map(Some).map_err(wrong)
 }
 
 async fn listen(key: &'static str, address: std::net::SocketAddr) -> Result<TcpListener, BuildError> {

@@ -2,6 +2,7 @@
 
 use super::{Config, ConfigError};
 use crate::brokers::nats;
+use crate::observe::AdminConfig;
 use crate::route::Template;
 use crate::units::show;
 
@@ -30,8 +31,9 @@ fn listeners(config: &Config) -> Result<(), ConfigError> {
         let problem = "reachable beyond this machine without a token; set auth.tokens_file, or auth.allow_anonymous = true if anyone may send";
         return Err(ConfigError::new("http.listen", listen, problem));
     }
-    if let Some(admin) = config.admin.as_ref().filter(|admin| !admin.listen.ip().is_loopback()) {
-        let problem = "reachable beyond this machine without a token; give a loopback address such as 127.0.0.1:3001";
+    let open = |admin: &&AdminConfig| !admin.listen.ip().is_loopback() && admin.tokens_file.is_none();
+    if let Some(admin) = config.admin.as_ref().filter(open) {
+        let problem = "reachable beyond this machine without a token; set admin.tokens_file, or give a loopback address such as 127.0.0.1:3001";
         return Err(ConfigError::new("admin.listen", admin.listen, problem));
     }
     Ok(())
@@ -181,5 +183,11 @@ mod tests {
     #[test]
     fn the_defaults_with_a_broker_are_fine() {
         assert_eq!(check(&toml::from_str("nats = {}").unwrap()), Ok(()));
+    }
+
+    #[test]
+    fn with_a_token_operators_may_come_from_elsewhere() {
+        let toml = "nats = {}\n[admin]\nlisten = \"0.0.0.0:3001\"\ntokens_file = \"t\"";
+        assert_eq!(check(&toml::from_str(toml).unwrap()), Ok(()));
     }
 }

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use crate::harness::{Bridge, Nats, eventually, exchange, post};
+use crate::harness::{Bridge, LOOPBACK, Nats, eventually, exchange, post};
 
 const REQUEST: &[u8] = b"POST /other HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n";
 const TIMES: &str = "http.limits = { head = \"1s\", idle = \"5s\", write = \"1s\" }\n";
@@ -100,7 +100,7 @@ fn heads_are_as_large_as_said() {
 fn one_address_cannot_take_all_connections() {
     let nats = Nats::start();
     let limit = "auth.allow_anonymous = true\nhttp.limits.connections_per_address = 2\n";
-    let bridge = Bridge::start_at(own_address(), &nats, limit);
+    let bridge = Bridge::start_at([own_address(), LOOPBACK], &nats, limit);
     let mut both = [open(bridge.http), open(bridge.http)];
     both.iter_mut().for_each(ask);
     let opened = Instant::now();

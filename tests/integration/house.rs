@@ -10,7 +10,7 @@ const MAY_USE: [(&str, &[&str]); 11] = [
     ("notification", &[]),
     ("admit", &[]),
     ("serve", &[]),
-    ("observe", &["shutdown"]),
+    ("observe", &["admit", "shutdown"]),
     ("brokers", &["message", "units", "observe"]),
     ("route", &["message", "notification"]),
     ("deliver", &["brokers", "message", "units"]),

@@ -7,6 +7,7 @@ mod connections;
 mod harness;
 mod house;
 mod leak;
+mod operators;
 mod payloads;
 mod server;
 mod stored;

@@ -21,7 +21,7 @@ pub struct Bridge {
     pub config: tempfile::NamedTempFile,
 }
 
-const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+pub const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
@@ -105,22 +105,22 @@ impl Drop for Nats {
 impl Bridge {
     /// A bridge with a provisioned stream, ready.
     pub fn start(nats: &Nats, extra: &str) -> Self {
-        Self::start_at(LOOPBACK, nats, extra)
+        Self::start_at([LOOPBACK; 2], nats, extra)
     }
 
-    /// As [`Self::start`], with the endpoint at an address of its own.
-    pub fn start_at(address: IpAddr, nats: &Nats, extra: &str) -> Self {
-        let bridge = Self::spawn(address, nats, extra, true);
+    /// As [`Self::start`], with the endpoint and the admin listener at these addresses.
+    pub fn start_at(addresses: [IpAddr; 2], nats: &Nats, extra: &str) -> Self {
+        let bridge = Self::spawn(addresses, nats, extra, true);
         eventually("ready", Duration::from_secs(10), || bridge.get("/readyz").0 == 200);
         bridge
     }
 
     pub fn start_unprovisioned(nats: &Nats, extra: &str, provision: bool) -> Self {
-        Self::spawn(LOOPBACK, nats, extra, provision)
+        Self::spawn([LOOPBACK; 2], nats, extra, provision)
     }
 
-    fn spawn(address: IpAddr, nats: &Nats, extra: &str, provision: bool) -> Self {
-        let (http, admin) = (SocketAddr::new(address, free_port()), SocketAddr::new(LOOPBACK, free_port()));
+    fn spawn(addresses: [IpAddr; 2], nats: &Nats, extra: &str, provision: bool) -> Self {
+        let [http, admin] = addresses.map(|address| SocketAddr::new(address, free_port()));
         let config = tempfile::NamedTempFile::new().unwrap();
         let port = nats.port;
         let text = format!(
@@ -138,7 +138,7 @@ impl Bridge {
     }
 
     pub fn get(&self, path: &str) -> (u16, String) {
-        exchange(self.admin, format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").as_bytes())
+        exchange(self.admin, format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").as_bytes())
     }
 
     /// Posts a body as GREEN-API does.
@@ -168,8 +168,10 @@ impl Drop for Bridge {
     }
 }
 
+/// Runs a command that ends by itself; one that does not is ended.
 pub fn command(name: &str, config: &Path) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_greenapi-bridge")).args([name, "--config"]).arg(config).output().unwrap()
+    let mut bounded = Command::new("timeout");
+    bounded.args(["60", env!("CARGO_BIN_EXE_greenapi-bridge"), name, "--config"]).arg(config).output().unwrap()
 }
 
 fn request(headers: &str, body: &[u8]) -> Vec<u8> {
@@ -186,13 +188,18 @@ pub fn post(to: SocketAddr, headers: &str, body: &[u8]) -> (u16, String) {
 
 /// Sends raw bytes; the status, and all that came after the head.
 pub fn exchange(to: SocketAddr, request: &[u8]) -> (u16, String) {
+    let answer = talk(to, request);
+    let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
+    (status, answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or_default())
+}
+
+/// Sends raw bytes; all that came back.
+pub fn talk(to: SocketAddr, request: &[u8]) -> String {
     let mut stream = TcpStream::connect(to).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(40))).unwrap();
     // a server that refuses early may close before it has read everything
     let _ = stream.write_all(request);
     let mut answer = Vec::new();
     let _ = stream.read_to_end(&mut answer);
-    let answer = String::from_utf8_lossy(&answer).into_owned();
-    let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
-    (status, answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or_default())
+    String::from_utf8_lossy(&answer).into_owned()
 }
