@@ -1,6 +1,7 @@
 //! Builds every part from a configuration, and owns the order of start and stop.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use thiserror::Error;
 use tokio::net::TcpListener;
@@ -16,10 +17,10 @@ use crate::config::{Config, ConfigError};
 use crate::deliver::{Deliver, Outcome};
 use crate::message::Reason;
 use crate::notification::Class;
-use crate::observe::{self, Health, Labels, Metrics};
-use crate::receive::{Answer, Endpoint, Slots};
+use crate::observe::{Guard, Health, Labels, Metrics, Operators};
+use crate::receive::{self, Answer, Endpoint, Slots};
 use crate::route::{Routes, Template};
-use crate::serve::{Limits, serve};
+use crate::serve::{self, Limits, serve};
 use crate::shutdown::Shutdown;
 
 /// How a bridge ended, as the process says it.
@@ -52,7 +53,7 @@ pub enum BuildError {
 /// A bridge that is ready to run.
 pub struct Bridge {
     listener: TcpListener,
-    watched: Vec<TcpListener>,
+    watched: Vec<(TcpListener, Guard)>,
     endpoint: Arc<Endpoint>,
     health: Health,
     tasks: TaskTracker,
@@ -65,16 +66,17 @@ impl Bridge {
     /// # Errors
     /// [`BuildError`].
     pub async fn build(config: Config) -> Result<Self, BuildError> {
-        let tokens = config.auth.tokens_file.as_deref().map(read_tokens).transpose()?;
+        let tokens = read_tokens("auth.tokens_file", config.auth.tokens_file.as_deref())?;
         let nats = config.nats.clone().unwrap_or_default();
         let template = Template::parse(&nats.subject).map_err(|error| unusable("nats.subject", &error))?;
         let listener = listen("http.listen", config.http.listen).await?;
         let mut watched = Vec::new();
         if let Some(admin) = &config.admin {
-            watched.push(listen("admin.listen", admin.listen).await?);
+            let tokens = read_tokens("admin.tokens_file", admin.tokens_file.as_deref())?;
+            watched.push((listen("admin.listen", admin.listen).await?, Guard::new(admin, tokens)));
         }
         if let Some(probes) = &config.probes {
-            watched.push(listen("probes.listen", probes.listen).await?);
+            watched.push((listen("probes.listen", probes.listen).await?, Guard::default()));
         }
         let metrics = Arc::new(metrics(tokens.as_ref()).map_err(|error| unusable("metrics", &error))?);
         let publisher = Publisher::start(&nats, REPORT_WITHIN).await.map_err(|error| unusable("nats", &error))?;
@@ -107,19 +109,19 @@ impl Bridge {
     /// Serves until `stop`, then stops in order: not ready, serve for `shutdown.delay`, accept no more, finish
     /// what is begun, listeners for operators last; all inside `shutdown.grace`.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Ended {
-        let limits = self.config.http.limits.clone();
         let grace = self.config.shutdown.grace;
-        let served = Limits { connections: limits.connections, idle: limits.idle, linger: grace / 5 };
+        let served = limits(&self.config.http.limits, grace);
         let (no_more, over) = (CancellationToken::new(), CancellationToken::new());
         let endpoint = self.endpoint.clone();
-        let serving = tokio::spawn(serve(self.listener, served, no_more.clone(), move |peer, request| {
+        let counted = Some(endpoint.metrics.clone());
+        let serving = tokio::spawn(serve(self.listener, served, counted, no_more.clone(), move |peer, request| {
             endpoint.clone().handle(peer, request)
         }));
-        for listener in self.watched {
-            let (health, limits) = (self.health.clone(), Limits { connections: 64, ..served });
-            let metrics = self.endpoint.metrics.clone();
-            tokio::spawn(serve(listener, limits, over.clone(), move |_, request| {
-                observe::answer(health.clone(), metrics.clone(), request)
+        for (listener, guard) in self.watched {
+            let operators = Arc::new(Operators::new(self.health.clone(), self.endpoint.metrics.clone(), guard));
+            let limits = Limits { connections: 64, ..served };
+            tokio::spawn(serve(listener, limits, None, over.clone(), move |_, request| {
+                std::future::ready(Ok(operators.answer(&request)))
             }));
         }
         info!(listen = %self.config.http.listen, path = self.config.http.path, "serving");
@@ -146,6 +148,17 @@ impl Bridge {
     }
 }
 
+fn limits(of: &receive::Limits, grace: Duration) -> Limits {
+    Limits {
+        connections: of.connections,
+        connections_per_address: of.connections_per_address,
+        head: of.head,
+        idle: of.idle,
+        write: of.write,
+        linger: grace / 5,
+    }
+}
+
 fn metrics(tokens: Option<&Tokens>) -> Result<Metrics, impl std::fmt::Display> {
     let mut classes = Class::ALL.map(Class::as_str).to_vec();
     classes.push("unknown");
@@ -153,7 +166,7 @@ fn metrics(tokens: Option<&Tokens>) -> Result<Metrics, impl std::fmt::Display> {
         classes: &classes,
         stored: &Outcome::LABELS,
         statuses: &Answer::STATUSES,
-        refusals: &Answer::REFUSALS,
+        refusals: &[&Answer::REFUSALS[..], &serve::REFUSALS[..]].concat(),
         reasons: &Reason::ALL.map(Reason::as_str),
         brokers: &brokers::NAMES,
         faults: &brokers::REASONS,
@@ -165,14 +178,14 @@ fn unusable(key: &str, problem: &dyn std::fmt::Display) -> BuildError {
     BuildError::Config(ConfigError { key: key.into(), value: None, problem: problem.to_string() })
 }
 
-fn read_tokens(path: &std::path::Path) -> Result<Tokens, ConfigError> {
-    let wrong = |problem: String| ConfigError {
-        key: "auth.tokens_file".into(),
-        value: Some(path.display().to_string()),
-        problem,
+fn read_tokens(key: &str, path: Option<&std::path::Path>) -> Result<Option<Tokens>, ConfigError> {
+    let Some(path) = path else { return Ok(None) };
+    let read = || {
+        let text = std::fs::read_to_string(path).map_err(|error| error.to_string())?;
+        Tokens::parse(&text).map_err(|error| error.to_string())
     };
-    let text = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
-    Tokens::parse(&text).map_err(|error| wrong(error.to_string()))
+    let wrong = |problem| ConfigError { key: key.into(), value: Some(path.display().to_string()), problem };
+    read().map(Some).map_err(wrong)
 }
 
 async fn listen(key: &'static str, address: std::net::SocketAddr) -> Result<TcpListener, BuildError> {

@@ -2,6 +2,7 @@
 
 use super::{Config, ConfigError};
 use crate::brokers::nats;
+use crate::observe::AdminConfig;
 use crate::route::Template;
 use crate::units::show;
 
@@ -30,8 +31,9 @@ fn listeners(config: &Config) -> Result<(), ConfigError> {
         let problem = "reachable beyond this machine without a token; set auth.tokens_file, or auth.allow_anonymous = true if anyone may send";
         return Err(ConfigError::new("http.listen", listen, problem));
     }
-    if let Some(admin) = config.admin.as_ref().filter(|admin| !admin.listen.ip().is_loopback()) {
-        let problem = "reachable beyond this machine without a token; give a loopback address such as 127.0.0.1:3001";
+    let open = |admin: &&AdminConfig| !admin.listen.ip().is_loopback() && admin.tokens_file.is_none();
+    if let Some(admin) = config.admin.as_ref().filter(open) {
+        let problem = "reachable beyond this machine without a token; set admin.tokens_file, or give a loopback address such as 127.0.0.1:3001";
         return Err(ConfigError::new("admin.listen", admin.listen, problem));
     }
     Ok(())
@@ -42,12 +44,21 @@ fn limits(config: &Config) -> Result<(), ConfigError> {
     if !http.path.starts_with('/') {
         return Err(ConfigError::new("http.path", &http.path, "must begin with /"));
     }
-    for (key, value) in
-        [("in_flight", limits.in_flight), ("waiting", limits.waiting), ("connections", limits.connections)]
-    {
+    for (key, value) in [
+        ("in_flight", limits.in_flight),
+        ("waiting", limits.waiting),
+        ("connections", limits.connections),
+        ("connections_per_address", limits.connections_per_address),
+    ] {
         if value == 0 {
             let problem = "would refuse every notification; give at least 1";
             return Err(ConfigError::new(&format!("http.limits.{key}"), value, problem));
+        }
+    }
+    for (key, value) in [("head", limits.head), ("idle", limits.idle), ("write", limits.write)] {
+        if value.is_zero() {
+            let problem = "would close every connection; give a time such as \"10s\"";
+            return Err(ConfigError::new(&format!("http.limits.{key}"), show(value), problem));
         }
     }
     if http.max_body > limits.in_flight_bytes {
@@ -157,6 +168,7 @@ mod tests {
             ("nats = {}\n[http]\npath = \"x\"", "http.path = x: must begin with /"),
             ("nats = {}\n[http]\nmax_body = \"65MiB\"", "http.max_body = 68157440: more than"),
             ("nats = {}\n[http.limits]\nin_flight = 0", "http.limits.in_flight = 0: would refuse"),
+            ("nats = {}\n[http.limits]\nidle = \"0s\"", "http.limits.idle = 0s: would close"),
             ("nats = {}\n[publish]\ntimeout = \"15s\"", "publish.timeout = 15s: must be less than http.answer_within"),
             ("nats = {}\n[publish]\ntimeout = \"0s\"", "publish.timeout = 0s: means the journal first"),
             ("nats = {}\n[shutdown]\ngrace = \"15s\"", "http.answer_within = 15s: must be less than shutdown.grace"),
@@ -181,5 +193,11 @@ mod tests {
     #[test]
     fn the_defaults_with_a_broker_are_fine() {
         assert_eq!(check(&toml::from_str("nats = {}").unwrap()), Ok(()));
+    }
+
+    #[test]
+    fn with_a_token_operators_may_come_from_elsewhere() {
+        let toml = "nats = {}\n[admin]\nlisten = \"0.0.0.0:3001\"\ntokens_file = \"t\"";
+        assert_eq!(check(&toml::from_str(toml).unwrap()), Ok(()));
     }
 }

@@ -7,17 +7,8 @@ use toml::{Table, Value};
 use super::{Config, ConfigError};
 
 /// Sections of the product that this version does not have; refused, never ignored.
-const LATER: [&str; 9] = [
-    "kafka",
-    "journal",
-    "validation",
-    "dead_letter",
-    "http.tls",
-    "http.proxy",
-    "tracing",
-    "inspector",
-    "admin.tokens_file",
-];
+const LATER: [&str; 8] =
+    ["kafka", "journal", "validation", "dead_letter", "http.tls", "http.proxy", "tracing", "inspector"];
 
 pub(super) fn read(
     file: Option<&Path>,

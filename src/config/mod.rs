@@ -4,13 +4,12 @@
 mod check;
 mod load;
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use serde::Deserialize;
 use thiserror::Error;
 
-use crate::{admit, brokers::nats, deliver, receive, route, shutdown};
+use crate::{admit, brokers::nats, deliver, observe, receive, route, shutdown};
 
 /// All of it.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -29,27 +28,11 @@ pub struct Config {
     /// `[dedupe]`.
     pub dedupe: deliver::DedupeConfig,
     /// `[admin]`; absent: no such listener.
-    pub admin: Option<AdminConfig>,
+    pub admin: Option<observe::AdminConfig>,
     /// `[probes]`; absent: no such listener.
-    pub probes: Option<ProbesConfig>,
+    pub probes: Option<observe::ProbesConfig>,
     /// `[shutdown]`.
     pub shutdown: shutdown::Config,
-}
-
-/// `[admin]`: the listener for operators.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct AdminConfig {
-    /// Where to listen; only loopback in this version.
-    pub listen: SocketAddr,
-}
-
-/// `[probes]`: `/livez` and `/readyz` without a token, for the kubelet.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ProbesConfig {
-    /// Where to listen.
-    pub listen: SocketAddr,
 }
 
 /// A configuration that cannot be used: which key, its value, and what to do.
@@ -88,7 +71,8 @@ impl Config {
     }
 
     fn paths(&mut self) -> Vec<&mut PathBuf> {
-        let mut paths: Vec<_> = self.auth.tokens_file.as_mut().into_iter().collect();
+        let admin = self.admin.as_mut().and_then(|admin| admin.tokens_file.as_mut());
+        let mut paths: Vec<_> = self.auth.tokens_file.as_mut().into_iter().chain(admin).collect();
         if let Some(nats) = &mut self.nats {
             let secrets =
                 [&mut nats.credentials_file, &mut nats.nkey_file, &mut nats.password_file, &mut nats.token_file];

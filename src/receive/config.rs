@@ -52,11 +52,23 @@ pub struct Limits {
     /// The bytes of all of them together. Default 64 MiB.
     #[serde(deserialize_with = "units::size")]
     pub in_flight_bytes: usize,
-    /// Open connections. Default 4096.
+    /// Open connections; more wait in the kernel's line. Default 4096. A request head of up to 128 KiB is buffered
+    /// for each.
     pub connections: usize,
-    /// How long a request head may take, and a connection may be idle. Default 75 s.
+    /// Open connections from one source address; more are closed at once. Default 256: GREEN-API has few addresses
+    /// and one request at a time for each instance, and no one else should fill the line. A reverse proxy makes
+    /// everyone one address: on loopback, where a sidecar is one, there is no such limit; raise it for others.
+    pub connections_per_address: usize,
+    /// From the first byte of a request head to its end; then the connection is closed. Default 10 s.
+    #[serde(deserialize_with = "units::duration")]
+    pub head: Duration,
+    /// How long a connection may be open without a request. Default 75 s: GREEN-API pauses for 60, and a proxy in
+    /// front that keeps connections for a minute closes them first.
     #[serde(deserialize_with = "units::duration")]
     pub idle: Duration,
+    /// How long a client may read nothing of an answer; then the connection is closed. Default 10 s.
+    #[serde(deserialize_with = "units::duration")]
+    pub write: Duration,
 }
 
 impl Default for Limits {
@@ -66,7 +78,10 @@ impl Default for Limits {
             waiting: 1024,
             in_flight_bytes: 64 * 1024 * 1024,
             connections: 4096,
+            connections_per_address: 256,
+            head: Duration::from_secs(10),
             idle: Duration::from_secs(75),
+            write: Duration::from_secs(10),
         }
     }
 }

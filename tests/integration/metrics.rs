@@ -27,8 +27,14 @@ fn everything_is_counted_once_under_its_own_name() {
     assert_eq!(bridge.post(&text(4)).0, 401);
     let head = format!("GET /green-api/webhook HTTP/1.1\r\nHost: x\r\n{TOKEN}Connection: close\r\n\r\n");
     assert_eq!(exchange(bridge.http, head.as_bytes()).0, 405);
+    // what hyper answers itself
+    assert_eq!(exchange(bridge.http, b"nonsense\r\n\r\n").0, 400);
+    let large = format!("POST / HTTP/1.1\r\nHost: x\r\nLarge: {}\r\n\r\n", "x".repeat(200_000));
+    assert_eq!(exchange(bridge.http, large.as_bytes()).0, 431);
     for (metric, value) in [
         ("notifications_total{class=\"incoming\",stored=\"broker\"}", 3.0),
+        ("refused_total{reason=\"malformed_head\"}", 1.0),
+        ("refused_total{reason=\"head_too_large\"}", 1.0),
         ("notifications_total{class=\"incoming\",stored=\"duplicate\"}", 1.0),
         ("notifications_total{class=\"unknown\",stored=\"dead_letter\"}", 1.0),
         ("notifications_total{class=\"device\",stored=\"broker\"}", 0.0),

@@ -5,7 +5,7 @@ mod load;
 mod nats;
 mod wire;
 
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Output};
 use std::time::{Duration, Instant};
@@ -13,15 +13,17 @@ use std::time::{Duration, Instant};
 pub use cluster::Cluster;
 pub use load::{Answered, under_load};
 pub use nats::{Nats, stream};
-pub use wire::{Answer, Connection, exchange, post, request};
+pub use wire::{Answer, Connection, exchange, post, request, talk};
 
 pub struct Bridge {
     child: Child,
     pub http: SocketAddr,
-    admin: SocketAddr,
+    pub admin: SocketAddr,
     pub config: tempfile::NamedTempFile,
     log: tempfile::NamedTempFile,
 }
+
+pub const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
@@ -51,7 +53,12 @@ fn stands_still(process: u32) -> bool {
 impl Bridge {
     /// A bridge with a provisioned stream, ready.
     pub fn start(nats: &Nats, extra: &str) -> Self {
-        let bridge = Self::start_unprovisioned(nats, extra, true);
+        Self::start_at([LOOPBACK; 2], nats, extra)
+    }
+
+    /// As [`Self::start`], with the endpoint and the admin listener at these addresses.
+    pub fn start_at(addresses: [IpAddr; 2], nats: &Nats, extra: &str) -> Self {
+        let bridge = Self::spawn(addresses, &[nats.port], extra, true);
         eventually("ready", Duration::from_secs(10), || bridge.get("/readyz").0 == 200);
         bridge
     }
@@ -61,8 +68,11 @@ impl Bridge {
     }
 
     fn start_with_servers(ports: &[u16], extra: &str, provision: bool) -> Self {
-        let loopback = |port| SocketAddr::from(([127, 0, 0, 1], port));
-        let (http, admin) = (loopback(free_port()), loopback(free_port()));
+        Self::spawn([LOOPBACK; 2], ports, extra, provision)
+    }
+
+    fn spawn(addresses: [IpAddr; 2], ports: &[u16], extra: &str, provision: bool) -> Self {
+        let [http, admin] = addresses.map(|address| SocketAddr::new(address, free_port()));
         let config = tempfile::NamedTempFile::new().unwrap();
         let servers: Vec<_> = ports.iter().map(|port| format!("nats://127.0.0.1:{port}")).collect();
         let text = format!("http.listen = \"{http}\"\nadmin.listen = \"{admin}\"\nnats.servers = {servers:?}\n{extra}");
@@ -79,7 +89,7 @@ impl Bridge {
     }
 
     pub fn get(&self, path: &str) -> (u16, String) {
-        exchange(self.admin, format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").as_bytes())
+        exchange(self.admin, format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").as_bytes())
     }
 
     /// The value of one metric, by its name without the prefix, and its labels.
@@ -147,8 +157,9 @@ impl Drop for Bridge {
     }
 }
 
-/// Runs a command, such as `check --json`, to its end.
+/// Runs a command, such as `check --json`, to its end; one that does not end is ended.
 pub fn command(words: &str, config: &Path) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_greenapi-bridge"));
-    command.args(words.split(' ')).arg("--config").arg(config).output().unwrap()
+    let mut bounded = Command::new("timeout");
+    bounded.args(["60", env!("CARGO_BIN_EXE_greenapi-bridge")]).args(words.split(' '));
+    bounded.arg("--config").arg(config).output().unwrap()
 }

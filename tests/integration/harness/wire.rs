@@ -86,13 +86,18 @@ pub fn post(to: SocketAddr, headers: &str, body: &[u8]) -> (u16, String) {
 
 /// Sends raw bytes; the status, and all that came after the head.
 pub fn exchange(to: SocketAddr, request: &[u8]) -> (u16, String) {
+    let answer = talk(to, request);
+    let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
+    (status, answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or_default())
+}
+
+/// Sends raw bytes; all that came back.
+pub fn talk(to: SocketAddr, request: &[u8]) -> String {
     let mut stream = TcpStream::connect(to).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(40))).unwrap();
     // a server that refuses early may close before it has read everything
     let _ = stream.write_all(request);
     let mut answer = Vec::new();
     let _ = stream.read_to_end(&mut answer);
-    let answer = String::from_utf8_lossy(&answer).into_owned();
-    let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
-    (status, answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or_default())
+    String::from_utf8_lossy(&answer).into_owned()
 }

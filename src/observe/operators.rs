@@ -1,0 +1,87 @@
+//! The pages of the listeners for operators and for kubelets. Nothing here asks a broker.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use http_body_util::Full;
+use hyper::body::Bytes;
+use hyper::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, WWW_AUTHENTICATE};
+use hyper::{Method, Request, Response, StatusCode};
+use serde::Deserialize;
+
+use super::{Guard, Health, Metrics};
+
+/// `[probes]`: `/livez`, `/readyz` and `/metrics` for the kubelet and for Prometheus, without a token.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProbesConfig {
+    /// Where to listen; any address may ask, of which the numbers in `/metrics` are all there is to read.
+    pub listen: SocketAddr,
+}
+
+/// What one of these listeners shows, and to whom.
+pub struct Operators {
+    health: Health,
+    metrics: Arc<Metrics>,
+    guard: Guard,
+}
+
+const TEXT: &str = "text/plain; charset=utf-8";
+const JSON: &str = "application/json";
+/// Prometheus' text format.
+const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// A status, a content type and a body.
+type Page = (StatusCode, &'static str, Bytes);
+
+impl Operators {
+    /// Shows these to whom the guard lets in.
+    pub fn new(health: Health, metrics: Arc<Metrics>, guard: Guard) -> Self {
+        Self { health, metrics, guard }
+    }
+
+    /// Answers one request: 403 for a wrong `Host`, 401 for a missing token, then 404 and 405.
+    pub fn answer<B>(&self, request: &Request<B>) -> Response<Full<Bytes>> {
+        let (path, headers) = (request.uri().path(), request.headers());
+        let open = ["/livez", "/readyz"].contains(&path);
+        if !self.guard.knows_host(headers) {
+            return refusal(StatusCode::FORBIDDEN, "unknown Host; name it in admin.hosts\n", None);
+        }
+        if !open && !self.guard.admits(headers) {
+            let how = (WWW_AUTHENTICATE, "Bearer");
+            return refusal(StatusCode::UNAUTHORIZED, "give a token of admin.tokens_file\n", Some(how));
+        }
+        let Some(page) = self.page(path) else {
+            return refusal(StatusCode::NOT_FOUND, "there are /livez, /readyz and /metrics\n", None);
+        };
+        if ![Method::GET, Method::HEAD].contains(request.method()) {
+            return refusal(StatusCode::METHOD_NOT_ALLOWED, "only to be read\n", Some((ALLOW, "GET, HEAD")));
+        }
+        response(page)
+    }
+
+    fn page(&self, path: &str) -> Option<Page> {
+        match path {
+            "/livez" => Some((StatusCode::OK, TEXT, "ok\n".into())),
+            "/metrics" => Some((StatusCode::OK, METRICS, self.metrics.text(&self.health).into())),
+            "/readyz" => Some(match self.health.ready() {
+                (true, body) => (StatusCode::OK, JSON, body.into()),
+                (false, body) => (StatusCode::SERVICE_UNAVAILABLE, JSON, body.into()),
+            }),
+            _ => None,
+        }
+    }
+}
+
+fn refusal(status: StatusCode, why: &'static str, how: Option<(HeaderName, &'static str)>) -> Response<Full<Bytes>> {
+    let mut response = response((status, TEXT, why.into()));
+    response.headers_mut().extend(how.map(|(name, value)| (name, HeaderValue::from_static(value))));
+    response
+}
+
+fn response((status, content, body): Page) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::from(body));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content));
+    response
+}
