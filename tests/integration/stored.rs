@@ -126,7 +126,9 @@ fn a_client_that_hangs_up_cancels_nothing() {
     let nats = Nats::start();
     let bridge = Bridge::start(&nats, "");
     nats.signal("-STOP");
-    drop(bridge.begin(&text(1)));
+    let begun = bridge.begin(&text(1));
+    bridge.holds(1);
+    drop(begun);
     pause(300);
     nats.signal("-CONT");
     eventually("stored all the same", Duration::from_secs(5), || nats.read().len() == 1);

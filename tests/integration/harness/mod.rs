@@ -8,6 +8,7 @@ mod wire;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Output};
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 pub use cluster::Cluster;
@@ -25,8 +26,12 @@ pub struct Bridge {
 
 pub const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
+/// A port below those the kernel gives to outgoing connections, which might take it before we listen on it.
 pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let ours = 10_000 + std::process::id() % 55 * 400;
+    let mut ports = std::iter::repeat_with(|| (ours + NEXT.fetch_add(1, Relaxed) % 400) as u16);
+    ports.find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).unwrap()
 }
 
 pub fn eventually(what: &str, within: Duration, mut holds: impl FnMut() -> bool) {
@@ -84,8 +89,9 @@ impl Bridge {
         let log = tempfile::NamedTempFile::new().unwrap();
         let mut run = Command::new(env!("CARGO_BIN_EXE_greenapi-bridge"));
         let child = run.args(["run", "--config"]).arg(config.path()).stderr(log.reopen().unwrap()).spawn().unwrap();
+        let bridge = Self { child, http, admin, config, log };
         eventually("listens", Duration::from_secs(10), || TcpStream::connect(admin).is_ok());
-        Self { child, http, admin, config, log }
+        bridge
     }
 
     pub fn get(&self, path: &str) -> (u16, String) {
