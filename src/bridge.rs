@@ -66,14 +66,13 @@ impl Bridge {
     /// # Errors
     /// [`BuildError`].
     pub async fn build(config: Config) -> Result<Self, BuildError> {
-        let tokens = read_tokens("auth.tokens_file", config.auth.tokens_file.as_deref())?;
+        let [tokens, operators] = config.tokens()?;
         let nats = config.nats.clone().unwrap_or_default();
         let template = Template::parse(&nats.subject).map_err(|error| unusable("nats.subject", &error))?;
         let listener = listen("http.listen", config.http.listen).await?;
         let mut watched = Vec::new();
         if let Some(admin) = &config.admin {
-            let tokens = read_tokens("admin.tokens_file", admin.tokens_file.as_deref())?;
-            watched.push((listen("admin.listen", admin.listen).await?, Guard::new(admin, tokens)));
+            watched.push((listen("admin.listen", admin.listen).await?, Guard::new(admin, operators)));
         }
         if let Some(probes) = &config.probes {
             watched.push((listen("probes.listen", probes.listen).await?, Guard::default()));
@@ -176,16 +175,6 @@ fn metrics(tokens: Option<&Tokens>) -> Result<Metrics, impl std::fmt::Display> {
 
 fn unusable(key: &str, problem: &dyn std::fmt::Display) -> BuildError {
     BuildError::Config(ConfigError { key: key.into(), value: None, problem: problem.to_string() })
-}
-
-fn read_tokens(key: &str, path: Option<&std::path::Path>) -> Result<Option<Tokens>, ConfigError> {
-    let Some(path) = path else { return Ok(None) };
-    let read = || {
-        let text = std::fs::read_to_string(path).map_err(|error| error.to_string())?;
-        Tokens::parse(&text).map_err(|error| error.to_string())
-    };
-    let wrong = |problem| ConfigError { key: key.into(), value: Some(path.display().to_string()), problem };
-    read().map(Some).map_err(wrong)
 }
 
 async fn listen(key: &'static str, address: std::net::SocketAddr) -> Result<TcpListener, BuildError> {

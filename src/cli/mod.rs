@@ -68,7 +68,9 @@ enum Command {
 /// Runs the command line. 0 clean, 1 failed, 2 configuration, 3 grace exceeded.
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let config = match Config::load(arguments.config.as_deref(), environment()) {
+    let loaded = Config::load(arguments.config.as_deref(), environment());
+    // every command finds out what only serving would need
+    let config = match loaded.and_then(|config| config.tokens().map(|_| config)) {
         Ok(config) => config,
         Err(error) => {
             eprintln!("greenapi-bridge: {error}");

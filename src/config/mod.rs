@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 use thiserror::Error;
 
+use crate::admit::Tokens;
 use crate::{admit, brokers::nats, deliver, observe, receive, route, shutdown};
 
 /// All of it.
@@ -65,23 +66,53 @@ impl Config {
     ) -> Result<Self, ConfigError> {
         let mut config = load::read(file, environment)?;
         let folder = file.and_then(std::path::Path::parent).unwrap_or(std::path::Path::new("")).to_owned();
-        config.paths().into_iter().for_each(|path| *path = folder.join(&path));
         check::check(&config)?;
+        for (key, path) in config.files() {
+            *path = folder.join(&path);
+            std::fs::File::open(&path).map_err(|error| ConfigError::new(key, path.display(), error.to_string()))?;
+        }
         Ok(config)
     }
 
-    fn paths(&mut self) -> Vec<&mut PathBuf> {
-        let admin = self.admin.as_mut().and_then(|admin| admin.tokens_file.as_mut());
-        let mut paths: Vec<_> = self.auth.tokens_file.as_mut().into_iter().chain(admin).collect();
+    /// The tokens of the endpoint, and those of the admin listener; none where there is no file.
+    ///
+    /// # Errors
+    /// [`ConfigError`]: a file that cannot be read, or holds no tokens. Never shows one.
+    pub fn tokens(&self) -> Result<[Option<Tokens>; 2], ConfigError> {
+        let admin = self.admin.as_ref().and_then(|admin| admin.tokens_file.as_ref());
+        Ok([read_tokens("auth.tokens_file", self.auth.tokens_file.as_ref())?, read_tokens("admin.tokens_file", admin)?])
+    }
+
+    /// Every file it names, with its key.
+    fn files(&mut self) -> Vec<(&'static str, &mut PathBuf)> {
+        let mut files = vec![("auth.tokens_file", self.auth.tokens_file.as_mut())];
+        if let Some(admin) = &mut self.admin {
+            files.push(("admin.tokens_file", admin.tokens_file.as_mut()));
+        }
         if let Some(nats) = &mut self.nats {
-            let secrets =
-                [&mut nats.credentials_file, &mut nats.nkey_file, &mut nats.password_file, &mut nats.token_file];
-            paths.extend(secrets.into_iter().flatten());
+            files.extend([
+                ("nats.credentials_file", nats.credentials_file.as_mut()),
+                ("nats.nkey_file", nats.nkey_file.as_mut()),
+                ("nats.password_file", nats.password_file.as_mut()),
+                ("nats.token_file", nats.token_file.as_mut()),
+            ]);
             if let Some(tls) = &mut nats.tls {
-                let files = [&mut tls.ca_file, &mut tls.certificate_file, &mut tls.key_file];
-                paths.extend(files.into_iter().flatten());
+                files.extend([
+                    ("nats.tls.ca_file", tls.ca_file.as_mut()),
+                    ("nats.tls.certificate_file", tls.certificate_file.as_mut()),
+                    ("nats.tls.key_file", tls.key_file.as_mut()),
+                ]);
             }
         }
-        paths
+        files.into_iter().filter_map(|(key, file)| Some((key, file?))).collect()
     }
+}
+
+fn read_tokens(key: &str, path: Option<&PathBuf>) -> Result<Option<Tokens>, ConfigError> {
+    let Some(path) = path else { return Ok(None) };
+    let read = || {
+        let text = std::fs::read_to_string(path).map_err(|error| error.to_string())?;
+        Tokens::parse(&text).map_err(|error| error.to_string())
+    };
+    read().map(Some).map_err(|problem| ConfigError::new(key, path.display(), problem))
 }

@@ -116,7 +116,9 @@ fn secrets_put_in_the_wrong_place() {
 #[test]
 fn files_that_are_not_there_or_hold_nothing() {
     let free = ("BRIDGE_HTTP__LISTEN", "127.0.0.1:0");
-    let run = |toml: String, says: &[&str]| assert_refused("run", &toml, &[free], 2, says);
+    let run = |toml: String, says: &[&str]| {
+        ["run", "check"].iter().for_each(|command| assert_refused(command, &toml, &[free], 2, says));
+    };
     let tokens = |path: &Path| format!("[nats]\n[auth]\ntokens_file = \"{}\"", path.display());
     run(tokens(Path::new("/nowhere/tokens")), &["auth.tokens_file", "/nowhere/tokens", "No such file"]);
     for (text, remedy) in [
@@ -128,13 +130,13 @@ fn files_that_are_not_there_or_hold_nothing() {
         let file = file(text);
         run(tokens(file.path()), &["auth.tokens_file", &file.path().display().to_string(), remedy]);
     }
-    for key in ["credentials_file", "nkey_file", "token_file"] {
+    for key in ["credentials_file", "nkey_file", "token_file", "tls.ca_file"] {
         let toml = format!("[nats]\n{key} = \"/nowhere/secret\"");
         run(toml, &[&format!("nats.{key}"), "/nowhere/secret", "No such file"]);
     }
     let wrong = file("hunter2");
     let toml = format!("[nats]\ncredentials_file = \"{}\"", wrong.path().display());
-    run(toml, &["nats.credentials_file", &wrong.path().display().to_string()]);
+    assert_refused("run", &toml, &[free], 2, &["nats.credentials_file", &wrong.path().display().to_string()]);
     let missing = program(&["--config", "/nowhere/bridge.toml"], &[]);
     assert_eq!(missing.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&missing.stderr).contains("/nowhere/bridge.toml"));
