@@ -11,15 +11,18 @@ use tokio_util::task::TaskTracker;
 use tracing::{error, info};
 
 use crate::admit::{AllowList, Tokens};
-use crate::brokers;
-use crate::brokers::nats::{Publisher, REPORT_WITHIN};
+#[cfg(feature = "kafka")]
+use crate::brokers::kafka;
+#[cfg(feature = "nats")]
+use crate::brokers::nats;
+use crate::brokers::{self, Publisher};
 use crate::config::{Config, ConfigError};
-use crate::deliver::{Deliver, Outcome};
-use crate::message::Reason;
+use crate::deliver::{Deliver, Outcome, Target};
+use crate::message::{Broker, Reason};
 use crate::notification::Class;
 use crate::observe::{Guard, Health, Labels, Metrics, Operators};
 use crate::receive::{self, Answer, Endpoint, Slots};
-use crate::route::{Routes, Template};
+use crate::route::Routes;
 use crate::serve::{self, Limits, serve};
 use crate::shutdown::Shutdown;
 
@@ -67,8 +70,7 @@ impl Bridge {
     /// [`BuildError`].
     pub async fn build(config: Config) -> Result<Self, BuildError> {
         let [tokens, operators] = config.tokens()?;
-        let nats = config.nats.clone().unwrap_or_default();
-        let template = Template::parse(&nats.subject).map_err(|error| unusable("nats.subject", &error))?;
+        let routes = Routes::new(&config.route, &config.places()).map_err(ConfigError::from)?;
         let listener = listen("http.listen", config.http.listen).await?;
         let mut watched = Vec::new();
         if let Some(admin) = &config.admin {
@@ -78,16 +80,15 @@ impl Bridge {
             watched.push((listen("probes.listen", probes.listen).await?, Guard::default()));
         }
         let metrics = Arc::new(metrics(tokens.as_ref()).map_err(|error| unusable("metrics", &error))?);
-        let publisher = Publisher::start(&nats, REPORT_WITHIN).await.map_err(|error| unusable("nats", &error))?;
+        let targets = targets(&config, &routes, &metrics).await?;
         let (shutdown, tasks) = (Shutdown::default(), TaskTracker::new());
-        let health = Health::new(shutdown.clone(), vec![("nats", publisher.state())]);
-        let dead_letter = &nats.dead_letter_subject;
-        let deliver =
-            Deliver::new(publisher, &config.publish, &config.dedupe, dead_letter, tasks.clone(), metrics.clone());
+        let states = targets.iter().map(|target| (target.publisher.broker().as_str(), target.publisher.state()));
+        let health = Health::new(shutdown.clone(), states.collect());
+        let deliver = Deliver::new(targets, &config.publish, &config.dedupe, tasks.clone(), metrics.clone());
         let endpoint = Arc::new(Endpoint {
             allowed: AllowList::new(config.auth.allow_from.as_deref()),
             tokens,
-            routes: Routes::new(&config.route, template, dead_letter.clone()),
+            routes,
             deliver,
             slots: Slots::new(&config.http.limits),
             metrics,
@@ -136,15 +137,37 @@ impl Bridge {
             self.tasks.wait().await;
         };
         let ended = match timeout_at(end, finished).await {
-            Ok(()) => Ended::Clean,
+            Ok(()) => {
+                info!("stopped; nothing is left");
+                Ended::Clean
+            }
             Err(_) => {
-                error!(left = self.tasks.len(), "the grace is over; what is left was not answered 200");
+                let left = self.tasks.len();
+                error!(left, "the grace is over; connections are cut, and what is left was not answered 200");
                 Ended::GraceExceeded
             }
         };
         over.cancel();
         ended
     }
+}
+
+/// Starts to connect to every broker there is a section for.
+async fn targets(config: &Config, routes: &Routes, metrics: &Arc<Metrics>) -> Result<Vec<Target>, BuildError> {
+    let mut targets = Vec::new();
+    #[cfg(feature = "kafka")]
+    if let Some(kafka) = &config.kafka {
+        let publisher = kafka::Publisher::start(kafka, routes.known(Broker::Kafka));
+        let publisher = Publisher::Kafka(publisher.map_err(|error| unusable("kafka", &error))?);
+        targets.push(Target { publisher, dead_letter: kafka.dead_letter_topic.clone(), metrics: metrics.clone() });
+    }
+    #[cfg(feature = "nats")]
+    if let Some(nats) = &config.nats {
+        let publisher = nats::Publisher::start(nats, routes.patterns(Broker::Nats), nats::REPORT_WITHIN).await;
+        let publisher = Publisher::Nats(publisher.map_err(|error| unusable("nats", &error))?);
+        targets.push(Target { publisher, dead_letter: nats.dead_letter_subject.clone(), metrics: metrics.clone() });
+    }
+    Ok(targets)
 }
 
 fn limits(of: &receive::Limits, grace: Duration) -> Limits {
@@ -167,7 +190,7 @@ fn metrics(tokens: Option<&Tokens>) -> Result<Metrics, impl std::fmt::Display> {
         statuses: &Answer::STATUSES,
         refusals: &[&Answer::REFUSALS[..], &serve::REFUSALS[..]].concat(),
         reasons: &Reason::ALL.map(Reason::as_str),
-        brokers: &brokers::NAMES,
+        brokers: &Broker::ALL.map(Broker::as_str),
         faults: &brokers::REASONS,
         instances: &tokens.map(Tokens::instances).unwrap_or_default(),
     })

@@ -2,13 +2,33 @@
 //! says what became of a message, and of a fault which kind it is.
 
 mod finding;
+pub mod kafka;
 pub mod nats;
 
 use std::time::Duration;
 
+use serde::Deserialize;
 use thiserror::Error;
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout_at};
+
+use crate::message::{Broker, Message};
+use crate::observe::BrokerState;
 
 pub use finding::{Finding, Verdict};
+
+/// What `provision` did, or with a dry run would do.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Provisioned {
+    /// A stream or a topic, with its name.
+    pub what: String,
+    /// Whether there was none.
+    pub created: bool,
+    /// What it has now that it had not.
+    pub changes: Vec<String>,
+    /// What was asked for and not done.
+    pub kept: Vec<String>,
+}
 
 /// Why a broker did not store a message, as far as is known.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -57,15 +77,13 @@ impl Fault {
     }
 }
 
-/// The brokers there are, in the order of their labels.
-pub const NAMES: [&str; 1] = ["nats"];
-
 /// Every [`Fault::reason`], for labels.
-pub const REASONS: [&str; 18] = [
+pub const REASONS: [&str; 23] = [
     "connecting",
     "disconnected",
     "unsafe_stream",
     "no_stream",
+    "no_subject",
     "not_inspected",
     "send",
     "closed",
@@ -80,7 +98,106 @@ pub const REASONS: [&str; 18] = [
     "wrong_stream",
     "unavailable",
     "refused",
+    "no_topic",
+    "not_authenticated",
+    "too_few_replicas",
+    "queue_full",
 ];
 
 /// How long to wait before a passing fault is tried again.
 pub const RETRY_AFTER: Duration = Duration::from_millis(100);
+
+#[cfg(not(any(feature = "kafka", feature = "nats")))]
+compile_error!("without a broker nothing could be stored: build with the feature `kafka` or `nats`");
+
+/// Publishes to one broker.
+#[derive(Clone)]
+pub enum Publisher {
+    /// To Apache Kafka.
+    #[cfg(feature = "kafka")]
+    Kafka(kafka::Publisher),
+    /// To NATS JetStream.
+    #[cfg(feature = "nats")]
+    Nats(nats::Publisher),
+}
+
+impl Publisher {
+    /// Which broker it publishes to.
+    pub fn broker(&self) -> Broker {
+        match self {
+            #[cfg(feature = "kafka")]
+            Self::Kafka(_) => Broker::Kafka,
+            #[cfg(feature = "nats")]
+            Self::Nats(_) => Broker::Nats,
+        }
+    }
+
+    /// Whether it can store now; changes are seen as they happen.
+    pub fn state(&self) -> watch::Receiver<BrokerState> {
+        match self {
+            #[cfg(feature = "kafka")]
+            Self::Kafka(kafka) => kafka.state(),
+            #[cfg(feature = "nats")]
+            Self::Nats(nats) => nats.state(),
+        }
+    }
+
+    /// Waits until it can store, or until `until`.
+    pub async fn ready(&self, until: Instant) {
+        let _ = timeout_at(until, self.state().wait_for(|state| state.up)).await;
+    }
+
+    /// Publishes, and returns when it is known what became of it.
+    ///
+    /// # Errors
+    /// [`Fault`]. Where it says `unknown`, the message may be stored all the same.
+    pub async fn publish(&self, message: &Message) -> Result<(), Fault> {
+        match self {
+            #[cfg(feature = "kafka")]
+            Self::Kafka(kafka) => kafka.publish(message).await,
+            #[cfg(feature = "nats")]
+            Self::Nats(nats) => nats.publish(message).await,
+        }
+    }
+
+    /// The most bytes of body that fit beside this message's headers, and beside those of its parts.
+    pub fn room_for(&self, message: &Message) -> usize {
+        match self {
+            #[cfg(feature = "kafka")]
+            Self::Kafka(kafka) => kafka.room_for(message),
+            #[cfg(feature = "nats")]
+            Self::Nats(nats) => nats.room_for(message),
+        }
+    }
+}
+
+/// How many copies there are to be.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "ReplicasText")]
+pub enum Replicas {
+    /// As many as are safe here: 3 where the cluster has them, else 1.
+    #[default]
+    Auto,
+    /// This many.
+    Count(usize),
+}
+
+/// As it is written: a number, or the word `auto`.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum ReplicasText {
+    Number(usize),
+    Word(String),
+}
+
+impl TryFrom<ReplicasText> for Replicas {
+    type Error = &'static str;
+
+    fn try_from(text: ReplicasText) -> Result<Self, Self::Error> {
+        match text {
+            ReplicasText::Number(count) => Ok(Self::Count(count)),
+            ReplicasText::Word(word) if word == "auto" => Ok(Self::Auto),
+            ReplicasText::Word(_) => Err("give a number of copies, or \"auto\""),
+        }
+    }
+}

@@ -4,37 +4,54 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
-use super::routes;
-use crate::brokers::{Finding, Verdict, nats};
+use super::routes::Plan;
+#[cfg(feature = "kafka")]
+use crate::brokers::kafka;
+#[cfg(feature = "nats")]
+use crate::brokers::nats;
+use crate::brokers::{Finding, Verdict};
 use crate::config::Config;
 
-pub(super) async fn check(config: &Config, offline: bool, as_json: bool) -> ExitCode {
-    let nats = config.nats.clone().unwrap_or_default();
-    let routes = routes::table(config, &nats);
+/// What one broker was found to be: its name, its servers, and a line for everything asked.
+type Asked = (&'static str, String, Vec<Finding>);
+
+pub(super) async fn check(config: &Config, plan: &Plan, offline: bool, as_json: bool) -> ExitCode {
     if !as_json {
-        routes::print(&routes, &nats);
+        plan.print();
     }
-    let mut subjects: Vec<_> = routes.iter().map(|route| route.subject.clone()).collect();
-    subjects.push(nats.dead_letter_subject.clone());
-    // a template without {class} has the same pattern for every class
-    subjects.dedup();
-    let asked = if offline { None } else { Some(nats::check(&nats, &subjects, config.dedupe.window).await) };
-    let fine = asked.iter().flatten().all(|finding| finding.verdict != Verdict::Wrong);
+    let asked = if offline { Vec::new() } else { ask(config, plan).await };
+    let fine = asked.iter().flat_map(|(.., found)| found).all(|finding| finding.verdict != Verdict::Wrong);
     if as_json {
-        let mut out = json!({"routes": routes, "dead_letters": nats.dead_letter_subject, "fine": fine});
-        if let Some(findings) = &asked {
-            out["brokers"] = json!({"nats": findings});
+        let mut out = json!({"routes": plan.routes(), "dead_letters": plan.dead_letters(), "fine": fine});
+        if !offline {
+            let brokers = asked.iter().map(|(name, _, found)| ((*name).to_owned(), json!(found)));
+            out["brokers"] = brokers.collect::<serde_json::Map<_, _>>().into();
         }
         println!("{out:#}");
-    } else if let Some(findings) = &asked {
-        print(&nats, findings);
+    } else {
+        asked.iter().for_each(print);
     }
     if fine { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn print(nats: &nats::Config, findings: &[Finding]) {
-    println!("\nnats: {}", nats.servers.join(", "));
-    for Finding { verdict, about, found, remedy } in findings {
+async fn ask(config: &Config, plan: &Plan) -> Vec<Asked> {
+    let mut asked = Vec::new();
+    let window = config.dedupe.window;
+    #[cfg(feature = "kafka")]
+    if let Some(kafka) = &config.kafka {
+        let found = kafka::check(kafka, &plan.topics(), window).await;
+        asked.push(("kafka", kafka.bootstrap_servers.join(", "), found));
+    }
+    #[cfg(feature = "nats")]
+    if let Some(nats) = &config.nats {
+        asked.push(("nats", nats.servers.join(", "), nats::check(nats, &plan.subjects_by_class(), window).await));
+    }
+    asked
+}
+
+fn print((name, servers, found): &Asked) {
+    println!("\n{name}: {servers}");
+    for Finding { verdict, about, found, remedy } in found {
         let remedy = if remedy.is_empty() { String::new() } else { format!("  → {remedy}") };
         println!("{} {about:<13} {found}{remedy}", verdict.mark());
     }

@@ -14,6 +14,7 @@ use clap::{Parser, Subcommand};
 use crate::bridge::{Bridge, Ended};
 use crate::config::Config;
 use crate::observe::logging;
+use routes::Plan;
 
 const EXAMPLES: &str = "Examples:
   greenapi-bridge provision --config bridge.toml   create the stream
@@ -21,7 +22,7 @@ const EXAMPLES: &str = "Examples:
   greenapi-bridge --config bridge.toml             serve
   BRIDGE_NATS__SERVERS='[\"nats://nats:4222\"]' greenapi-bridge";
 
-/// Stores GREEN-API webhooks in NATS JetStream: a 200 means stored.
+/// Stores GREEN-API webhooks in NATS JetStream and Apache Kafka: a 200 means stored.
 #[derive(Debug, Parser)]
 #[command(version, about, after_help = EXAMPLES)]
 struct Arguments {
@@ -70,8 +71,12 @@ pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let loaded = Config::load(arguments.config.as_deref(), environment());
     // every command finds out what only serving would need
-    let config = match loaded.and_then(|config| config.tokens().map(|_| config)) {
-        Ok(config) => config,
+    let checked = loaded.and_then(|config| {
+        config.tokens()?;
+        Plan::new(&config).map(|plan| (config, plan))
+    });
+    let (config, plan) = match checked {
+        Ok(both) => both,
         Err(error) => {
             eprintln!("greenapi-bridge: {error}");
             return ExitCode::from(2);
@@ -87,8 +92,8 @@ pub fn main() -> ExitCode {
     };
     match arguments.command.unwrap_or(Command::Run) {
         Command::Run => runtime.block_on(serve(config)),
-        Command::Check { offline, json } => runtime.block_on(check::check(&config, offline, json)),
-        Command::Provision { dry_run } => runtime.block_on(provision::provision(&config, dry_run)),
+        Command::Check { offline, json } => runtime.block_on(check::check(&config, &plan, offline, json)),
+        Command::Provision { dry_run } => runtime.block_on(provision::provision(&config, &plan, dry_run)),
     }
 }
 

@@ -2,23 +2,41 @@
 
 use std::process::ExitCode;
 
-use super::routes;
-use crate::brokers::nats::{self, Provisioned};
+use super::routes::Plan;
+use crate::brokers::Provisioned;
+#[cfg(feature = "kafka")]
+use crate::brokers::kafka;
+#[cfg(feature = "nats")]
+use crate::brokers::nats;
 use crate::config::Config;
 
-pub(super) async fn provision(config: &Config, dry_run: bool) -> ExitCode {
-    let nats = config.nats.clone().unwrap_or_default();
-    match nats::provision(&nats, &routes::patterns(&nats), config.dedupe.window, dry_run).await {
-        Ok(provisioned) => print(&nats.stream, &provisioned, dry_run),
-        Err(error) => {
-            eprintln!("greenapi-bridge: {error}");
-            return ExitCode::FAILURE;
+pub(super) async fn provision(config: &Config, plan: &Plan, dry_run: bool) -> ExitCode {
+    let mut failed = false;
+    #[cfg(feature = "kafka")]
+    if let Some(kafka) = &config.kafka {
+        for template in plan.open_topics() {
+            println!("topics {template} depend on what notifications hold; create those yourself");
         }
+        failed |= told(kafka::provision(kafka, &plan.topics(), dry_run).await, dry_run);
     }
-    ExitCode::SUCCESS
+    #[cfg(feature = "nats")]
+    if let Some(nats) = &config.nats {
+        let done = nats::provision(nats, &plan.subjects(), config.dedupe.window, dry_run).await;
+        failed |= told(done.map(|done| vec![done]), dry_run);
+    }
+    if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 
-fn print(stream: &str, Provisioned { created, changes, kept }: &Provisioned, dry_run: bool) {
+/// Says what was done; true if that was nothing.
+fn told(done: Result<Vec<Provisioned>, String>, dry_run: bool) -> bool {
+    match &done {
+        Ok(done) => done.iter().for_each(|done| print(done, dry_run)),
+        Err(error) => eprintln!("greenapi-bridge: {error}"),
+    }
+    done.is_err()
+}
+
+fn print(Provisioned { what, created, changes, kept }: &Provisioned, dry_run: bool) {
     let done = match (created, changes.is_empty(), dry_run) {
         (true, _, false) => "created, with",
         (true, _, true) => "would be created, with",
@@ -26,7 +44,7 @@ fn print(stream: &str, Provisioned { created, changes, kept }: &Provisioned, dry
         (false, false, false) => "now also has",
         (false, false, true) => "would also have",
     };
-    println!("stream {stream} {done}");
+    println!("{what} {done}");
     for change in changes {
         println!("  + {change}");
     }

@@ -2,18 +2,27 @@
 
 use serde::Serialize;
 
-use crate::brokers::nats;
-use crate::config::Config;
-use crate::message::TraceContext;
+use crate::config::{Config, ConfigError};
+use crate::message::{Broker, TraceContext};
 use crate::notification::{Class, Notification};
-use crate::route::{Received, Routes, Template};
+use crate::route::{Named, Place, Received, Routes, Template};
 
-/// Where one class goes.
+/// Every way there is.
+pub(super) struct Plan {
+    routes: Routes,
+    places: Vec<Place>,
+}
+
+/// Where one class goes at one broker.
 #[derive(Debug, Serialize)]
 pub(super) struct Route {
     class: &'static str,
-    /// The pattern of its subjects.
-    pub(super) subject: String,
+    /// Set where this instance has a way of its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    instance: Option<u64>,
+    broker: &'static str,
+    /// The pattern of its subjects, or the template of its topics, with the class filled in.
+    to: String,
     /// One of them.
     example: String,
 }
@@ -27,54 +36,142 @@ const TYPES: [(Class, &str); 5] = [
     (Class::Other, "notKnownYet"),
 ];
 
-/// A line for each class.
-pub(super) fn table(config: &Config, nats: &nats::Config) -> Vec<Route> {
-    let parsed = |text: &str| Template::parse(text).ok();
-    let line = |(class, kind): (Class, &str)| {
-        let class = class.as_str();
-        let subject = parsed(&nats.subject.replace("{class}", class))?.pattern();
-        let routes = Routes::new(&config.route, parsed(&nats.subject)?, nats.dead_letter_subject.clone());
-        let example = example(&routes, kind)?;
-        Some(Route { class, subject, example })
-    };
-    // a template that is none was refused when the configuration was loaded
-    TYPES.into_iter().filter_map(line).collect()
-}
+/// An instance for examples.
+const INSTANCE: u64 = 1_101_000_001;
 
-fn example(routes: &Routes, kind: &str) -> Option<String> {
-    let body = format!(
-        r#"{{"typeWebhook":"{kind}","instanceData":{{"idInstance":1101000001,"typeInstance":"whatsapp"}},"messageData":{{"typeMessage":"textMessage"}}}}"#
-    );
-    let received =
-        Received { body: body.into(), at: std::time::SystemTime::UNIX_EPOCH, trace: TraceContext::default() };
-    Some(routes.message_for(&Notification::parse(&received.body).ok()?, &received).destination)
-}
-
-/// The patterns the stream must hold: all classes in one, and the dead letter.
-pub(super) fn patterns(nats: &nats::Config) -> Vec<String> {
-    let pattern = Template::parse(&nats.subject).map(|template| template.pattern()).unwrap_or_default();
-    vec![pattern, nats.dead_letter_subject.clone()]
-}
-
-pub(super) fn print(routes: &[Route], nats: &nats::Config) {
-    let width = routes.iter().map(|route| route.subject.len()).max().unwrap_or_default();
-    for Route { class, subject, example } in routes {
-        println!("{class:<13} {subject:<width$}  such as {example}");
+impl Plan {
+    pub(super) fn new(config: &Config) -> Result<Self, ConfigError> {
+        let places = config.places();
+        Ok(Self { routes: Routes::new(&config.route, &places)?, places })
     }
-    println!("{:<13} {}", "dead letters", nats.dead_letter_subject);
+
+    /// A line for each class and broker, and those of instances with ways of their own.
+    pub(super) fn routes(&self) -> Vec<Route> {
+        let instances = std::iter::once(None).chain(self.routes.instances().into_iter().map(Some));
+        let each = instances.flat_map(|instance| TYPES.map(|(class, kind)| (instance, class, kind)));
+        each.flat_map(|(instance, class, kind)| {
+            let examples = self.example(instance.unwrap_or(INSTANCE), kind);
+            self.routes.of(class, instance).into_iter().flatten().map(move |named| Route {
+                class: class.as_str(),
+                instance,
+                broker: named.broker.as_str(),
+                to: filled(named, class),
+                example: examples[named.broker as usize].clone().unwrap_or_default(),
+            })
+        })
+        .collect()
+    }
+
+    fn example(&self, instance: u64, kind: &str) -> [Option<String>; Broker::ALL.len()] {
+        let body = format!(
+            r#"{{"typeWebhook":"{kind}","instanceData":{{"idInstance":{instance},"typeInstance":"whatsapp"}},"messageData":{{"typeMessage":"textMessage"}}}}"#
+        );
+        let received =
+            Received { body: body.into(), at: std::time::SystemTime::UNIX_EPOCH, trace: TraceContext::default() };
+        let parsed = Notification::parse(&received.body).ok();
+        parsed.map(|notification| self.routes.message_for(&notification, &received).to).unwrap_or_default()
+    }
+
+    /// Where dead letters go, at each broker.
+    pub(super) fn dead_letters(&self) -> serde_json::Map<String, serde_json::Value> {
+        let each = self.places.iter();
+        each.map(|place| (place.broker.as_str().to_owned(), place.dead_letter.clone().into())).collect()
+    }
+
+    /// The subjects the stream must hold: each class in a pattern of its own, and the dead letter.
+    #[cfg(feature = "nats")]
+    pub(super) fn subjects_by_class(&self) -> Vec<String> {
+        let routes = self.routes();
+        let nats = routes.into_iter().filter(|route| route.broker == Broker::Nats.as_str());
+        distinct(nats.map(|route| route.to).chain(self.dead_letter(Broker::Nats)))
+    }
+
+    /// The same, all classes of a template in one pattern.
+    #[cfg(feature = "nats")]
+    pub(super) fn subjects(&self) -> Vec<String> {
+        distinct(self.routes.patterns(Broker::Nats).into_iter().chain(self.dead_letter(Broker::Nats)))
+    }
+
+    /// The topics whose names are known before a notification comes.
+    #[cfg(feature = "kafka")]
+    pub(super) fn topics(&self) -> Vec<String> {
+        distinct(self.routes.known(Broker::Kafka).into_iter().chain(self.dead_letter(Broker::Kafka)))
+    }
+
+    /// The templates whose topics depend on what notifications hold.
+    #[cfg(feature = "kafka")]
+    pub(super) fn open_topics(&self) -> Vec<&str> {
+        let templates = self.templates(Broker::Kafka).into_iter();
+        templates.filter(|named| named.template.all().is_none()).map(|named| named.text.as_str()).collect()
+    }
+
+    pub(super) fn print(&self) {
+        let routes = self.routes();
+        let width = routes.iter().map(|route| route.to.len()).max().unwrap_or_default();
+        for Route { class, instance, broker, to, example } in &routes {
+            let of = instance.map(|instance| format!("{instance}: ")).unwrap_or_default();
+            println!("{:<13} {broker:<5} {to:<width$}  such as {example}", format!("{of}{class}"));
+        }
+        for place in &self.places {
+            println!("{:<13} {:<5} {}", "dead letters", place.broker.as_str(), place.dead_letter);
+        }
+    }
+
+    #[cfg(feature = "kafka")]
+    fn templates(&self, broker: Broker) -> Vec<&Named> {
+        self.routes.templates().into_iter().filter(|named| named.broker == broker).collect()
+    }
+
+    fn dead_letter(&self, broker: Broker) -> Option<String> {
+        let place = self.places.iter().find(|place| place.broker == broker);
+        place.map(|place| place.dead_letter.clone())
+    }
+}
+
+fn filled(named: &Named, class: Class) -> String {
+    let text = named.text.replace("{class}", class.as_str());
+    match (named.broker, Template::parse(&text)) {
+        (Broker::Nats, Ok(template)) => template.pattern(),
+        _ => text,
+    }
+}
+
+fn distinct(all: impl Iterator<Item = String>) -> Vec<String> {
+    let mut seen = Vec::new();
+    all.for_each(|one| {
+        if !seen.contains(&one) {
+            seen.push(one);
+        }
+    });
+    seen
 }
 
 #[cfg(test)]
+#[cfg(all(feature = "kafka", feature = "nats"))]
 mod tests {
     use super::*;
 
+    fn plan(toml: &str) -> Plan {
+        Plan::new(&toml::from_str(toml).unwrap()).unwrap()
+    }
+
     #[test]
-    fn each_class_has_a_pattern_and_an_example() {
-        let config: Config = toml::from_str("[nats]\nsubject = \"g.{class}.{type}\"").unwrap();
-        let routes = table(&config, config.nats.as_ref().unwrap());
-        let seen: Vec<_> = routes.iter().map(|route| (route.subject.as_str(), route.example.as_str())).collect();
-        assert_eq!(seen[0], ("g.incoming.*", "g.incoming.incomingMessageReceived"));
-        assert_eq!(seen[4], ("g.other.*", "g.other.notKnownYet"));
-        assert_eq!(routes.len(), Class::ALL.len());
+    fn each_class_has_a_pattern_and_an_example_at_each_broker() {
+        let plan = plan("kafka = {}\n[nats]\nsubject = \"g.{class}.{type}\"");
+        let seen: Vec<_> = plan.routes().into_iter().map(|route| (route.broker, route.to, route.example)).collect();
+        assert_eq!(seen[0], ("kafka", "greenapi.incoming".into(), "greenapi.incoming".into()));
+        assert_eq!(seen[1], ("nats", "g.incoming.*".into(), "g.incoming.incomingMessageReceived".into()));
+        assert_eq!(seen[9], ("nats", "g.other.*".into(), "g.other.notKnownYet".into()));
+        assert_eq!(seen.len(), 2 * Class::ALL.len());
+        assert_eq!(plan.subjects(), ["g.*.*", "greenapi.dead-letter"]);
+        assert_eq!(plan.topics().len(), Class::ALL.len() + 1);
+    }
+
+    #[test]
+    fn topics_that_cannot_be_known_are_said() {
+        let plan = plan("[kafka]\ntopic = \"g.{type}\"\n[route.instances.7]\ntopic = \"seven\"");
+        assert_eq!(plan.open_topics(), ["g.{type}"]);
+        assert_eq!(plan.topics(), ["seven", "greenapi.dead-letter"]);
+        assert_eq!(plan.routes()[5].to, "seven");
     }
 }

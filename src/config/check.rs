@@ -1,24 +1,35 @@
 //! What only shows across parts. Everything here is refused at start, with the remedy.
 
-use super::{Config, ConfigError};
-use crate::brokers::nats;
+use super::{Config, ConfigError, brokers};
 use crate::observe::AdminConfig;
-use crate::route::Template;
 use crate::units::show;
 
 pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
     listeners(config)?;
     limits(config)?;
     times(config)?;
-    let Some(nats) = &config.nats else {
-        let problem = "no broker: nothing could be stored; add the section with `servers`";
-        return Err(ConfigError { key: "nats".into(), value: None, problem: problem.into() });
-    };
-    if config.route.brokers.as_ref().is_some_and(Vec::is_empty) {
-        return Err(ConfigError::new("route.brokers", "[]", "no broker: nothing could be stored; name \"nats\""));
+    built(config)?;
+    let places = config.places();
+    if places.is_empty() {
+        let problem = "no broker: nothing could be stored; add the section [nats] or [kafka]";
+        return Err(ConfigError { key: "route.brokers".into(), value: None, problem: problem.into() });
     }
-    destinations(nats)?;
-    secrets(nats)
+    brokers::check(config, &places)
+}
+
+/// Whether this build has what is asked for.
+fn built(config: &Config) -> Result<(), ConfigError> {
+    let asked = [
+        ("kafka", config.kafka.is_some(), cfg!(feature = "kafka")),
+        ("nats", config.nats.is_some(), cfg!(feature = "nats")),
+    ];
+    match asked.into_iter().find(|(_, asked, built)| *asked && !built) {
+        None => Ok(()),
+        Some((section, ..)) => {
+            let problem = format!("this build does not have it; build with the feature `{section}`, or remove it");
+            Err(ConfigError { key: section.into(), value: None, problem })
+        }
+    }
 }
 
 fn listeners(config: &Config) -> Result<(), ConfigError> {
@@ -31,6 +42,10 @@ fn listeners(config: &Config) -> Result<(), ConfigError> {
         let problem = "reachable beyond this machine without a token; set auth.tokens_file, or auth.allow_anonymous = true if anyone may send";
         return Err(ConfigError::new("http.listen", listen, problem));
     }
+    if config.auth.allow_from.as_ref().is_some_and(Vec::is_empty) {
+        let problem = "would refuse everyone; name addresses, or leave it out to take any";
+        return Err(ConfigError::new("auth.allow_from", "[]", problem));
+    }
     let open = |admin: &&AdminConfig| !admin.listen.ip().is_loopback() && admin.tokens_file.is_none();
     if let Some(admin) = config.admin.as_ref().filter(open) {
         let problem = "reachable beyond this machine without a token; set admin.tokens_file, or give a loopback address such as 127.0.0.1:3001";
@@ -41,8 +56,10 @@ fn listeners(config: &Config) -> Result<(), ConfigError> {
 
 fn limits(config: &Config) -> Result<(), ConfigError> {
     let (http, limits) = (&config.http, &config.http.limits);
-    if !http.path.starts_with('/') {
-        return Err(ConfigError::new("http.path", &http.path, "must begin with /"));
+    let path = http.path.bytes().all(|byte| byte.is_ascii_graphic() && !b"?#".contains(&byte));
+    if !http.path.starts_with('/') || !path {
+        let problem = "no path a request can have; begin with /, leave out spaces, ? and #, percent-encode the rest";
+        return Err(ConfigError::new("http.path", &http.path, problem));
     }
     for (key, value) in [
         ("in_flight", limits.in_flight),
@@ -95,62 +112,8 @@ fn times(config: &Config) -> Result<(), ConfigError> {
     Ok(())
 }
 
-fn destinations(nats: &nats::Config) -> Result<(), ConfigError> {
-    let (subject, dead) = (&nats.subject, &nats.dead_letter_subject);
-    let template =
-        Template::parse(subject).map_err(|error| ConfigError::new("nats.subject", subject, error.to_string()))?;
-    for (key, value, rendered) in [
-        ("nats.subject", subject, template.pattern().replace('*', "x")),
-        ("nats.dead_letter_subject", dead, dead.clone()),
-    ] {
-        if !is_subject(&rendered) || value.contains('*') {
-            let problem = "not a subject: words between dots, without spaces or wildcards, not beginning with $";
-            return Err(ConfigError::new(key, value, problem));
-        }
-    }
-    if template.can_render(dead) {
-        let problem = format!("nats.subject = {subject} could send notifications there too; choose another");
-        return Err(ConfigError::new("nats.dead_letter_subject", dead, problem));
-    }
-    Ok(())
-}
-
-fn is_subject(text: &str) -> bool {
-    let token =
-        |token: &str| !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic() && !b"*>".contains(&byte));
-    text.len() <= 255 && !text.starts_with('$') && text.split('.').all(token)
-}
-
-fn secrets(nats: &nats::Config) -> Result<(), ConfigError> {
-    if let Some(server) = nats.servers.iter().find(|server| server.contains('@')) {
-        let host = server.rsplit('@').next().unwrap_or_default();
-        let problem = "holds a user or a secret; use user and password_file, or token_file";
-        return Err(ConfigError::new("nats.servers", format!("…@{host}"), problem));
-    }
-    let sources = [
-        ("credentials_file", nats.credentials_file.is_some()),
-        ("nkey_file", nats.nkey_file.is_some()),
-        ("user", nats.user.is_some()),
-        ("token_file", nats.token_file.is_some()),
-    ];
-    let set: Vec<_> = sources.into_iter().filter(|(_, set)| *set).map(|(name, _)| name).collect();
-    if set.len() > 1 {
-        return Err(ConfigError::new("nats", set.join(" and "), "two secret sources; keep one"));
-    }
-    let certificate = nats.tls.as_ref().map(|tls| [tls.certificate_file.is_some(), tls.key_file.is_some()]);
-    for (section, keys, [one, other]) in [
-        ("nats", ["user", "password_file"], [nats.user.is_some(), nats.password_file.is_some()]),
-        ("nats.tls", ["certificate_file", "key_file"], certificate.unwrap_or_default()),
-    ] {
-        if one != other {
-            let problem = format!("{} belong together; set both or none", keys.join(" and "));
-            return Err(ConfigError { key: format!("{section}.{}", keys[0]), value: None, problem });
-        }
-    }
-    Ok(())
-}
-
 #[cfg(test)]
+#[cfg(all(feature = "kafka", feature = "nats"))]
 mod tests {
     use super::*;
 
@@ -162,23 +125,35 @@ mod tests {
     #[test]
     fn each_refusal_names_its_key() {
         for (toml, begins) in [
-            ("", "nats: no broker"),
+            ("", "route.brokers: no broker"),
             ("nats = {}\n[http]\nlisten = \"0.0.0.0:3000\"", "http.listen = 0.0.0.0:3000: reachable beyond"),
             ("nats = {}\n[admin]\nlisten = \"0.0.0.0:3001\"", "admin.listen = 0.0.0.0:3001: reachable beyond"),
-            ("nats = {}\n[http]\npath = \"x\"", "http.path = x: must begin with /"),
+            ("nats = {}\n[http]\npath = \"x\"", "http.path = x: no path a request can have"),
+            ("nats = {}\n[http]\npath = \"/a?b\"", "http.path = /a?b: no path a request can have"),
+            ("nats = {}\n[auth]\nallow_from = []", "auth.allow_from = []: would refuse everyone"),
+            ("nats.servers = []", "nats.servers = []: no server"),
+            ("nats.stream = \"A.B\"", "nats.stream = A.B: no name of a stream"),
+            ("nats.provision.replicas = 9", "nats.provision.replicas = 9: JetStream has 1 to 5"),
+            ("kafka.bootstrap_servers = []", "kafka.bootstrap_servers = []: no server"),
+            ("kafka.provision.replicas = 1", "kafka.provision.replicas = 1: less than min_insync_replicas"),
             ("nats = {}\n[http]\nmax_body = \"65MiB\"", "http.max_body = 68157440: more than"),
             ("nats = {}\n[http.limits]\nin_flight = 0", "http.limits.in_flight = 0: would refuse"),
             ("nats = {}\n[http.limits]\nidle = \"0s\"", "http.limits.idle = 0s: would close"),
             ("nats = {}\n[publish]\ntimeout = \"15s\"", "publish.timeout = 15s: must be less than http.answer_within"),
             ("nats = {}\n[publish]\ntimeout = \"0s\"", "publish.timeout = 0s: means the journal first"),
             ("nats = {}\n[shutdown]\ngrace = \"15s\"", "http.answer_within = 15s: must be less than shutdown.grace"),
-            ("[nats]\nsubject = \"greenapi.{type}\"", "nats.dead_letter_subject = greenapi.dead-letter: nats.subject"),
+            (
+                "[nats]\nsubject = \"greenapi.{type}\"",
+                "nats.subject = greenapi.{type}: could send notifications to the dead letter",
+            ),
             ("[nats]\nsubject = \"greenapi..{type}\"", "nats.subject = greenapi..{type}: not a subject"),
             (
                 "[nats]\nsubject = \"greenapi.{typ}\"",
                 "nats.subject = greenapi.{typ}: unknown variable {typ}; the nearest is {type}",
             ),
             ("[nats]\nservers = [\"nats://u:secret@h:1\"]", "nats.servers = …@h:1: holds a user"),
+            ("[kafka]\ntopic = \"a b\"", "kafka.topic = a b: not a topic"),
+            ("[kafka]\nproperties.\"linger.ms\" = 1", "kafka.properties.\"linger.ms\": the bridge owns it"),
             ("[nats]\nuser = \"u\"", "nats.user: user and password_file belong together"),
             (
                 "[nats.tls]\nkey_file = \"k\"",

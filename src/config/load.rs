@@ -7,8 +7,7 @@ use toml::{Table, Value};
 use super::{Config, ConfigError};
 
 /// Sections of the product that this version does not have; refused, never ignored.
-const LATER: [&str; 8] =
-    ["kafka", "journal", "validation", "dead_letter", "http.tls", "http.proxy", "tracing", "inspector"];
+const LATER: [&str; 7] = ["journal", "validation", "dead_letter", "http.tls", "http.proxy", "tracing", "inspector"];
 
 pub(super) fn read(
     file: Option<&Path>,
@@ -79,14 +78,28 @@ fn explain(table: &Table, path: &str, message: &str) -> ConfigError {
         // the library repeats the value it found
         let wanted = message.rfind("expected ").map_or("not what this key takes", |at| &message[at..]);
         let problem = if may_be_secret(path) { wanted } else { message };
-        return ConfigError { key: path.into(), value, problem: problem.into() };
+        return ConfigError { key: path.into(), value, problem: format!("{problem}{}", hint(problem)) };
     }
     let unknown = quoted.next().unwrap_or_default();
-    let nearest = quoted.min_by_key(|known| strsim::damerau_levenshtein(known, unknown)).unwrap_or_default();
-    let problem = format!("unknown key; the nearest known one is `{nearest}`");
+    let known: Vec<_> = quoted.collect();
+    let far = |known: &str| strsim::damerau_levenshtein(known, unknown);
+    let nearest = known.iter().min_by_key(|known| far(known)).filter(|nearest| far(nearest) * 2 <= unknown.len());
+    let problem = match nearest {
+        Some(nearest) => format!("unknown key; the nearest known one is `{nearest}`"),
+        None => format!("unknown key; known are {}", known.join(", ")),
+    };
     let section = path.rsplit_once('.').map_or("", |(section, _)| section);
     let key = if path.rsplit('.').next() == Some(unknown) { path.into() } else { format!("{section}.{unknown}") };
     ConfigError { key, value, problem }
+}
+
+/// The remedy for what a library says.
+fn hint(message: &str) -> &'static str {
+    match message {
+        _ if message.contains("socket address") => "; give an address and a port, such as \"127.0.0.1:3000\"",
+        _ if message.contains("a sequence") => "; give a list, such as [\"…\"]",
+        _ => "",
+    }
 }
 
 /// Whether a key, perhaps one we do not have, may have been given a secret.
@@ -156,6 +169,9 @@ mod tests {
             "http.lisen = \"x\": unknown key; the nearest known one is `listen`"
         );
         assert_eq!(fault("[nast]\nx = 1"), "nast: unknown key; the nearest known one is `nats`");
+        assert!(fault("[log]\nx = 1").starts_with("log: unknown key; known are http, auth, route,"));
+        assert!(fault("[http]\nlisten = \"localhost:1\"").ends_with("such as \"127.0.0.1:3000\""));
+        assert!(fault("[nats]\nprovision.replicas = \"three\"").contains("a number of copies, or \"auto\""));
         assert!(fault("[http]\nbody_time = \"10\"").starts_with("http.body_time = \"10\": not a duration"));
         assert!(fault("[http.limits]\nin_flight = \"x\"").starts_with("http.limits.in_flight = \"x\": invalid type"));
         let secrets = [
@@ -169,7 +185,7 @@ mod tests {
             assert!(!fault(secret).contains("hunter2"), "{}", fault(secret));
         }
         assert!(fault("\n[nats\n").contains("line 2"), "{}", fault("\n[nats\n"));
-        assert_eq!(fault("[kafka]\n"), "kafka: this version does not have it; remove it");
+        assert_eq!(fault("[journal]\n"), "journal: this version does not have it; remove it");
         assert_eq!(fault("[http.tls]\n"), "http.tls: this version does not have it; remove it");
     }
 }

@@ -1,6 +1,7 @@
 //! The configuration: each part's own, put together, read from a file and the environment, and checked for
 //! what only shows across parts.
 
+mod brokers;
 mod check;
 mod load;
 
@@ -10,7 +11,9 @@ use serde::Deserialize;
 use thiserror::Error;
 
 use crate::admit::Tokens;
-use crate::{admit, brokers::nats, deliver, observe, receive, route, shutdown};
+use crate::message::Broker;
+use crate::route::{Place, RouteError};
+use crate::{admit, brokers::kafka, brokers::nats, deliver, observe, receive, route, shutdown};
 
 /// All of it.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -22,6 +25,8 @@ pub struct Config {
     pub auth: admit::Config,
     /// `[route]`.
     pub route: route::Config,
+    /// `[kafka]`; absent: no Kafka.
+    pub kafka: Option<kafka::Config>,
     /// `[nats]`; absent: no NATS.
     pub nats: Option<nats::Config>,
     /// `[publish]`.
@@ -48,6 +53,12 @@ pub struct ConfigError {
     pub problem: String,
 }
 
+impl From<RouteError> for ConfigError {
+    fn from(error: RouteError) -> Self {
+        Self { key: error.key, value: Some(error.value), problem: error.problem }
+    }
+}
+
 impl ConfigError {
     fn new(key: &str, value: impl ToString, problem: impl Into<String>) -> Self {
         Self { key: key.into(), value: Some(value.to_string()), problem: problem.into() }
@@ -69,9 +80,28 @@ impl Config {
         check::check(&config)?;
         for (key, path) in config.files() {
             *path = folder.join(&path);
-            std::fs::File::open(&path).map_err(|error| ConfigError::new(key, path.display(), error.to_string()))?;
+            std::fs::File::open(&path).map_err(|error| {
+                ConfigError::new(key, path.display(), format!("{error}; put the file there, or correct the key"))
+            })?;
         }
         Ok(config)
+    }
+
+    /// Where each broker's own section sends messages.
+    pub fn places(&self) -> Vec<Place> {
+        let kafka = self.kafka.as_ref().map(|kafka| Place {
+            broker: Broker::Kafka,
+            key: "kafka.topic",
+            template: kafka.topic.clone(),
+            dead_letter: kafka.dead_letter_topic.clone(),
+        });
+        let nats = self.nats.as_ref().map(|nats| Place {
+            broker: Broker::Nats,
+            key: "nats.subject",
+            template: nats.subject.clone(),
+            dead_letter: nats.dead_letter_subject.clone(),
+        });
+        kafka.into_iter().chain(nats).collect()
     }
 
     /// The tokens of the endpoint, and those of the admin listener; none where there is no file.
@@ -103,6 +133,9 @@ impl Config {
                     ("nats.tls.key_file", tls.key_file.as_mut()),
                 ]);
             }
+        }
+        if let Some(kafka) = &mut self.kafka {
+            files.extend(kafka.secret_files.values_mut().map(|file| ("kafka.secret_files", Some(file))));
         }
         files.into_iter().filter_map(|(key, file)| Some((key, file?))).collect()
     }

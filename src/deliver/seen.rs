@@ -7,16 +7,16 @@ use hashbrown::HashTable;
 use tokio::sync::watch;
 
 use super::Outcome;
-use crate::message::Id;
+use crate::message::{Brokers, Id};
 
 /// How a notification stands.
 pub(super) enum Standing {
-    /// Stored inside the window.
+    /// Stored by all of its brokers inside the window.
     Stored,
     /// Being stored; its outcome will be told here.
     UnderWay(watch::Receiver<Option<Outcome>>),
-    /// New; whoever gets this stores it and tells.
-    New(watch::Sender<Option<Outcome>>),
+    /// Not stored by these; whoever gets this stores it there and tells.
+    New(watch::Sender<Option<Outcome>>, Brokers),
 }
 
 /// The ids stored inside the window, at most so many, and those under way.
@@ -37,6 +37,7 @@ pub(super) struct Seen {
 struct Entry {
     id: [u64; 2],
     second: u32,
+    stored: Brokers,
 }
 
 impl Seen {
@@ -45,13 +46,11 @@ impl Seen {
         Self { window, most, start: None, ring, left: 0, index, under_way: HashMap::new() }
     }
 
-    /// Asks for an id, and takes it on if nobody has.
-    pub(super) fn begin(&mut self, id: Id, now: Instant) -> Standing {
+    /// Asks for an id that these brokers should have, and takes it on if nobody has.
+    pub(super) fn begin(&mut self, id: Id, wanted: Brokers, now: Instant) -> Standing {
         self.forget_old(now);
-        let key = halves(id);
-        let (ring, left) = (&self.ring, self.left);
-        let same = |place: &u32| ring[place.wrapping_sub(left) as usize].id == key;
-        if self.index.find(key[0], same).is_some() {
+        let missing = wanted.without(self.entry(id).map_or(Brokers::NONE, |entry| entry.stored));
+        if missing.is_empty() {
             return Standing::Stored;
         }
         if let Some(outcome) = self.under_way.get(&id.as_u128()) {
@@ -59,23 +58,35 @@ impl Seen {
         }
         let (tell, outcome) = watch::channel(None);
         self.under_way.insert(id.as_u128(), outcome);
-        Standing::New(tell)
+        Standing::New(tell, missing)
     }
 
-    /// Ends what [`Self::begin`] began. Returns how many ids had to go before the end of their window.
-    pub(super) fn end(&mut self, id: Id, stored: bool, now: Instant) -> usize {
-        if self.under_way.remove(&id.as_u128()).is_none() || !stored {
+    fn entry(&mut self, id: Id) -> Option<&mut Entry> {
+        let (ring, left, key) = (&mut self.ring, self.left, halves(id));
+        let place = |place: &u32| place.wrapping_sub(left) as usize;
+        let found = self.index.find(key[0], |at| ring[place(at)].id == key).map(place)?;
+        ring.get_mut(found)
+    }
+
+    /// Ends what [`Self::begin`] began: these brokers have it now. Returns how many ids
+    /// had to go before the end of their window.
+    pub(super) fn end(&mut self, id: Id, stored: Brokers, now: Instant) -> usize {
+        if self.under_way.remove(&id.as_u128()).is_none() || stored.is_empty() {
+            return 0;
+        }
+        self.forget_old(now);
+        if let Some(entry) = self.entry(id) {
+            entry.stored = entry.stored.and(stored);
             return 0;
         }
         if self.most == 0 {
             return 1;
         }
-        self.forget_old(now);
         let evicted = (self.ring.len() + 1).saturating_sub(self.most);
         (0..evicted).for_each(|_| self.forget_first());
         let place = self.left.wrapping_add(self.ring.len() as u32);
         let second = self.second(now);
-        self.ring.push_back(Entry { id: halves(id), second });
+        self.ring.push_back(Entry { id: halves(id), second, stored });
         let (ring, left) = (&self.ring, self.left);
         // the halves of a SHA-256 are hashes already
         self.index.insert_unique(halves(id)[0], place, |place| ring[place.wrapping_sub(left) as usize].id[0]);
@@ -116,53 +127,75 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::message::Broker;
 
-    fn standing(seen: &mut Seen, id: u128, now: Instant) -> &'static str {
-        match seen.begin(Id::from(id), now) {
-            Standing::Stored => "stored",
-            Standing::UnderWay(_) => "under way",
-            Standing::New(_) => "new",
+    const KAFKA: Brokers = Brokers::NONE.with(Broker::Kafka);
+    const BOTH: Brokers = KAFKA.with(Broker::Nats);
+
+    fn standing(seen: &mut Seen, id: u128, wanted: Brokers, now: Instant) -> Result<Brokers, &'static str> {
+        match seen.begin(Id::from(id), wanted, now) {
+            Standing::Stored => Err("stored"),
+            Standing::UnderWay(_) => Err("under way"),
+            Standing::New(_, missing) => Ok(missing),
         }
     }
 
     #[test]
     fn a_failed_one_is_new_again() {
         let (mut seen, now) = (Seen::new(Duration::from_secs(60), 10), Instant::now());
-        assert_eq!(standing(&mut seen, 1, now), "new");
-        assert_eq!(standing(&mut seen, 1, now), "under way");
-        seen.end(Id::from(1), false, now);
-        assert_eq!(standing(&mut seen, 1, now), "new");
-        seen.end(Id::from(1), true, now);
-        assert_eq!(standing(&mut seen, 1, now), "stored");
+        assert_eq!(standing(&mut seen, 1, KAFKA, now), Ok(KAFKA));
+        assert_eq!(standing(&mut seen, 1, KAFKA, now), Err("under way"));
+        seen.end(Id::from(1), Brokers::NONE, now);
+        assert_eq!(standing(&mut seen, 1, KAFKA, now), Ok(KAFKA));
+        seen.end(Id::from(1), KAFKA, now);
+        assert_eq!(standing(&mut seen, 1, KAFKA, now), Err("stored"));
+    }
+
+    #[test]
+    fn the_index_takes_no_more_than_promised() {
+        assert_eq!(size_of::<Entry>(), 24);
     }
 
     proptest! {
-        /// Against the plainest model there is: a list of what was stored and when.
+        /// Against the plainest model there is: a list of what was stored where and when.
         #[test]
         fn it_remembers_what_a_list_would(
-            steps in prop::collection::vec((0_u128..12, any::<bool>(), 0_u64..20), 1..200),
+            steps in prop::collection::vec((0_u128..12, 0_usize..4, 1_usize..4, 0_u64..20), 1..200),
             window in 1_u64..60, most in 0_usize..8, high: bool,
         ) {
+            let sets = [Brokers::NONE, KAFKA, BOTH.without(KAFKA), BOTH];
             let mut seen = Seen::new(Duration::from_secs(window), most);
-            let mut model: Vec<(u128, u64)> = Vec::new();
+            let mut model: Vec<(u128, u64, Brokers)> = Vec::new();
             let (start, mut clock) = (Instant::now(), 0);
-            for (id, stored, pause) in steps {
+            for (id, stored, wanted, pause) in steps {
                 // ids that differ in one half only meet in one bucket of the index
                 let id = if high { id << 64 } else { id };
                 clock += pause;
                 let now = start + Duration::from_secs(clock);
-                model.retain(|(_, at)| clock - at < window);
-                let known = model.iter().any(|(other, _)| *other == id);
-                prop_assert_eq!(standing(&mut seen, id, now), if known { "stored" } else { "new" });
-                if !known {
-                    seen.end(Id::from(id), stored, now);
-                    if stored && most > 0 {
-                        model.push((id, clock));
+                model.retain(|(_, at, _)| clock - at < window);
+                let known = model.iter_mut().find(|(other, ..)| *other == id);
+                let missing = sets[wanted].without(known.as_ref().map_or(Brokers::NONE, |known| known.2));
+                let expected = if missing.is_empty() { Err("stored") } else { Ok(missing) };
+                prop_assert_eq!(standing(&mut seen, id, sets[wanted], now), expected);
+                if missing.is_empty() {
+                    continue;
+                }
+                // only what was asked for can have been stored
+                let stored = missing.without(BOTH.without(sets[stored]));
+                let evicted = seen.end(Id::from(id), stored, now);
+                let mut forgotten = 0;
+                match known {
+                    _ if stored.is_empty() => {}
+                    Some(known) => known.2 = known.2.and(stored),
+                    None => {
+                        model.push((id, clock, stored));
                         if model.len() > most {
                             model.remove(0);
+                            forgotten = 1;
                         }
                     }
                 }
+                prop_assert_eq!(evicted, forgotten);
             }
         }
     }

@@ -46,9 +46,9 @@ impl Health {
         Self { shutdown, brokers }
     }
 
-    /// Whether each broker stores now, in the order they were given.
-    pub fn up(&self) -> impl Iterator<Item = bool> {
-        self.brokers.iter().map(|(_, state)| state.borrow().up)
+    /// Whether each broker stores now.
+    pub fn up(&self) -> impl Iterator<Item = (&'static str, bool)> {
+        self.brokers.iter().map(|(name, state)| (*name, state.borrow().up))
     }
 
     /// Whether a notification sent now would be stored, and JSON that says why: only in tags, since probes ask

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use prometheus::process_collector::ProcessCollector;
-use prometheus::{Encoder, Error, Histogram, IntCounter, IntGauge, TextEncoder};
+use prometheus::{Encoder, Error, Histogram, IntCounter, IntGauge, IntGaugeVec, Opts, TextEncoder};
 
 use super::Health;
 use super::family::{Family, Registry};
@@ -23,7 +23,7 @@ pub struct Metrics {
     publish_seconds: Vec<Histogram>,
     publish_failures: Family,
     publish_unknown: Family,
-    broker_connected: Vec<IntGauge>,
+    broker_connected: IntGaugeVec,
     duplicates: IntCounter,
     evicted: IntCounter,
     last_of_class: Vec<IntGauge>,
@@ -42,7 +42,7 @@ pub struct Labels<'l> {
     pub refusals: &'l [&'static str],
     /// Reasons of dead letters.
     pub reasons: &'l [&'static str],
-    /// Brokers, as `Health` has them.
+    /// Brokers.
     pub brokers: &'l [&'static str],
     /// Why brokers do not store.
     pub faults: &'l [&'static str],
@@ -108,12 +108,10 @@ impl Metrics {
                 &[brokers, ("reason", labels.faults)],
             )?,
             publish_unknown: family("publish_unknown_total", "Publishes whose report was lost", &[brokers])?,
-            broker_connected: gauges(
-                "broker_connected",
-                "Whether the broker is connected and keeps what it acknowledges",
-                "broker",
-                texts(labels.brokers),
-            )?,
+            broker_connected: registry.add(IntGaugeVec::new(
+                Opts::new("broker_connected", "Whether the broker is connected and keeps what it acknowledges"),
+                &["broker"],
+            )?)?,
             duplicates: registry.counter("duplicates_total", "Repeats that were not stored again")?,
             evicted: registry.counter("dedupe_evicted_total", "Ids forgotten before the end of dedupe.window")?,
             last_of_class: gauges("last_notification_timestamp_seconds", last, "class", texts(labels.classes))?,
@@ -187,8 +185,8 @@ impl Metrics {
 
     /// In Prometheus' text format; `health` is asked for what is up now.
     pub fn text(&self, health: &Health) -> Vec<u8> {
-        for (connected, up) in self.broker_connected.iter().zip(health.up()) {
-            connected.set(i64::from(up));
+        for (broker, up) in health.up() {
+            self.broker_connected.with_label_values(&[broker]).set(i64::from(up));
         }
         let mut families = self.registry.gather();
         // these keep the names every dashboard knows them by

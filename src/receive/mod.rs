@@ -29,6 +29,9 @@ use crate::observe::Metrics;
 use crate::route::{Received, Routes};
 use crate::shutdown::Shutdown;
 
+/// The place of bodies that are no notification among the labels of classes: after all of them.
+const UNKNOWN: usize = Class::ALL.len();
+
 /// Everything a request meets.
 pub struct Endpoint {
     /// `[http]`.
@@ -105,14 +108,14 @@ impl Endpoint {
     ) -> Result<Outcome, Answer> {
         let (class, message) = match Notification::parse(&received.body) {
             Ok(notification) => {
-                settle(binding, Some(notification.instance))?;
+                may_speak_for(binding, Some(notification.instance))?;
                 let class = self.routes.class_of(&notification) as usize;
                 self.metrics.came(class, Some(notification.instance), received.at);
                 (class, self.routes.message_for(&notification, &received))
             }
             Err(refused) => {
-                settle(binding, refused.instance())?;
-                let class = Class::ALL.len();
+                may_speak_for(binding, refused.instance())?;
+                let class = UNKNOWN;
                 self.metrics.came(class, refused.instance(), received.at);
                 let message = self.routes.dead_letter_for(&refused, &received);
                 info!(id = %message.event.id, why = %refused, "no notification; to the dead letter");
@@ -126,6 +129,6 @@ impl Endpoint {
 }
 
 /// Whether a token may send for this instance is known once the body is read.
-fn settle(binding: &Binding, instance: Option<u64>) -> Result<(), Answer> {
+fn may_speak_for(binding: &Binding, instance: Option<u64>) -> Result<(), Answer> {
     if binding.covers(instance) { Ok(()) } else { Err(Answer::WrongInstance) }
 }

@@ -3,61 +3,21 @@
 //! No I/O, and nothing of a broker's wire form. A payload can choose a place inside the operator's template,
 //! never a destination outside it.
 
+mod config;
+mod table;
 mod template;
 
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use serde::Deserialize;
 
+pub use config::{Config, Format, KeyBy, Override};
+pub use table::{Named, Place, RouteError};
 pub use template::{Template, TemplateError, Variable, reduce};
 
-use crate::message::{DeadLetter, Event, Id, Message, Reason, TraceContext};
+use crate::message::{Broker, DeadLetter, Destinations, Event, Id, Message, Reason, TraceContext};
 use crate::notification::{Class, Notification, Refused, TypeTable};
-
-/// `[route]`: which brokers, and how a message is keyed and formed.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Config {
-    /// Which brokers get every message. Default: those whose section is there.
-    pub brokers: Option<Vec<Broker>>,
-    /// What must stay in order. Default `"instance"`: GREEN-API delivers in order per instance.
-    pub key: KeyBy,
-    /// How CloudEvents attributes travel. Default `"binary"`: as headers, the body untouched.
-    pub format: Format,
-    /// The class of types this version does not know, such as `newThing = "incoming"`.
-    pub types: TypeTable,
-}
-
-/// A broker a route can name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Broker {
-    /// NATS JetStream.
-    Nats,
-}
-
-/// What a message is keyed by.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum KeyBy {
-    /// The instance.
-    #[default]
-    Instance,
-    /// `<instance>:<chat>`: more lanes, but phone numbers in keys.
-    Chat,
-    /// No key, no order.
-    None,
-}
-
-/// The form of a message.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Format {
-    /// CloudEvents binary mode: the value is the body, byte for byte.
-    #[default]
-    Binary,
-}
+use table::Table;
 
 /// What came in with a body.
 #[derive(Debug, Clone)]
@@ -73,9 +33,10 @@ pub struct Received {
 /// The routes of one configuration.
 #[derive(Debug)]
 pub struct Routes {
-    destination: Template,
-    dead_letter: String,
+    table: Table,
+    dead_letters: Destinations,
     key: KeyBy,
+    format: Format,
     types: TypeTable,
 }
 
@@ -84,9 +45,53 @@ pub struct Routes {
 const LONGEST_CHAT: usize = 128;
 
 impl Routes {
-    /// The routes for this configuration: `destination` for notifications, `dead_letter` for the rest.
-    pub fn new(config: &Config, destination: Template, dead_letter: String) -> Self {
-        Self { destination, dead_letter, key: config.key, types: config.types.clone() }
+    /// The routes of this configuration to these brokers.
+    ///
+    /// # Errors
+    /// [`RouteError`]: a template that is none, or that reaches the dead letter; a route without a broker.
+    pub fn new(config: &Config, places: &[Place]) -> Result<Self, RouteError> {
+        let table = Table::new(config, places)?;
+        let named = |broker| config.brokers.as_ref().is_none_or(|named| named.contains(&broker));
+        let mut dead_letters = Destinations::default();
+        for place in places.iter().filter(|place| named(place.broker)) {
+            dead_letters[place.broker as usize] = Some(place.dead_letter.clone());
+        }
+        Ok(Self { table, dead_letters, key: config.key, format: config.format, types: config.types.clone() })
+    }
+
+    /// Every template there is, each once at each broker.
+    pub fn templates(&self) -> Vec<&Named> {
+        self.table.templates()
+    }
+
+    /// Where a class goes at each broker; for all instances, or for one.
+    pub fn of(&self, class: Class, instance: Option<u64>) -> [Option<&Named>; Broker::ALL.len()] {
+        self.table.of(class, instance).each_ref().map(Option::as_ref)
+    }
+
+    /// The instances that have routes of their own.
+    pub fn instances(&self) -> Vec<u64> {
+        self.table.instances()
+    }
+
+    /// The destinations at a broker whose names are known before a notification comes, dead letters last.
+    pub fn known(&self, broker: Broker) -> Vec<String> {
+        let here = self.templates().into_iter().filter(|named| named.broker == broker);
+        let mut known: Vec<_> = here.filter_map(|named| named.template.all()).flatten().collect();
+        known.extend(self.dead_letters[broker as usize].clone());
+        known
+    }
+
+    /// The patterns of all destinations at a broker, dead letters last, each once.
+    pub fn patterns(&self, broker: Broker) -> Vec<String> {
+        let here = self.templates().into_iter().filter(|named| named.broker == broker);
+        let mut all: Vec<String> = Vec::new();
+        for pattern in here.map(|named| named.template.pattern()).chain(self.dead_letters[broker as usize].clone()) {
+            if !all.contains(&pattern) {
+                all.push(pattern);
+            }
+        }
+        all
     }
 
     /// The class of a notification.
@@ -96,19 +101,22 @@ impl Routes {
 
     /// The message a notification becomes.
     pub fn message_for(&self, notification: &Notification<'_>, received: &Received) -> Message {
-        let class = self.class_of(notification).as_str();
+        let class = self.class_of(notification);
         let event = Event {
             instance: Some(notification.instance),
             kind: Some(reduce(&notification.kind).into_owned()),
-            class: Some(class),
+            class: Some(class.as_str()),
             time: notification.time,
             partition_key: self.key_for(notification),
             json: true,
             trace: received.trace.clone(),
             ..Event::unparsed(Id::of(&received.body), received.at)
         };
-        let destination = self.destination.render(|variable| value(notification, class, variable));
-        Message { destination, event, body: received.body.clone(), dead_letter: None }
+        let fill = |variable| value(notification, class.as_str(), variable);
+        let templates = self.table.of(class, Some(notification.instance));
+        let to = templates.each_ref().map(|named| named.as_ref().map(|named| named.template.render(fill)));
+        let structured = self.format == Format::Structured;
+        Message { to, event, body: received.body.clone(), dead_letter: None, structured }
     }
 
     /// The dead letter a refused body becomes.
@@ -123,7 +131,7 @@ impl Routes {
             ..Event::unparsed(Id::of(&received.body), received.at)
         };
         let dead_letter = Some(DeadLetter::new(reason, refused.to_string()));
-        Message { destination: self.dead_letter.clone(), event, body: received.body.clone(), dead_letter }
+        Message { to: self.dead_letters.clone(), event, body: received.body.clone(), dead_letter, structured: false }
     }
 
     fn key_for(&self, notification: &Notification<'_>) -> Option<String> {
@@ -173,9 +181,14 @@ mod tests {
         Received { body: Bytes::from_static(body.as_bytes()), at: UNIX_EPOCH, trace: TraceContext::default() }
     }
 
+    fn routes(config: &str, template: &str) -> Routes {
+        let place =
+            Place { broker: Broker::Nats, key: "nats.subject", template: template.into(), dead_letter: "dead".into() };
+        Routes::new(&toml::from_str(config).unwrap(), &[place]).unwrap()
+    }
+
     fn message(config: &str, template: &str, body: &'static str) -> Message {
-        let config: Config = toml::from_str(config).unwrap();
-        let routes = Routes::new(&config, Template::parse(template).unwrap(), "dead".into());
+        let routes = routes(config, template);
         let received = received(body);
         routes.message_for(&Notification::parse(&received.body).unwrap(), &received)
     }
@@ -183,7 +196,7 @@ mod tests {
     #[test]
     fn every_variable_is_filled() {
         let seen = message("", "{class}.{type}.{instance}.{product}.{message_type}", BODY);
-        assert_eq!(seen.destination, "incoming.incomingCall.7.v3.none");
+        assert_eq!(seen.destination(Broker::Nats), "incoming.incomingCall.7.v3.none");
         assert_eq!(seen.body, BODY);
     }
 
@@ -198,19 +211,22 @@ mod tests {
     #[test]
     fn a_new_type_goes_where_the_operator_places_it() {
         const NEW: &str = r#"{"typeWebhook":"newThing","instanceData":{"idInstance":7}}"#;
-        assert_eq!(message("", "{class}", NEW).destination, "other");
-        assert_eq!(message("types.newThing = \"device\"", "{class}", NEW).destination, "device");
+        assert_eq!(message("", "{class}", NEW).destination(Broker::Nats), "other");
+        assert_eq!(message("types.newThing = \"device\"", "{class}", NEW).destination(Broker::Nats), "device");
     }
 
     #[test]
     fn a_refused_body_keeps_what_is_certain() {
-        let routes = Routes::new(&Config::default(), Template::parse("x").unwrap(), "dead".into());
+        let routes = routes("", "x");
         let dead = |body| {
             let received = received(body);
             routes.dead_letter_for(&Notification::parse(&received.body).unwrap_err(), &received)
         };
         let no_type = dead(r#"{"instanceData":{"idInstance":7}}"#);
-        assert_eq!((no_type.destination.as_str(), no_type.event.instance, no_type.event.json), ("dead", Some(7), true));
+        assert_eq!(
+            (no_type.destination(Broker::Nats), no_type.event.instance, no_type.event.json),
+            ("dead", Some(7), true)
+        );
         assert_eq!(no_type.event.partition_key.as_deref(), Some("7"));
         let no_instance = dead(r#"{"typeWebhook":"a b"}"#);
         assert_eq!(no_instance.event.kind.as_deref(), Some("a_b"));

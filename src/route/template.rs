@@ -91,6 +91,22 @@ impl Template {
         marked.split('.').map(token).collect::<Vec<_>>().join(".")
     }
 
+    /// What it renders where every value is `x`.
+    pub fn example(&self) -> String {
+        self.render_raw("x")
+    }
+
+    /// Every destination it can render, in the order of classes; none where other values than the class choose.
+    pub fn all(&self) -> Option<Vec<String>> {
+        let open = |piece: &Piece| matches!(piece, Piece::Value(variable) if *variable != Variable::Class);
+        if self.0.iter().any(open) {
+            return None;
+        }
+        let mut all: Vec<_> = Class::ALL.iter().map(|class| self.render(|_| class.as_str().into())).collect();
+        all.dedup();
+        Some(all)
+    }
+
     /// Whether a notification could be sent to `destination`, whatever it holds.
     pub fn can_render(&self, destination: &str) -> bool {
         matches(&self.0, destination)

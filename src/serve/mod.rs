@@ -72,7 +72,7 @@ pub async fn serve<F, A>(
         let Some((stream, peer, place)) = accepted else { continue };
         let Some(counted) = addresses.enter(peer.ip(), limits.connections_per_address) else {
             warn!(peer = %peer.ip(), "closed a connection at once: http.limits.connections_per_address are open");
-            refused(metrics.as_deref(), "too_many_connections");
+            count_refusal(metrics.as_deref(), "too_many_connections");
             continue;
         };
         let (service, stop, metrics) = (service.clone(), stop.clone(), metrics.clone());
@@ -82,7 +82,7 @@ pub async fn serve<F, A>(
                 debug!(%peer, %error, "a connection ended early");
                 if error.is_parse() {
                     let too_large = error.is_parse_too_large();
-                    refused(metrics.as_deref(), if too_large { "head_too_large" } else { "malformed_head" });
+                    count_refusal(metrics.as_deref(), if too_large { "head_too_large" } else { "malformed_head" });
                 }
             }
             drop((place, counted, open));
@@ -111,7 +111,7 @@ async fn accept(
 }
 
 /// A reason of `refused_total`: what never reaches the service is counted here.
-fn refused(metrics: Option<&Metrics>, reason: &str) {
+fn count_refusal(metrics: Option<&Metrics>, reason: &str) {
     if let Some(metrics) = metrics {
         metrics.refused(reason);
     }

@@ -45,10 +45,11 @@ install_packages() {
   fi
 }
 
-# A C compiler for the crates with C in them, and curl.
+# A C compiler and what the crates with C in them are built with (librdkafka, OpenSSL), and curl.
 need_debian_tools() {
   local missing=()
   command -v cc >/dev/null && command -v make >/dev/null || missing+=(build-essential)
+  perl -MFindBin -MIPC::Cmd -e 1 2>/dev/null || missing+=(perl)
   command -v curl >/dev/null || missing+=(curl ca-certificates)
   ((${#missing[@]} == 0)) || install_packages "${missing[@]}"
 }

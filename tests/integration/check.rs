@@ -20,7 +20,7 @@ pub fn create(nats: &Nats, config: stream::Config) {
 fn findings(bridge: &Bridge) -> (Option<i32>, Vec<Value>) {
     let answer = command("check --json", bridge.config.path());
     let json: Value = serde_json::from_slice(&answer.stdout).unwrap();
-    assert_eq!(json["routes"][0]["subject"], "greenapi.incoming.*.*");
+    assert_eq!(json["routes"][0]["to"], "greenapi.incoming.*.*");
     assert_eq!(json["fine"], answer.status.success());
     (answer.status.code(), json["brokers"]["nats"].as_array().unwrap().clone())
 }
@@ -42,7 +42,7 @@ fn offline_the_routes_are_printed_and_nobody_is_asked() {
     let text = String::from_utf8(answer.stdout).unwrap();
     assert_eq!(answer.status.code(), Some(0));
     assert!(text.contains("such as greenapi.state.1101000001.stateInstanceChanged"), "{text}");
-    assert!(text.ends_with("dead letters  greenapi.dead-letter\n"), "{text}");
+    assert!(text.ends_with("dead letters  nats  greenapi.dead-letter\n"), "{text}");
     std::fs::write(config.path(), "nats.subject = \"a..b\"\n").unwrap();
     assert_eq!(command("check --offline", config.path()).status.code(), Some(2));
 }

@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use crate::harness::{Answer, Bridge, Connection, Nats};
-use crate::stored::{body, text};
+use crate::harness::{Answer, Bridge, Connection, Nats, body, text};
 
 /// A notification, on a connection that stays open.
 fn request(body: &[u8], headers: &str) -> Vec<u8> {

@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use crate::harness::{Bridge, Nats, eventually};
-use crate::stored::{body, text};
+use crate::harness::{Bridge, Nats, body, eventually, text};
 
 const NOT_STORED: &str = r#"{"error":"not_stored"}"#;
 const BROKER: &str = r#"{"stored":"broker"}"#;

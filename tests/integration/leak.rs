@@ -37,8 +37,8 @@ async fn time_out_often(server: String) {
     let mut unheard = silent.subscribe("silent.>").await.unwrap();
     silent.flush().await.unwrap();
     tokio::spawn(async move { while unheard.next().await.is_some() {} });
-    let publisher = Publisher::start(&config, Duration::from_millis(20)).await.unwrap();
-    publisher.ready(tokio::time::Instant::now() + Duration::from_secs(10)).await;
+    let publisher = Publisher::start(&config, Vec::new(), Duration::from_millis(20)).await.unwrap();
+    publisher.state().wait_for(|state| state.up).await.unwrap();
     rounds(&publisher, TIMEOUTS / 4).await;
     let before = resident_kib();
     rounds(&publisher, TIMEOUTS).await;
@@ -50,7 +50,8 @@ async fn rounds(publisher: &Publisher, count: u64) {
     let publish = |number: u64| async move {
         let event = Event::unparsed(Id::from(u128::from(number)), SystemTime::now());
         let body = Bytes::from_static(b"{}");
-        let message = Message { destination: "silent.x".into(), event, body, dead_letter: None };
+        let to = [None, Some("silent.x".into())];
+        let message = Message { to, event, body, dead_letter: None, structured: false };
         assert_eq!(publisher.publish(&message).await.unwrap_err().reason, "no_report");
     };
     futures_util::stream::iter(0..count).map(publish).buffer_unordered(1000).collect::<Vec<()>>().await;

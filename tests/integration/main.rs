@@ -1,27 +1,55 @@
 //! Tests of the whole bridge against real brokers.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on should say where")]
+#![cfg_attr(not(all(feature = "kafka", feature = "nats")), allow(dead_code, unused_imports))]
 #![allow(clippy::print_stderr, reason = "a failed test shows what the bridge said")]
 
+#[cfg(feature = "nats")]
 mod answers;
+#[cfg(all(feature = "kafka", feature = "nats"))]
+mod both;
+#[cfg(feature = "nats")]
 mod check;
+#[cfg(feature = "nats")]
 mod clients;
+#[cfg(feature = "nats")]
 mod cluster;
+#[cfg(feature = "nats")]
 mod connections;
+#[cfg(feature = "nats")]
 mod creds;
+#[cfg(all(feature = "kafka", feature = "nats"))]
+mod example;
 mod harness;
 mod house;
+#[cfg(feature = "kafka")]
+mod kafka;
+#[cfg(feature = "kafka")]
+mod kafka_secure;
+#[cfg(feature = "nats")]
 mod late;
+#[cfg(feature = "nats")]
 mod leak;
+#[cfg(feature = "nats")]
 mod logs;
+#[cfg(feature = "nats")]
 mod metrics;
+#[cfg(feature = "nats")]
 mod operators;
+#[cfg(feature = "nats")]
 mod order;
+#[cfg(feature = "nats")]
 mod overload;
+#[cfg(feature = "nats")]
 mod parts;
 mod payloads;
+#[cfg(feature = "nats")]
 mod provision;
+#[cfg(all(feature = "kafka", feature = "nats"))]
 mod refusals;
+#[cfg(feature = "nats")]
 mod server;
+#[cfg(feature = "nats")]
 mod stop;
+#[cfg(feature = "nats")]
 mod stored;

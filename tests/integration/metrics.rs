@@ -3,8 +3,7 @@
 use std::io::Write;
 use std::time::{Duration, SystemTime};
 
-use crate::harness::{Bridge, Nats, exchange, stream};
-use crate::stored::text;
+use crate::harness::{Bridge, Nats, exchange, stream, text};
 
 const TOKEN: &str = "Authorization: Bearer for-seven\r\n";
 

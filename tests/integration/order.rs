@@ -2,8 +2,7 @@
 
 use std::io::Write;
 
-use crate::harness::{Answer, Bridge, Connection, Nats};
-use crate::stored::text;
+use crate::harness::{Answer, Bridge, Connection, Nats, text};
 
 const GOOD: &str = "Authorization: Bearer good\r\n";
 

@@ -2,9 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use crate::harness::{Bridge, Connection, Nats};
+use crate::harness::{Bridge, Connection, Nats, body, text};
 use crate::parts::sized;
-use crate::stored::{body, text};
 
 /// Those in line give up after 3 s; those in flight after 5 s.
 const TIMES: &str = "http.answer_within = \"6s\"\npublish.timeout = \"5s\"\n";

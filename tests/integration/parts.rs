@@ -4,8 +4,7 @@ use std::collections::HashSet;
 
 use serde_json::Value;
 
-use crate::harness::{Bridge, Nats, stream};
-use crate::stored::{body, text};
+use crate::harness::{Bridge, Nats, body, stream, text};
 
 /// A notification of exactly this size.
 pub fn sized(size: usize) -> Vec<u8> {

@@ -6,9 +6,9 @@ use std::process::Command;
 use std::time::SystemTime;
 
 use bytes::Bytes;
-use greenapi_bridge::message::{Message, TraceContext};
+use greenapi_bridge::message::{Broker, Message, TraceContext};
 use greenapi_bridge::notification::Notification;
-use greenapi_bridge::route::{Config, Received, Routes, Template};
+use greenapi_bridge::route::{Config, Place, Received, Routes};
 use serde_json::Value;
 
 fn folders() -> Vec<PathBuf> {
@@ -33,8 +33,13 @@ pub fn expected(files: &[PathBuf]) -> Vec<Value> {
 }
 
 fn routed(body: Vec<u8>) -> Message {
-    let template = Template::parse("greenapi.{class}.{instance}.{type}").unwrap();
-    let routes = Routes::new(&Config::default(), template, "greenapi.dead-letter".into());
+    let place = Place {
+        broker: Broker::Nats,
+        key: "nats.subject",
+        template: "greenapi.{class}.{instance}.{type}".into(),
+        dead_letter: "greenapi.dead-letter".into(),
+    };
+    let routes = Routes::new(&Config::default(), &[place]).unwrap();
     let received = Received { body: Bytes::from(body), at: SystemTime::now(), trace: TraceContext::default() };
     match Notification::parse(&received.body) {
         Ok(notification) => routes.message_for(&notification, &received),
@@ -50,7 +55,7 @@ fn every_body_is_placed_as_the_contract_says() {
         let message = routed(std::fs::read(file).unwrap());
         let reason = message.dead_letter.as_ref().map(|dead| dead.reason.as_str());
         assert_eq!(reason, expected["reason"].as_str(), "{}", file.display());
-        assert_eq!(Some(message.destination.as_str()), expected["subject"].as_str(), "{}", file.display());
+        assert_eq!(Some(message.destination(Broker::Nats)), expected["subject"].as_str(), "{}", file.display());
         let headers = expected["headers"].as_object().unwrap();
         assert_eq!(Some(message.dedupe_id().as_str()), headers["Nats-Msg-Id"].as_str(), "{}", file.display());
         let mut seen = 0;

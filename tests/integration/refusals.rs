@@ -36,16 +36,17 @@ fn assert_refused(command: &str, toml: &str, environment: &[(&str, &str)], code:
 #[test]
 fn a_configuration_that_cannot_be_meant() {
     for (toml, says) in [
-        ("", ["nats", "no broker", "`servers`"]),
-        ("[nats]\n[route]\nbrokers = []", ["route.brokers", "[]", "name \"nats\""]),
-        ("[route]\nbrokers = [\"nats\"]", ["nats", "no broker", "add the section"]),
-        ("[nats]\n[route]\nbrokers = [\"kafka\"]", ["route.brokers", "kafka", "nats"]),
+        ("", ["route.brokers", "no broker", "[nats]"]),
+        ("[nats]\n[route]\nbrokers = []", ["route.brokers", "[]", "name one"]),
+        ("[route]\nbrokers = [\"nats\"]", ["route.brokers", "no broker", "add the section"]),
+        ("[nats]\n[route]\nbrokers = [\"kafka\"]", ["route.brokers", "kafka", "add it"]),
         ("[nats]\n[http]\nlisten = \"0.0.0.0:3000\"", ["http.listen", "0.0.0.0:3000", "auth.tokens_file"]),
         ("[nats]\n[admin]\nlisten = \"[::]:3001\"", ["admin.listen", "[::]:3001", "loopback"]),
         ("[nats]\n[http]\nlisen = \"127.0.0.1:1\"", ["http.lisen", "127.0.0.1:1", "`listen`"]),
         ("[nats]\n[http.limits]\nin_fligth = 9", ["http.limits.in_fligth", "9", "`in_flight`"]),
         ("[nast]\n", ["nast", "unknown key", "`nats`"]),
-        ("[nats]\n[kafka]", ["kafka", "this version does not have it", "remove"]),
+        ("[nats]\n[route]\nclasses.state.brokers = [\"kafka\"]", ["route.classes.state.brokers", "kafka", "[kafka]"]),
+        ("[kafka]\nproperties.acks = 1", ["kafka.properties", "acks", "allow_unsafe_acks"]),
         ("[nats]\n[journal]", ["journal", "this version does not have it", "remove"]),
         ("[nats]\n[http.tls]", ["http.tls", "this version does not have it", "remove"]),
         (
@@ -77,7 +78,7 @@ fn the_same_from_the_environment() {
     for (name, value, says) in [
         ("BRIDGE_HTTP__LISTEN", "0.0.0.0:3000", ["http.listen", "0.0.0.0:3000", "auth.tokens_file"]),
         ("BRIDGE_HTTP__LISEN", "127.0.0.1:1", ["http.lisen", "127.0.0.1:1", "`listen`"]),
-        ("BRIDGE_KAFKA__TOPIC", "a", ["kafka", "this version does not have it", "remove"]),
+        ("BRIDGE_KAFKA__TOPIC", "a b", ["kafka.topic", "a b", "letters"]),
         ("BRIDGE_PUBLISH__TIMEOUT", "20s", ["publish.timeout", "20s", "lower it"]),
         ("BRIDGE_HTTP__LIMITS__IN_FLIGHT", "many", ["http.limits.in_flight", "many", "usize"]),
         ("BRIDGE_HTTP__LIMITS__WAITING", "0", ["http.limits.waiting", "0", "at least 1"]),

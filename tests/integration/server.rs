@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_nats::jetstream::stream;
 
 use crate::check::create;
-use crate::harness::{Bridge, Nats, command, eventually};
+use crate::harness::{Bridge, Certificates, Nats, command, eventually};
 
 const BODY: &[u8] = br#"{"typeWebhook":"incomingCall","instanceData":{"idInstance":7}}"#;
 
@@ -99,21 +99,8 @@ fn an_inbox_prefix_is_all_it_needs_to_hear() {
 
 #[test]
 fn by_client_certificate_over_tls() {
-    let (folder, authority_key) = (tempfile::tempdir().unwrap(), rcgen::KeyPair::generate().unwrap());
-    let mut authority = rcgen::CertificateParams::new(Vec::new()).unwrap();
-    authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-    let root = authority.self_signed(&authority_key).unwrap();
-    let issuer = rcgen::Issuer::new(authority, authority_key);
-    let at = |name: &str| folder.path().join(name).display().to_string();
-    std::fs::write(at("ca"), root.pem()).unwrap();
-    for name in ["server", "client"] {
-        let key = rcgen::KeyPair::generate().unwrap();
-        let mut parameters = rcgen::CertificateParams::new(vec!["localhost".into(), "127.0.0.1".into()]).unwrap();
-        parameters.extended_key_usages =
-            vec![rcgen::ExtendedKeyUsagePurpose::ServerAuth, rcgen::ExtendedKeyUsagePurpose::ClientAuth];
-        std::fs::write(at(name), parameters.signed_by(&key, &issuer).unwrap().pem()).unwrap();
-        std::fs::write(at(&format!("{name}.key")), key.serialize_pem()).unwrap();
-    }
+    let certificates = Certificates::new();
+    let at = |name: &str| certificates.at(name);
     let server =
         format!("--tlsverify --tlscert {} --tlskey {} --tlscacert {}", at("server"), at("server.key"), at("ca"));
     let nats = Nats::start_with(&arguments(&server));

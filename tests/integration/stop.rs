@@ -3,8 +3,7 @@
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use crate::harness::{Bridge, Connection, Nats, eventually};
-use crate::stored::text;
+use crate::harness::{Bridge, Connection, Nats, eventually, text};
 
 /// Long enough to see each step, short enough to wait for.
 const STEPS: &str =

@@ -3,19 +3,8 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use base64::{Engine, engine::general_purpose::STANDARD};
-use serde_json::Value;
-
-use crate::harness::{Bridge, Nats, command, eventually, under_load};
+use crate::harness::{Bridge, Nats, body, command, eventually, text, under_load};
 use crate::payloads::{bodies, expected};
-
-pub fn text(number: usize) -> Vec<u8> {
-    format!(r#"{{"typeWebhook":"incomingCall","instanceData":{{"idInstance":7}},"number":{number}}}"#).into_bytes()
-}
-
-pub fn body(message: &Value) -> Vec<u8> {
-    STANDARD.decode(message["body"].as_str().unwrap()).unwrap()
-}
 
 #[test]
 fn every_body_comes_out_of_the_broker_byte_for_byte() {

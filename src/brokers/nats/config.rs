@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use crate::brokers::Replicas;
 use crate::units;
 
 /// `[nats]`: the JetStream that stores.
@@ -87,24 +88,6 @@ pub struct ProvisionConfig {
 
 impl Default for ProvisionConfig {
     fn default() -> Self {
-        Self { replicas: Replicas::Auto(Auto::Auto), max_age: Duration::from_secs(7 * 24 * 3600), max_bytes: None }
+        Self { replicas: Replicas::default(), max_age: Duration::from_secs(7 * 24 * 3600), max_bytes: None }
     }
-}
-
-/// A number of copies, or the word `auto`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(untagged)]
-pub enum Replicas {
-    /// As many as are safe here.
-    Auto(Auto),
-    /// This many.
-    Count(usize),
-}
-
-/// The word `auto`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Auto {
-    /// `"auto"`.
-    Auto,
 }

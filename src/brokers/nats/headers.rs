@@ -7,7 +7,7 @@ use async_nats::{HeaderMap, HeaderValue};
 use bytes::Bytes;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
-use crate::message::{Event, Id, Message, TraceContext};
+use crate::message::{Destinations, Event, Id, Message, TraceContext};
 
 /// Space, double quote, percent, and all that is no visible ASCII (CloudEvents NATS binding, 3.1.3.2).
 const ENCODED: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'%');
@@ -21,25 +21,17 @@ pub(super) fn headers(message: &Message, stream: &str) -> HeaderMap {
             headers.insert(name, value);
         }
     };
-    for (name, value) in message.event.attributes() {
+    for (name, value) in message.attributes() {
         put(&format!("ce-{name}"), &utf8_percent_encode(&value, ENCODED).to_string());
     }
-    put("content-type", message.event.content_type());
-    put("ce-datacontenttype", message.event.content_type());
+    if !message.structured {
+        put("ce-datacontenttype", message.event.content_type());
+    }
+    for (name, value) in message.headers() {
+        put(name, &value);
+    }
     put("Nats-Msg-Id", &message.dedupe_id());
     put("Nats-Expected-Stream", stream);
-    if let Some(dead) = &message.dead_letter {
-        put("bridge-reason", dead.reason.as_str());
-        put("bridge-detail", &dead.detail);
-        if let Some(part) = dead.part {
-            put("bridge-part", &part.to_string());
-        }
-    }
-    for (name, value) in [("traceparent", &message.event.trace.parent), ("tracestate", &message.event.trace.state)] {
-        if let Some(value) = value {
-            put(name, value);
-        }
-    }
     headers
 }
 
@@ -67,6 +59,7 @@ pub(super) fn most(stream: &str) -> usize {
         trace: TraceContext { parent: Some("x".repeat(55)), state: Some("x".repeat(512)) },
         ..Event::unparsed(Id::from(0), UNIX_EPOCH)
     };
-    let message = Message { destination: String::new(), event, body: Bytes::new(), dead_letter: None };
+    let message =
+        Message { to: Destinations::default(), event, body: Bytes::new(), dead_letter: None, structured: false };
     wire_size(&headers(&message, stream))
 }

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use async_nats::jetstream::stream::{ClusterInfo, Config as Stream, DiscardPolicy};
 
-use super::Replicas;
 use super::subjects::covers;
 use crate::brokers::Finding;
+use crate::brokers::Replicas;
 use crate::units::show;
 
 const PROVISION: &str = "run `greenapi-bridge provision`";
@@ -40,7 +40,7 @@ pub(super) fn replicas(
         Replicas::Count(count) if have < count => {
             Finding::wrong("replicas", format!("{have}, and nats.provision.replicas = {count}"), PROVISION)
         }
-        Replicas::Auto(_) if have < most => Finding::wrong(
+        Replicas::Auto if have < most => Finding::wrong(
             "replicas",
             format!(
                 "{have} in a cluster of {servers}: while its server is down nothing is stored, and a lost disk is a lost stream"

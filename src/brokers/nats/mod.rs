@@ -1,24 +1,45 @@
-//! NATS JetStream. Only this room names `async_nats`.
+//! NATS JetStream. Only this room names `async_nats`. Without the feature `nats` its configuration can be read, to
+//! say that it is not there.
 
-mod ack;
-mod admin;
-mod check;
 mod config;
+
+#[cfg(feature = "nats")]
+mod ack;
+#[cfg(feature = "nats")]
+mod admin;
+#[cfg(feature = "nats")]
+mod check;
+#[cfg(feature = "nats")]
 mod connect;
+#[cfg(feature = "nats")]
 mod headers;
+#[cfg(feature = "nats")]
 mod judge;
+#[cfg(feature = "nats")]
 mod leader;
+#[cfg(feature = "nats")]
 mod pending;
+#[cfg(feature = "nats")]
 mod provision;
+#[cfg(feature = "nats")]
 mod publish;
+#[cfg(feature = "nats")]
 mod rights;
+#[cfg(feature = "nats")]
 mod stream;
+#[cfg(feature = "nats")]
 mod subjects;
+#[cfg(feature = "nats")]
 mod watch;
 
-pub use check::check;
-pub use config::{Config, ProvisionConfig, Replicas, Tls};
-pub use connect::ConnectError;
-pub use provision::{Provisioned, provision};
-pub use publish::{Publisher, REPORT_WITHIN};
+pub use config::{Config, ProvisionConfig, Tls};
+
+#[cfg(feature = "nats")]
 pub(crate) use stream::Inspection;
+#[cfg(feature = "nats")]
+pub use {
+    check::check,
+    connect::ConnectError,
+    provision::provision,
+    publish::{Publisher, REPORT_WITHIN},
+};

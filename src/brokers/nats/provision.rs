@@ -9,19 +9,9 @@ use async_nats::jetstream::{Context, ErrorCode};
 use serde_json::{Value, json};
 
 use super::subjects::covers;
-use super::{Config, Inspection, Replicas, admin, stream};
+use super::{Config, Inspection, admin, stream};
+use crate::brokers::{Provisioned, Replicas};
 use crate::units::show;
-
-/// What `provision` did, or with a dry run would do.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Provisioned {
-    /// Whether there was no stream.
-    pub created: bool,
-    /// What the stream has now that it had not.
-    pub changes: Vec<String>,
-    /// What was asked for and not done, and why.
-    pub kept: Vec<String>,
-}
 
 struct Job<'c> {
     context: Context,
@@ -58,7 +48,7 @@ impl Job<'_> {
         self.window_fits(provision.max_age, "nats.provision.max_age")?;
         let replicas = match provision.replicas {
             Replicas::Count(count) => self.create_with(count).await.map(|()| format!("replicas: {count}")),
-            Replicas::Auto(_) => self.create_with_most(servers).await,
+            Replicas::Auto => self.create_with_most(servers).await,
         };
         let mut changes = vec![replicas.map_err(|error| self.failed(error))?];
         changes.extend(self.subjects.iter().map(|subject| format!("subject {subject}")));
@@ -66,7 +56,7 @@ impl Job<'_> {
         changes.push(format!("max_age {}", show(provision.max_age)));
         changes.extend(provision.max_bytes.map(|bytes| format!("max_bytes {bytes}")));
         changes.push(self.duplicate_window());
-        Ok(Provisioned { created: true, changes, kept: Vec::new() })
+        Ok(Provisioned { what: self.what(), created: true, changes, kept: Vec::new() })
     }
 
     /// `"auto"`: three copies where the cluster has them, else one.
@@ -109,7 +99,7 @@ impl Job<'_> {
     async fn widen(&self, stream: &Stream) -> Result<Provisioned, String> {
         self.window_fits(stream.max_age, "the stream's max_age")?;
         let mut wide = json!({});
-        let mut done = Provisioned::default();
+        let mut done = Provisioned { what: self.what(), ..Provisioned::default() };
         let taken = |subject: &&String| !stream.subjects.iter().any(|taken| covers(taken, subject));
         let missing: Vec<_> = self.subjects.iter().filter(taken).collect();
         if !missing.is_empty() {
@@ -176,8 +166,12 @@ impl Job<'_> {
         format!("duplicate window {}", show(self.window))
     }
 
+    fn what(&self) -> String {
+        format!("stream {}", self.config.stream)
+    }
+
     fn failed(&self, why: impl std::fmt::Display) -> String {
-        format!("stream {}: {why}", self.config.stream)
+        format!("{}: {why}", self.what())
     }
 }
 

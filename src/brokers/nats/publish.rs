@@ -7,13 +7,13 @@ use std::time::Duration;
 use async_nats::{Client, HeaderMap, Subject};
 use futures_util::StreamExt;
 use tokio::sync::watch;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
 use super::pending::Pending;
 use super::watch::Watch;
 use super::{Config, ack, connect, headers, leader};
 use crate::brokers::Fault;
-use crate::message::Message;
+use crate::message::{Broker, Message};
 use crate::observe::BrokerState;
 
 /// How long a report is waited for on a connection that lives. After that JetStream will not answer any more
@@ -34,11 +34,16 @@ pub struct Publisher {
 }
 
 impl Publisher {
-    /// Starts to connect, in the background and for ever; the broker may be down.
+    /// Starts to connect, in the background and for ever; the broker may be down. `subjects` are the patterns of
+    /// all that will be published.
     ///
     /// # Errors
     /// A secret that cannot be read, or servers that are no addresses.
-    pub async fn start(config: &Config, report_within: Duration) -> Result<Self, connect::ConnectError> {
+    pub async fn start(
+        config: &Config,
+        subjects: Vec<String>,
+        report_within: Duration,
+    ) -> Result<Self, connect::ConnectError> {
         let (client, events) = connect::connect(config).await?;
         let inbox: Arc<str> = client.new_inbox().into();
         let pending = Arc::new(Pending::default());
@@ -51,6 +56,7 @@ impl Publisher {
             pending: pending.clone(),
             state: set,
             stream_takes: stream_takes.clone(),
+            subjects,
         };
         tokio::spawn(leader::hear_of_new_leaders(client.clone(), config.stream.clone(), pending.clone()));
         tokio::spawn(watch.follow(events));
@@ -60,12 +66,6 @@ impl Publisher {
     /// Whether it can store now; changes are seen as they happen.
     pub fn state(&self) -> watch::Receiver<BrokerState> {
         self.state.clone()
-    }
-
-    /// Waits until it can store, or until `until`.
-    pub async fn ready(&self, until: Instant) {
-        let mut state = self.state.clone();
-        let _ = tokio::time::timeout_at(until, state.wait_for(|state| state.up)).await;
     }
 
     /// Publishes, and returns when it is known what became of it.
@@ -79,12 +79,13 @@ impl Publisher {
             return Err(Fault::not_sent(state.reason, state.detail));
         }
         let headers = headers::headers(message, &self.stream);
-        self.fits(&headers, message.body.len())?;
-        let subject = Subject::from(message.destination.as_str());
+        let value = message.value();
+        self.fits(&headers, value.len())?;
+        let subject = Subject::from(message.destination(Broker::Nats));
         let (place, report) = self.pending.enter(subject.clone());
         let reply = format!("{}.{}", self.inbox, place.token);
         let sent_and_reported = async {
-            let sent = self.client.publish_with_reply_and_headers(subject, reply, headers, message.body.clone());
+            let sent = self.client.publish_with_reply_and_headers(subject, reply, headers, value);
             sent.await.map_err(|error| Fault::unknown("send", error.to_string()))?;
             report.await.unwrap_or_else(|_| Err(Fault::unknown("closed", "the client is gone")))
         };

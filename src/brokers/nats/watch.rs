@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, watch};
 use tracing::{info, warn};
 
 use super::pending::Pending;
+use super::subjects::covers;
 use super::{Config, Inspection, stream};
 use crate::brokers::Fault;
 use crate::observe::BrokerState;
@@ -23,6 +24,8 @@ pub(super) struct Watch {
     pub(super) config: Config,
     pub(super) pending: Arc<Pending>,
     pub(super) state: watch::Sender<BrokerState>,
+    /// The patterns of all that is published.
+    pub(super) subjects: Vec<String>,
     /// The most bytes of a message the stream takes.
     pub(super) stream_takes: Arc<AtomicUsize>,
 }
@@ -50,7 +53,7 @@ impl Watch {
                     self.pending.fail(None, &lost);
                     look.set(self.look_after(RECHECK[1]));
                 }
-                Some(Event::ServerError(error)) => self.refused(&error),
+                Some(Event::ServerError(error)) => self.complaint(&error),
                 Some(_) => {}
             }
         }
@@ -60,6 +63,10 @@ impl Watch {
         tokio::time::sleep(pause).await;
         if self.client.connection_state() == State::Connected {
             self.look_at_stream().await;
+        } else if self.state.borrow().reason == "connecting" && !pause.is_zero() {
+            let servers = self.config.servers.join(", ");
+            let why = format!("no connection to {servers}; is it running, and are the credentials right?");
+            self.set(BrokerState::down("disconnected").because(why));
         }
     }
 
@@ -68,7 +75,7 @@ impl Watch {
             Inspection::Safe(info) => {
                 let most = usize::try_from(info.config.max_message_size).ok().filter(|most| *most > 0);
                 self.stream_takes.store(most.unwrap_or(usize::MAX), Ordering::Relaxed);
-                BrokerState::up()
+                self.covered(&info.config.subjects)
             }
             Inspection::Unsafe(why) => BrokerState::down("unsafe_stream").because(why.into()),
             Inspection::Missing => BrokerState::down("no_stream").because("run `greenapi-bridge provision`".into()),
@@ -79,11 +86,28 @@ impl Watch {
         self.set(found);
     }
 
+    /// Whether the stream holds what is published. If it holds some, the rest is unharmed.
+    fn covered(&self, subjects: &[String]) -> BrokerState {
+        let covered = |pattern: &&String| subjects.iter().any(|subject| covers(subject, pattern));
+        let missing: Vec<_> = self.subjects.iter().filter(|pattern| !covered(pattern)).map(String::as_str).collect();
+        let up = if missing.is_empty() || missing.len() < self.subjects.len() {
+            BrokerState::up()
+        } else {
+            BrokerState::down("no_subject")
+        };
+        if missing.is_empty() {
+            return up;
+        }
+        let (stream, missing) = (&self.config.stream, missing.join(", "));
+        up.because(format!("stream {stream} does not hold {missing}; run `greenapi-bridge provision`"))
+    }
+
     fn set(&self, now: BrokerState) {
         let changed = self.state.send_if_modified(|before| std::mem::replace(before, now.clone()) != now);
         match (changed, now.up) {
             (false, _) => {}
-            (true, true) => info!(broker = "nats", "the broker stores"),
+            (true, true) if now.detail.is_empty() => info!(broker = "nats", "the broker stores"),
+            (true, true) => warn!(broker = "nats", detail = now.detail, "the broker stores, but not all"),
             (true, false) => {
                 warn!(broker = "nats", reason = now.reason, detail = now.detail, "the broker does not store")
             }
@@ -91,7 +115,7 @@ impl Watch {
     }
 
     /// A permission the server refuses comes as an event, not as a report.
-    fn refused(&self, error: &ServerError) {
+    fn complaint(&self, error: &ServerError) {
         let text = error.to_string();
         let subject =
             text.split_once("ermissions Violation for Publish to \"").and_then(|(_, rest)| rest.split('"').next());

@@ -43,9 +43,7 @@ impl Cluster {
     /// A bridge that is told of these nodes; it connects to one of them, and hears of the others there.
     pub fn bridge_at(&self, nodes: &[usize], extra: &str) -> Bridge {
         let ports: Vec<_> = nodes.iter().map(|node| self.nodes[*node].port).collect();
-        let bridge = Bridge::start_with_servers(&ports, extra, true);
-        eventually("ready", Duration::from_secs(15), || bridge.get("/readyz").0 == 200);
-        bridge
+        Bridge::start_with_servers(&ports, extra, true).ready()
     }
 
     /// A configuration that names all three.

@@ -1,6 +1,8 @@
 //! A bridge to test, real brokers, and what sends and reads.
 
+mod certificates;
 mod cluster;
+mod kafka;
 mod load;
 mod nats;
 mod wire;
@@ -11,7 +13,12 @@ use std::process::{Child, Command, Output};
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
+use base64::{Engine, engine::general_purpose::STANDARD};
+use serde_json::Value;
+
+pub use certificates::Certificates;
 pub use cluster::Cluster;
+pub use kafka::Kafka;
 pub use load::{Answered, under_load};
 pub use nats::{Nats, stream};
 pub use wire::{Answer, Connection, exchange, post, request, talk};
@@ -32,6 +39,16 @@ pub fn free_port() -> u16 {
     let ours = 10_000 + std::process::id() % 55 * 400;
     let mut ports = std::iter::repeat_with(|| (ours + NEXT.fetch_add(1, Relaxed) % 400) as u16);
     ports.find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).unwrap()
+}
+
+/// A notification; each number makes another.
+pub fn text(number: usize) -> Vec<u8> {
+    format!(r#"{{"typeWebhook":"incomingCall","instanceData":{{"idInstance":7}},"number":{number}}}"#).into_bytes()
+}
+
+/// The bytes of a message that a reader brought.
+pub fn body(message: &Value) -> Vec<u8> {
+    STANDARD.decode(message["body"].as_str().unwrap()).unwrap()
 }
 
 pub fn eventually(what: &str, within: Duration, mut holds: impl FnMut() -> bool) {
@@ -55,6 +72,12 @@ fn stands_still(process: u32) -> bool {
     })
 }
 
+/// The line of a configuration that names these.
+pub fn nats_servers(ports: &[u16]) -> String {
+    let servers: Vec<_> = ports.iter().map(|port| format!("nats://127.0.0.1:{port}")).collect();
+    format!("nats.servers = {servers:?}\n")
+}
+
 impl Bridge {
     /// A bridge with a provisioned stream, ready.
     pub fn start(nats: &Nats, extra: &str) -> Self {
@@ -63,9 +86,7 @@ impl Bridge {
 
     /// As [`Self::start`], with the endpoint and the admin listener at these addresses.
     pub fn start_at(addresses: [IpAddr; 2], nats: &Nats, extra: &str) -> Self {
-        let bridge = Self::spawn(addresses, &[nats.port], extra, true);
-        eventually("ready", Duration::from_secs(10), || bridge.get("/readyz").0 == 200);
-        bridge
+        Self::spawn(addresses, &format!("{}{extra}", nats_servers(&[nats.port])), true).ready()
     }
 
     pub fn start_unprovisioned(nats: &Nats, extra: &str, provision: bool) -> Self {
@@ -73,14 +94,18 @@ impl Bridge {
     }
 
     fn start_with_servers(ports: &[u16], extra: &str, provision: bool) -> Self {
-        Self::spawn([LOOPBACK; 2], ports, extra, provision)
+        Self::spawn([LOOPBACK; 2], &format!("{}{extra}", nats_servers(ports)), provision)
     }
 
-    fn spawn(addresses: [IpAddr; 2], ports: &[u16], extra: &str, provision: bool) -> Self {
+    /// A bridge to these brokers, and no others.
+    pub fn with(brokers: &str, provision: bool) -> Self {
+        Self::spawn([LOOPBACK; 2], brokers, provision)
+    }
+
+    fn spawn(addresses: [IpAddr; 2], rest: &str, provision: bool) -> Self {
         let [http, admin] = addresses.map(|address| SocketAddr::new(address, free_port()));
         let config = tempfile::NamedTempFile::new().unwrap();
-        let servers: Vec<_> = ports.iter().map(|port| format!("nats://127.0.0.1:{port}")).collect();
-        let text = format!("http.listen = \"{http}\"\nadmin.listen = \"{admin}\"\nnats.servers = {servers:?}\n{extra}");
+        let text = format!("http.listen = \"{http}\"\nadmin.listen = \"{admin}\"\n{rest}");
         std::fs::write(config.path(), text).unwrap();
         if provision {
             let answer = command("provision", config.path());
@@ -92,6 +117,12 @@ impl Bridge {
         let bridge = Self { child, http, admin, config, log };
         eventually("listens", Duration::from_secs(10), || TcpStream::connect(admin).is_ok());
         bridge
+    }
+
+    /// Waits until a notification would be stored.
+    pub fn ready(self) -> Self {
+        eventually("ready", Duration::from_secs(20), || self.get("/readyz").0 == 200);
+        self
     }
 
     pub fn get(&self, path: &str) -> (u16, String) {

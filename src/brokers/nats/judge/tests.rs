@@ -1,10 +1,9 @@
 use async_nats::jetstream::stream::PeerInfo;
 
-use super::super::config::Auto;
 use super::*;
 use crate::brokers::Verdict::{self, Fine, Note, Wrong};
 
-const AUTO: Replicas = Replicas::Auto(Auto::Auto);
+const AUTO: Replicas = Replicas::Auto;
 
 #[test]
 fn replicas_are_judged_by_what_the_cluster_has_and_the_operator_wants() {

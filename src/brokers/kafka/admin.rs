@@ -1,0 +1,105 @@
+//! What the commands ask of a cluster.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use rdkafka::admin::{AdminClient, AdminOptions, ResourceSpecifier};
+use rdkafka::config::FromClientConfigAndContext;
+use rdkafka::error::KafkaError;
+use rdkafka::producer::{Producer as _, ThreadedProducer};
+use tokio::sync::mpsc;
+
+use super::report::{Context, Event};
+use super::{Config, client};
+use crate::units::show;
+
+/// How long a command waits for an answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A connection of a command.
+pub(super) struct Admin {
+    client: AdminClient<Context>,
+    /// Only a producer is told why there is no connection.
+    witness: ThreadedProducer<Context>,
+    events: mpsc::Receiver<Event>,
+    servers: String,
+}
+
+/// A topic as the cluster has it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Topic {
+    pub(super) partitions: usize,
+    /// Copies of the partition that has the fewest.
+    pub(super) replicas: usize,
+    /// Copies that are up to date, of the partition that has the fewest.
+    pub(super) in_sync: usize,
+    pub(super) config: HashMap<String, String>,
+}
+
+impl Admin {
+    pub(super) fn connect(config: &Config) -> Result<Self, String> {
+        let properties = client::properties(config, PATIENCE).map_err(|error| error.to_string())?;
+        let (sender, events) = mpsc::channel(64);
+        let context = || Context { events: sender.clone() };
+        let explain = |error: KafkaError| client::explain(&error).to_string();
+        let client = AdminClient::from_config_and_context(&properties, context()).map_err(explain)?;
+        let witness = ThreadedProducer::from_config_and_context(&properties, context()).map_err(explain)?;
+        Ok(Self { client, witness, events, servers: config.bootstrap_servers.join(", ") })
+    }
+
+    /// How many brokers the cluster has now.
+    pub(super) async fn brokers(&mut self) -> Result<usize, String> {
+        // a topic that need not be there: asking for none would bring all of them
+        let found = tokio::task::block_in_place(|| self.witness.client().fetch_metadata(Some("__"), PATIENCE));
+        found.map(|found| found.brokers().len()).map_err(|error| self.explain(&error))
+    }
+
+    /// One topic, or none if the cluster has none of this name.
+    pub(super) async fn topic(&mut self, name: &str) -> Result<Option<Topic>, String> {
+        let found = tokio::task::block_in_place(|| self.witness.client().fetch_metadata(Some(name), PATIENCE));
+        let found = found.map_err(|error| self.explain(&error))?;
+        let Some(topic) = found.topics().iter().find(|topic| topic.error().is_none()) else { return Ok(None) };
+        let fewest = |count: fn(&rdkafka::metadata::MetadataPartition) -> usize| {
+            topic.partitions().iter().map(count).min().unwrap_or_default()
+        };
+        Ok(Some(Topic {
+            partitions: topic.partitions().len(),
+            replicas: fewest(|partition| partition.replicas().len()),
+            in_sync: fewest(|partition| partition.isr().len()),
+            config: self.config(name).await?,
+        }))
+    }
+
+    async fn config(&mut self, name: &str) -> Result<HashMap<String, String>, String> {
+        let asked = self.client.describe_configs(&[ResourceSpecifier::Topic(name)], &options()).await;
+        let answers = asked.map_err(|error| self.explain(&error))?;
+        let mut all = HashMap::new();
+        for answer in answers {
+            let answer = answer.map_err(|code| format!("the configuration of topic {name}: {code}"))?;
+            all.extend(answer.entries.into_iter().filter_map(|entry| Some((entry.name, entry.value?))));
+        }
+        Ok(all)
+    }
+
+    pub(super) fn client(&self) -> &AdminClient<Context> {
+        &self.client
+    }
+
+    /// An error with what the cluster said before it, which is the cause more often.
+    pub(super) fn explain(&mut self, error: &KafkaError) -> String {
+        let mut said = String::new();
+        while let Ok(event) = self.events.try_recv() {
+            match event {
+                Event::NotAuthenticated(why) => said = format!(": {why}"),
+                Event::AllDown(why) if said.is_empty() => said = format!(": {why}"),
+                Event::AllDown(_) | Event::Fatal => {}
+            }
+        }
+        let servers = &self.servers;
+        format!("kafka.bootstrap_servers = {servers}: no answer within {}: {error}{said}", show(PATIENCE))
+    }
+}
+
+pub(super) fn options() -> AdminOptions {
+    AdminOptions::new().request_timeout(Some(PATIENCE)).operation_timeout(Some(PATIENCE))
+}

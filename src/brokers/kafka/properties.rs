@@ -1,0 +1,113 @@
+//! Which properties of librdkafka an operator may set.
+
+use thiserror::Error;
+
+use super::Config;
+
+/// Why no client could be made.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("kafka.{key}: {problem}")]
+pub struct ClientError {
+    /// The key inside `[kafka]`, with its value unless that is a secret.
+    pub key: String,
+    /// What is wrong, and the remedy.
+    pub problem: String,
+}
+
+/// Properties the bridge owns, and why; each with its other name.
+const OWNED: [(&str, &str); 19] = [
+    ("bootstrap.servers", "it is bootstrap_servers"),
+    ("metadata.broker.list", "it is bootstrap_servers"),
+    ("enable.idempotence", "it follows acks"),
+    ("enable.gapless.guarantee", "one lost record must not stop all others"),
+    ("transactional.id", "each notification stands alone"),
+    ("linger.ms", "it is chosen for each record by what is in flight"),
+    ("queue.buffering.max.ms", "it is chosen for each record by what is in flight"),
+    ("message.timeout.ms", "a report must come before GREEN-API repeats"),
+    ("delivery.timeout.ms", "a report must come before GREEN-API repeats"),
+    ("topic.metadata.propagation.max.ms", "a topic that is not there must be found out in time"),
+    ("allow.auto.create.topics", "a topic made by accident has one copy; run `greenapi-bridge provision`"),
+    ("queue.buffering.max.messages", "it follows http.limits"),
+    ("queue.buffering.max.kbytes", "it follows http.limits"),
+    ("queue.buffering.backpressure.threshold", "it is part of how linger is chosen"),
+    ("partitioner", "keys must land where Java clients put them"),
+    ("partitioner_cb", "keys must land where Java clients put them"),
+    ("consistent_random", "keys must land where Java clients put them"),
+    ("delivery.report.only.error", "every report is needed"),
+    ("produce.offset.report", "it has no use here"),
+];
+
+/// What a property is called when it holds a secret.
+pub(super) const SECRET: [&str; 6] = [
+    "sasl.password",
+    "ssl.key.password",
+    "ssl.key.pem",
+    "ssl.keystore.password",
+    "sasl.oauthbearer.config",
+    "sasl.oauthbearer.client.secret",
+];
+
+/// The properties that set acknowledgements.
+pub(super) const ACKS: [&str; 2] = ["acks", "request.required.acks"];
+
+/// Whether every property may be set as it is. Reads no file.
+///
+/// # Errors
+/// The first that may not, with the reason.
+pub fn may_be_set(config: &Config) -> Result<(), ClientError> {
+    let wrong = |key: String, problem: String| Err(ClientError { key, problem });
+    for (name, value) in &config.properties {
+        if SECRET.contains(&name.as_str()) {
+            return wrong(
+                format!("properties.\"{name}\""),
+                "a secret; put it in a file and the file in secret_files".into(),
+            );
+        }
+        if config.secret_files.contains_key(name) {
+            return wrong(format!("secret_files.\"{name}\""), "two sources, here and in properties; keep one".into());
+        }
+        let safe = ["all", "-1"].contains(&value.to_string().as_str());
+        if ACKS.contains(&name.as_str()) && !safe && !config.allow_unsafe_acks {
+            let problem = "a 200 would no longer mean stored; leave it out, or set allow_unsafe_acks = true";
+            return wrong(format!("properties.\"{name}\" = {value}"), problem.into());
+        }
+    }
+    let names = config.properties.keys().map(|name| ("properties", name));
+    for (section, name) in names.chain(config.secret_files.keys().map(|name| ("secret_files", name))) {
+        if let Some((_, why)) = OWNED.iter().find(|(owned, _)| owned == name) {
+            return wrong(format!("{section}.\"{name}\""), format!("the bridge owns it: {why}; leave it out"));
+        }
+    }
+    Ok(())
+}
+
+/// The most bytes of a record the client takes, where the operator says so.
+#[cfg(feature = "kafka")]
+pub(super) fn takes(config: &Config) -> Option<usize> {
+    config.properties.get("message.max.bytes")?.to_string().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fault(toml: &str) -> String {
+        may_be_set(&toml::from_str(toml).unwrap()).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn what_is_not_the_operators_to_choose_is_refused_with_the_reason() {
+        for (toml, begins) in [
+            ("properties.\"linger.ms\" = 5", "kafka.properties.\"linger.ms\": the bridge owns it: it is chosen"),
+            ("secret_files.\"bootstrap.servers\" = \"x\"", "kafka.secret_files.\"bootstrap.servers\": the bridge owns"),
+            ("properties.acks = 1", "kafka.properties.\"acks\" = 1: a 200 would no longer mean stored"),
+            ("properties.\"sasl.password\" = \"hush\"", "kafka.properties.\"sasl.password\": a secret; put it"),
+        ] {
+            let fault = fault(toml);
+            assert!(fault.starts_with(begins), "{fault}");
+            assert!(!fault.contains("hush"), "{fault}");
+        }
+        assert_eq!(may_be_set(&toml::from_str("properties.acks = 1\nallow_unsafe_acks = true").unwrap()), Ok(()));
+        assert_eq!(may_be_set(&toml::from_str("properties.\"security.protocol\" = \"SSL\"").unwrap()), Ok(()));
+    }
+}

@@ -1,0 +1,127 @@
+//! Publishing, and hearing what became of it.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, UNIX_EPOCH};
+
+use rdkafka::config::{ClientConfig, FromClientConfigAndContext};
+use rdkafka::error::KafkaError;
+use rdkafka::producer::{BaseRecord, Producer as _, ThreadedProducer};
+use tokio::sync::{mpsc, watch};
+
+use super::client;
+use super::properties::{self, ClientError};
+use super::report::{self, Context, Event, Waiter};
+use super::watch::Watch;
+use super::{Config, headers};
+use crate::brokers::Fault;
+use crate::message::{Broker, Message};
+use crate::observe::BrokerState;
+
+/// Up to so many records in flight each is sent at once; beyond, they are gathered for [`LINGER`].
+///
+/// A lone sender would wait out any linger, and many at once pay a request each without one.
+const AT_ONCE: usize = 8;
+
+/// `linger.ms` where records are gathered.
+const LINGER: &str = "1";
+
+/// How long a record may wait for its report. It must be less than the 60 s after which GREEN-API repeats.
+pub const REPORT_WITHIN: Duration = Duration::from_secs(30);
+
+/// Room for a record's headers and framing, which the limits of librdkafka and Kafka include.
+pub(super) const OVERHEAD: usize = 2 * 1024;
+
+/// librdkafka's own `message.max.bytes`; below Kafka's default of 1,048,588.
+pub(super) const DEFAULT_TAKES: usize = 1_000_000;
+
+/// Publishes to one cluster. Cheap to clone.
+#[derive(Clone)]
+pub struct Publisher {
+    producers: Arc<RwLock<Arc<Producers>>>,
+    in_flight: Arc<AtomicUsize>,
+    state: watch::Receiver<BrokerState>,
+    takes: usize,
+}
+
+type Producer = ThreadedProducer<Context>;
+
+/// The same client twice, but for linger. No order is lost between them: GREEN-API has one notification of an
+/// instance in flight.
+pub(super) struct Producers {
+    quick: Producer,
+    gathering: Producer,
+}
+
+impl Producers {
+    pub(super) fn new(config: &ClientConfig, events: &mpsc::Sender<Event>) -> Result<Self, KafkaError> {
+        let with = |linger: &str| {
+            let mut config = config.clone();
+            config.set("linger.ms", linger);
+            Producer::from_config_and_context(&config, Context { events: events.clone() })
+        };
+        Ok(Self { quick: with("0")?, gathering: with(LINGER)? })
+    }
+
+    /// The client to ask for metadata.
+    pub(super) fn client(&self) -> &rdkafka::client::Client<Context> {
+        self.quick.client()
+    }
+}
+
+impl Publisher {
+    /// Starts to connect, in the background and for ever; the cluster may be down.
+    ///
+    /// # Errors
+    /// A secret that cannot be read, or a property librdkafka does not take.
+    pub fn start(config: &Config, topics: Vec<String>) -> Result<Self, ClientError> {
+        let properties = client::properties(config, REPORT_WITHIN)?;
+        let (sender, events) = mpsc::channel(64);
+        let producers = Producers::new(&properties, &sender).map_err(|error| client::explain(&error))?;
+        let producers = Arc::new(RwLock::new(Arc::new(producers)));
+        let (set, state) = watch::channel(BrokerState::down("connecting"));
+        let takes = properties::takes(config).unwrap_or(DEFAULT_TAKES);
+        let watch = Watch { producers: producers.clone(), properties, sender, state: set, topics };
+        tokio::spawn(watch.follow(events));
+        Ok(Self { producers, in_flight: Arc::default(), state, takes })
+    }
+
+    /// Whether it can store now; changes are seen as they happen.
+    pub fn state(&self) -> watch::Receiver<BrokerState> {
+        self.state.clone()
+    }
+
+    /// Publishes, and returns when it is known what became of it.
+    ///
+    /// # Errors
+    /// [`Fault`]. Where it says `unknown`, the message may be stored all the same.
+    pub async fn publish(&self, message: &Message) -> Result<(), Fault> {
+        let state = self.state.borrow().clone();
+        if !state.up {
+            // queued, it would be sent later although the sender was told that it was not
+            return Err(Fault::not_sent(state.reason, state.detail));
+        }
+        let (waiter, report) = Waiter::new(self.in_flight.clone());
+        self.send(message, waiter)?;
+        report.await.unwrap_or_else(|_| Err(Fault::unknown("closed", "the client is gone")))
+    }
+
+    fn send(&self, message: &Message, waiter: Box<Waiter>) -> Result<(), Fault> {
+        let producers = self.producers.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let few = self.in_flight.load(Ordering::Relaxed) <= AT_ONCE;
+        let producer = if few { &producers.quick } else { &producers.gathering };
+        let value = message.value();
+        let received = message.event.recorded.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let mut record = BaseRecord::with_opaque_to(message.destination(Broker::Kafka), waiter)
+            .payload(value.as_ref())
+            .headers(headers::headers(message))
+            .timestamp(i64::try_from(received.as_millis()).unwrap_or(i64::MAX));
+        record.key = message.event.partition_key.as_deref();
+        producer.send(record).map_err(|(error, _)| report::fault(&error))
+    }
+
+    /// The most bytes of body that fit beside this message's headers, and beside those of its parts.
+    pub fn room_for(&self, _message: &Message) -> usize {
+        self.takes.saturating_sub(OVERHEAD)
+    }
+}

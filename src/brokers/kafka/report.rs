@@ -1,0 +1,109 @@
+//! What librdkafka says of a record, and of itself.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::DeliveryResult;
+use rdkafka::producer::ProducerContext;
+use tokio::sync::{mpsc, oneshot};
+use tracing::debug;
+
+use crate::brokers::Fault;
+
+/// What became of one record.
+pub(super) type Report = Result<(), Fault>;
+
+/// What librdkafka says of itself.
+#[derive(Debug)]
+pub(super) enum Event {
+    /// No broker of the cluster can be reached.
+    AllDown(String),
+    /// The cluster does not know us.
+    NotAuthenticated(String),
+    /// This producer will never produce again.
+    Fatal,
+}
+
+/// Who waits for a record's report. Counts the record as in flight until then.
+pub(super) struct Waiter {
+    report: Option<oneshot::Sender<Report>>,
+    in_flight: Arc<AtomicUsize>,
+}
+
+impl Drop for Waiter {
+    fn drop(&mut self) {
+        self.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Waiter {
+    pub(super) fn new(in_flight: Arc<AtomicUsize>) -> (Box<Self>, oneshot::Receiver<Report>) {
+        let (report, receiver) = oneshot::channel();
+        in_flight.fetch_add(1, Ordering::Relaxed);
+        (Box::new(Self { report: Some(report), in_flight }), receiver)
+    }
+}
+
+/// Hears reports and events, on librdkafka's own thread.
+pub(super) struct Context {
+    pub(super) events: mpsc::Sender<Event>,
+}
+
+impl ClientContext for Context {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, text: &str) {
+        // what matters of it comes as an event or a report, and is logged there
+        debug!(target: "librdkafka", ?level, facility, text);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        let event = match error.rdkafka_error_code() {
+            Some(RDKafkaErrorCode::Fatal) => Event::Fatal,
+            Some(RDKafkaErrorCode::AllBrokersDown) => Event::AllDown(reason.into()),
+            Some(RDKafkaErrorCode::Authentication | RDKafkaErrorCode::SSL) => Event::NotAuthenticated(reason.into()),
+            _ => return debug!(target: "librdkafka", %error, reason),
+        };
+        // a full line of events holds one of this kind already
+        let _ = self.events.try_send(event);
+    }
+}
+
+impl ProducerContext for Context {
+    type DeliveryOpaque = Box<Waiter>;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, mut waiter: Box<Waiter>) {
+        if let Some(report) = waiter.report.take() {
+            // a waiter that gave up has nothing to hear
+            let _ = report.send(result.as_ref().map(|_| ()).map_err(|(error, _)| fault(error)));
+        }
+    }
+}
+
+/// Which kind of fault an error is.
+pub(super) fn fault(error: &KafkaError) -> Fault {
+    use RDKafkaErrorCode as Code;
+    let detail = error.to_string();
+    let Some(code) = error.rdkafka_error_code() else { return Fault::unknown("send", detail) };
+    match code {
+        Code::MessageSizeTooLarge | Code::MessageBatchTooLarge | Code::InvalidMessageSize => {
+            Fault::record("too_large", detail)
+        }
+        Code::InvalidMessage | Code::InvalidRecord | Code::InvalidTimestamp => Fault::record("refused", detail),
+        Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::UnknownPartition | Code::InvalidTopic => {
+            Fault::destination("no_topic", detail)
+        }
+        Code::TopicAuthorizationFailed | Code::ClusterAuthorizationFailed => {
+            Fault::destination("not_authorized", detail)
+        }
+        Code::NotEnoughReplicas | Code::NotEnoughReplicasAfterAppend => {
+            Fault { unknown: true, ..Fault::destination("too_few_replicas", detail) }
+        }
+        Code::PolicyViolation | Code::KafkaStorageError => Fault::destination("refused", detail),
+        Code::QueueFull => Fault::not_sent("queue_full", detail),
+        Code::MessageTimedOut | Code::RequestTimedOut => Fault::unknown("no_report", detail),
+        Code::PurgeQueue | Code::PurgeInflight | Code::Fatal => Fault::unknown("closed", detail),
+        _ => Fault::unknown("send", detail),
+    }
+}

@@ -1,0 +1,121 @@
+//! What must be right of a broker's own section, and of where it is sent what.
+
+use super::{Config, ConfigError};
+use crate::brokers::{Replicas, kafka, nats};
+use crate::message::Broker;
+use crate::route::{Named, Place, Routes};
+
+pub(super) fn check(config: &Config, places: &[Place]) -> Result<(), ConfigError> {
+    let routes = Routes::new(&config.route, places)?;
+    destinations(&routes, places)?;
+    config.kafka.as_ref().map_or(Ok(()), of_kafka)?;
+    config.nats.as_ref().map_or(Ok(()), of_nats)
+}
+
+/// Whether each broker takes the names it is given.
+fn destinations(routes: &Routes, places: &[Place]) -> Result<(), ConfigError> {
+    for Named { broker, key, text, template } in routes.templates() {
+        name(*broker, key, text, &template.example())?;
+    }
+    for place in places {
+        let key = match place.broker {
+            Broker::Kafka => "kafka.dead_letter_topic",
+            Broker::Nats => "nats.dead_letter_subject",
+        };
+        name(place.broker, key, &place.dead_letter, &place.dead_letter)?;
+    }
+    Ok(())
+}
+
+fn name(broker: Broker, key: &str, value: &str, example: &str) -> Result<(), ConfigError> {
+    let (fine, form) = match broker {
+        Broker::Kafka => (is_topic(example), "a topic: letters, digits, `.`, `_` and `-`, at most 249 characters"),
+        Broker::Nats => {
+            (is_subject(example), "a subject: words between dots, without spaces or wildcards, not beginning with $")
+        }
+    };
+    if fine { Ok(()) } else { Err(ConfigError::new(key, value, format!("not {form}"))) }
+}
+
+/// Kafka's own rule (its `Topic` class).
+fn is_topic(text: &str) -> bool {
+    let plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
+    plain && (1..=249).contains(&text.len()) && ![".", ".."].contains(&text)
+}
+
+fn is_subject(text: &str) -> bool {
+    let token =
+        |token: &str| !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic() && !b"*>".contains(&byte));
+    text.len() <= 255 && !text.starts_with('$') && text.split('.').all(token)
+}
+
+/// `[nats]` alone.
+fn of_nats(nats: &nats::Config) -> Result<(), ConfigError> {
+    if nats.servers.is_empty() {
+        return Err(ConfigError::new("nats.servers", "[]", "no server; give one, such as \"nats://127.0.0.1:4222\""));
+    }
+    let name = |name: &str| !name.is_empty() && name.chars().all(|c| c.is_ascii_graphic() && !".*>/\\".contains(c));
+    if !name(&nats.stream) {
+        let problem = "no name of a stream; leave out spaces and . * > / \\";
+        return Err(ConfigError::new("nats.stream", &nats.stream, problem));
+    }
+    if let Replicas::Count(count @ (0 | 6..)) = nats.provision.replicas {
+        return Err(ConfigError::new("nats.provision.replicas", count, "JetStream has 1 to 5; give one of these"));
+    }
+    secrets(nats)
+}
+
+/// `[kafka]` alone.
+fn of_kafka(kafka: &kafka::Config) -> Result<(), ConfigError> {
+    if kafka.bootstrap_servers.is_empty() {
+        let problem = "no server; give one, such as \"127.0.0.1:9092\"";
+        return Err(ConfigError::new("kafka.bootstrap_servers", "[]", problem));
+    }
+    let provision = &kafka.provision;
+    if provision.partitions == 0 || provision.min_insync_replicas == 0 {
+        let values = format!("{} and {}", provision.partitions, provision.min_insync_replicas);
+        let key = "kafka.provision.partitions and min_insync_replicas";
+        return Err(ConfigError::new(key, values, "give at least 1"));
+    }
+    if let Replicas::Count(count) = provision.replicas
+        && count < provision.min_insync_replicas
+    {
+        let problem = "less than min_insync_replicas, so nothing would be acknowledged; raise it or lower the other";
+        return Err(ConfigError::new("kafka.provision.replicas", count, problem));
+    }
+    let owned = |error: kafka::ClientError| ConfigError {
+        key: format!("kafka.{}", error.key),
+        value: None,
+        problem: error.problem,
+    };
+    kafka::may_be_set(kafka).map_err(owned)
+}
+
+fn secrets(nats: &nats::Config) -> Result<(), ConfigError> {
+    if let Some(server) = nats.servers.iter().find(|server| server.contains('@')) {
+        let host = server.rsplit('@').next().unwrap_or_default();
+        let problem = "holds a user or a secret; use user and password_file, or token_file";
+        return Err(ConfigError::new("nats.servers", format!("…@{host}"), problem));
+    }
+    let sources = [
+        ("credentials_file", nats.credentials_file.is_some()),
+        ("nkey_file", nats.nkey_file.is_some()),
+        ("user", nats.user.is_some()),
+        ("token_file", nats.token_file.is_some()),
+    ];
+    let set: Vec<_> = sources.into_iter().filter(|(_, set)| *set).map(|(name, _)| name).collect();
+    if set.len() > 1 {
+        return Err(ConfigError::new("nats", set.join(" and "), "two secret sources; keep one"));
+    }
+    let certificate = nats.tls.as_ref().map(|tls| [tls.certificate_file.is_some(), tls.key_file.is_some()]);
+    for (section, keys, [one, other]) in [
+        ("nats", ["user", "password_file"], [nats.user.is_some(), nats.password_file.is_some()]),
+        ("nats.tls", ["certificate_file", "key_file"], certificate.unwrap_or_default()),
+    ] {
+        if one != other {
+            let problem = format!("{} belong together; set both or none", keys.join(" and "));
+            return Err(ConfigError { key: format!("{section}.{}", keys[0]), value: None, problem });
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,111 @@
+//! Storing in one broker: again while a fault passes, and in the dead letter what it will never take.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use tokio::time::{Instant, sleep, timeout_at};
+use tracing::{info, warn};
+
+use super::Outcome;
+use crate::brokers::{Fault, FaultKind, Publisher, RETRY_AFTER};
+use crate::message::{Destinations, Message, PART_BYTES, Reason};
+use crate::observe::Metrics;
+
+/// The smallest part worth cutting: a broker that takes less is not set up for webhooks, and millions of parts
+/// would help nobody.
+const LEAST_PART: usize = 4 * 1024;
+
+/// A broker to store in.
+pub struct Target {
+    /// Publishes to it.
+    pub publisher: Publisher,
+    /// Where its dead letters go.
+    pub dead_letter: String,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+}
+
+impl Target {
+    /// Carries one message to its end here. Logs once what the sender is told at `until`, and once what is
+    /// different afterwards.
+    pub(super) async fn carry(&self, message: &Message, until: Instant) -> Outcome {
+        let settled = self.settle(message, until);
+        tokio::pin!(settled);
+        let (settled, late) = match timeout_at(until, &mut settled).await {
+            Ok(settled) => (settled, false),
+            Err(_) => {
+                // now is when the sender is told
+                self.not_stored(message, "no_report", "not yet");
+                (settled.await, true)
+            }
+        };
+        let (id, broker) = (message.event.id, self.publisher.broker().as_str());
+        match &settled {
+            Ok(_) if late => info!(%id, broker, "a late report: stored after all"),
+            Err(fault) if late => info!(%id, broker, reason = fault.reason, "a late report: not stored"),
+            Err(fault) => self.not_stored(message, fault.reason, &fault.detail),
+            Ok(_) => {}
+        }
+        settled.unwrap_or(Outcome::NotStored)
+    }
+
+    async fn settle(&self, message: &Message, until: Instant) -> Result<Outcome, Fault> {
+        let dead = match &message.dead_letter {
+            Some(_) => Cow::Borrowed(message),
+            None => match self.attempt(message, until).await {
+                Ok(()) => return Ok(Outcome::Stored),
+                Err(fault) if fault.kind == FaultKind::Record => Cow::Owned(self.refused(message, fault)),
+                Err(fault) => return Err(fault),
+            },
+        };
+        self.store_dead_letter(&dead, until).await?;
+        self.metrics.dead_letter(dead.dead_letter.as_ref().map_or(0, |dead| dead.reason as usize));
+        Ok(Outcome::DeadLetter)
+    }
+
+    /// The dead letter of a message the broker will never take.
+    fn refused(&self, message: &Message, fault: Fault) -> Message {
+        let (id, broker) = (message.event.id, self.publisher.broker());
+        let reason = if fault.reason == "too_large" { Reason::TooLarge } else { Reason::Rejected };
+        info!(%id, broker = broker.as_str(), why = fault.detail, "not for the broker; to the dead letter");
+        let mut to = Destinations::default();
+        to[broker as usize] = Some(self.dead_letter.clone());
+        message.clone().into_dead_letter(to, reason, fault.detail)
+    }
+
+    /// Whole if it fits, else in parts, one after the other: only all of them are answered 200.
+    async fn store_dead_letter(&self, dead: &Message, until: Instant) -> Result<(), Fault> {
+        let room = self.publisher.room_for(dead);
+        if dead.body.len() <= room || room < LEAST_PART {
+            return self.attempt(dead, until).await;
+        }
+        for part in dead.parts(PART_BYTES.min(room)) {
+            self.attempt(&part, until).await?;
+        }
+        Ok(())
+    }
+
+    /// Publishes, and again while the fault is a passing one and there is time.
+    async fn attempt(&self, message: &Message, until: Instant) -> Result<(), Fault> {
+        let broker = self.publisher.broker() as usize;
+        loop {
+            self.publisher.ready(until).await;
+            let begun = Instant::now();
+            let Err(fault) = self.publisher.publish(message).await else {
+                self.metrics.reported(broker, begun.elapsed());
+                return Ok(());
+            };
+            self.metrics.publish_failed(broker, fault.reason, fault.unknown);
+            if !fault.passing || Instant::now() + RETRY_AFTER >= until {
+                return Err(fault);
+            }
+            sleep(RETRY_AFTER).await;
+        }
+    }
+
+    /// The one log entry of a message that was not stored.
+    fn not_stored(&self, message: &Message, reason: &str, detail: &str) {
+        let (id, instance, broker) = (message.event.id, message.event.instance, self.publisher.broker().as_str());
+        warn!(%id, instance, broker, reason, detail, "not stored");
+    }
+}

@@ -1,0 +1,40 @@
+//! Certificates of an authority of our own.
+
+/// A folder with `ca`, and with `server` and `client` and the key of each, PEM.
+pub struct Certificates(tempfile::TempDir);
+
+impl Certificates {
+    pub fn new() -> Self {
+        let (folder, authority_key) = (tempfile::tempdir().unwrap(), rcgen::KeyPair::generate().unwrap());
+        let mut authority = rcgen::CertificateParams::new(Vec::new()).unwrap();
+        authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        let root = authority.self_signed(&authority_key).unwrap();
+        let issuer = rcgen::Issuer::new(authority, authority_key);
+        let all = Self(folder);
+        std::fs::write(all.at("ca"), root.pem()).unwrap();
+        for name in ["server", "client"] {
+            let key = rcgen::KeyPair::generate().unwrap();
+            let mut parameters = rcgen::CertificateParams::new(vec!["localhost".into(), "127.0.0.1".into()]).unwrap();
+            // one named as its authority is would count as signed by itself
+            parameters.distinguished_name.push(rcgen::DnType::CommonName, name);
+            parameters.extended_key_usages =
+                vec![rcgen::ExtendedKeyUsagePurpose::ServerAuth, rcgen::ExtendedKeyUsagePurpose::ClientAuth];
+            std::fs::write(all.at(name), parameters.signed_by(&key, &issuer).unwrap().pem()).unwrap();
+            std::fs::write(all.at(&format!("{name}.key")), key.serialize_pem()).unwrap();
+        }
+        all
+    }
+
+    /// The path of one of them.
+    pub fn at(&self, name: &str) -> String {
+        self.0.path().join(name).display().to_string()
+    }
+
+    /// Some of them in one file, as Java wants it.
+    pub fn joined(&self, names: &[&str]) -> String {
+        let texts: String = names.iter().map(|name| std::fs::read_to_string(self.at(name)).unwrap()).collect();
+        let path = self.at(&names.join("+"));
+        std::fs::write(&path, texts).unwrap();
+        path
+    }
+}

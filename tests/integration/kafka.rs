@@ -1,0 +1,183 @@
+//! A 200 means stored: what a real Apache Kafka holds after the answers, read by Kafka's own client.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::harness::{Bridge, Kafka, body, command, eventually, text};
+use crate::payloads::{bodies, expected};
+
+const CLASSES: [&str; 6] = ["incoming", "outgoing", "state", "device", "other", "dead"];
+
+/// A bridge to the shared broker, with topics of its own.
+fn bridge(prefix: &str, extra: &str) -> Bridge {
+    Bridge::with(&format!("{extra}{}", Kafka::shared().config(prefix)), true).ready()
+}
+
+fn read(kafka: &Kafka, prefix: &str) -> Vec<Value> {
+    let topics = CLASSES.map(|class| format!("{prefix}.{class}"));
+    kafka.read(&topics.each_ref().map(String::as_str))
+}
+
+#[test]
+fn every_body_comes_out_of_the_broker_byte_for_byte() {
+    let bridge = bridge("bytes", "");
+    let files = bodies();
+    let expected = expected(&files);
+    for (file, expected) in files.iter().zip(&expected) {
+        let (status, answer) = bridge.post(&std::fs::read(file).unwrap());
+        assert_eq!(status, 200, "{}", file.display());
+        let stored = format!("{{\"stored\":{}}}", expected["outcome"]);
+        assert!(answer == stored || answer == "{\"stored\":\"duplicate\"}", "{answer} {}", file.display());
+    }
+    let received: HashMap<_, _> = read(Kafka::shared(), "bytes")
+        .into_iter()
+        .map(|message| (message["headers"]["ce_id"].as_str().unwrap().to_owned(), message))
+        .collect();
+    for (file, expected) in files.iter().zip(&expected) {
+        let message = &received[expected["id"].as_str().unwrap()];
+        let name = file.display();
+        assert_eq!(body(message), std::fs::read(file).unwrap(), "{name}");
+        let class = expected["subject"].as_str().unwrap().split('.').nth(1).unwrap();
+        assert_eq!(message["topic"], format!("bytes.{}", class.trim_end_matches("-letter")), "{name}");
+        assert_headers(message, expected["headers"].as_object().unwrap(), &name.to_string());
+    }
+    assert_eq!(bridge.terminate(), Some(0));
+}
+
+/// The oracle says what NATS carries; Kafka carries the same under its own names, and not what is NATS' alone.
+fn assert_headers(message: &Value, nats: &serde_json::Map<String, Value>, name: &str) {
+    let mut headers = message["headers"].as_object().unwrap().clone();
+    let recorded = headers.remove("ce_recordedtime").unwrap();
+    let millis = humantime::parse_rfc3339(recorded.as_str().unwrap()).unwrap();
+    let millis = millis.duration_since(std::time::UNIX_EPOCH).unwrap().as_millis();
+    assert_eq!(message["timestamp"], u64::try_from(millis).unwrap(), "{name}");
+    headers.remove("bridge-detail");
+    let only_nats = |key: &str| key.starts_with("Nats-") || key == "ce-datacontenttype";
+    let mut wanted = serde_json::Map::new();
+    for (key, value) in nats.iter().filter(|(key, _)| !only_nats(key)) {
+        let decoded = percent_encoding::percent_decode_str(value.as_str().unwrap()).decode_utf8().unwrap();
+        wanted.insert(key.replacen("ce-", "ce_", 1), decoded.into());
+    }
+    assert_eq!(headers, wanted, "{name}");
+    assert_eq!(message["key"], wanted.get("ce_partitionkey").cloned().unwrap_or_default(), "{name}");
+}
+
+#[test]
+fn keys_land_where_java_clients_put_them() {
+    let bridge = bridge("keys", "");
+    for instance in 1_101_000_001..1_101_000_041_u64 {
+        let body = format!(r#"{{"typeWebhook":"incomingCall","instanceData":{{"idInstance":{instance}}}}}"#);
+        assert_eq!(bridge.post(body.as_bytes()).0, 200);
+    }
+    let records = read(Kafka::shared(), "keys");
+    assert_eq!(records.len(), 40);
+    for record in &records {
+        let key = record["key"].as_str().unwrap();
+        let hash = murmur2(key.as_bytes()) & 0x7fff_ffff;
+        assert_eq!(record["partition"], hash % 6, "{key}");
+    }
+}
+
+/// As Kafka's own `Utils.murmur2`, written from its description.
+fn murmur2(data: &[u8]) -> u32 {
+    const M: u32 = 0x5bd1_e995;
+    let mut hash = 0x9747_b28c ^ u32::try_from(data.len()).unwrap();
+    let chunks = data.chunks_exact(4);
+    let rest = chunks.remainder();
+    for chunk in chunks {
+        let k = u32::from_le_bytes(chunk.try_into().unwrap()).wrapping_mul(M);
+        hash = hash.wrapping_mul(M) ^ (k ^ (k >> 24)).wrapping_mul(M);
+    }
+    if !rest.is_empty() {
+        let last = rest.iter().rev().fold(0, |all, byte| all << 8 | u32::from(*byte));
+        hash = (hash ^ last).wrapping_mul(M);
+    }
+    hash = (hash ^ (hash >> 13)).wrapping_mul(M);
+    hash ^ (hash >> 15)
+}
+
+#[test]
+fn what_is_too_large_is_stored_in_parts() {
+    let bridge = bridge("large", "");
+    for (size, parts) in [(999_000, 1), (1_000_001, 2), (1_048_576, 2), (8 * 1024 * 1024, 16)] {
+        let mut large = text(size);
+        large.resize(size, b' ');
+        let answer = if parts == 1 { "broker" } else { "dead_letter" };
+        assert_eq!(bridge.post(&large), (200, format!("{{\"stored\":\"{answer}\"}}")), "{size}");
+        let id = greenapi_bridge::message::Id::of(&large).to_string();
+        let mut found = read(Kafka::shared(), "large");
+        found.retain(|record| record["headers"]["ce_id"] == id);
+        assert_eq!(found.len(), parts, "{size}");
+        assert_eq!(found.iter().flat_map(body).collect::<Vec<_>>(), large, "{size}");
+        for (number, part) in (1..).zip(&found).filter(|_| parts > 1) {
+            assert_eq!(part["topic"], "large.dead");
+            assert_eq!(part["headers"]["bridge-part"], format!("{number}/{parts}"));
+            assert_eq!(part["headers"]["bridge-reason"], "too_large");
+        }
+    }
+}
+
+#[test]
+fn a_missing_topic_is_found_out_and_harms_no_other() {
+    let kafka = Kafka::shared();
+    let config = format!("publish.timeout = \"5s\"\n{}", kafka.config("gone"));
+    let bridge = Bridge::with(&config, false);
+    assert_eq!(bridge.post(&text(1)).0, 503);
+    assert_eq!(command("check", bridge.config.path()).status.code(), Some(1));
+    assert!(command("provision", bridge.config.path()).status.success());
+    let bridge = bridge.ready();
+    assert_eq!(bridge.post(&text(1)).0, 200);
+    assert_eq!(command("check", bridge.config.path()).status.code(), Some(0));
+    // one that goes away later: the rest goes on
+    kafka.delete("gone.incoming");
+    let asked = Instant::now();
+    assert_eq!(bridge.post(&text(2)).0, 503);
+    assert!(asked.elapsed() < Duration::from_secs(5), "said before the time was over: {:?}", asked.elapsed());
+    let state = br#"{"typeWebhook":"stateInstanceChanged","instanceData":{"idInstance":7}}"#;
+    assert_eq!(bridge.post(state), (200, "{\"stored\":\"broker\"}".into()));
+    assert!(bridge.metric("publish_failures_total{broker=\"kafka\",reason=\"no_topic\"}") >= 1.0);
+}
+
+#[test]
+fn a_broker_killed_or_stopped_under_load_loses_nothing_answered_200() {
+    let mut kafka = Kafka::start();
+    let bridge = Bridge::with(&format!("publish.timeout = \"2s\"\n{}", kafka.config("load")), true).ready();
+    let answers = crate::harness::under_load(&bridge, || {
+        pause(1000);
+        kafka.kill();
+        pause(1500);
+        kafka.start_again();
+        eventually("ready again", Duration::from_secs(30), || bridge.get("/readyz").0 == 200);
+        pause(1000);
+        kafka.signal("-STOP");
+        pause(3500);
+        kafka.signal("-CONT");
+        pause(3000);
+    });
+    assert!(answers.iter().all(|answer| answer.took < Duration::from_secs(4)));
+    let answered: Vec<_> = answers.into_iter().filter(|answer| answer.status == 200).collect();
+    assert!(answered.len() > 100, "only {}", answered.len());
+    let held: std::collections::HashSet<_> = read(&kafka, "load").iter().map(body).collect();
+    let lost = answered.iter().filter(|answer| !held.contains(&answer.body)).count();
+    assert_eq!(lost, 0, "of {}", answered.len());
+    assert_eq!(bridge.post(&text(usize::MAX)).0, 200);
+}
+
+#[test]
+fn a_late_report_counts() {
+    let kafka = Kafka::start();
+    let bridge = Bridge::with(&format!("publish.timeout = \"1s\"\n{}", kafka.config("late")), true).ready();
+    assert_eq!(bridge.post(&text(1)).0, 200);
+    kafka.signal("-STOP");
+    assert_eq!(bridge.post(&text(2)).0, 503);
+    kafka.signal("-CONT");
+    eventually("stored after all", Duration::from_secs(15), || bridge.log().contains("stored after all"));
+    assert_eq!(bridge.post(&text(2)), (200, "{\"stored\":\"duplicate\"}".into()));
+    assert_eq!(read(&kafka, "late").len(), 2);
+}
+
+fn pause(milliseconds: u64) {
+    std::thread::sleep(Duration::from_millis(milliseconds));
+}
