@@ -4,10 +4,14 @@ ports FROM...         one free loopback port for each FROM: that one or the next
 sample FILE           the notification in FILE as if it had been sent now; no FILE: one of a type nobody knows
 last                  waits for the server, prints the stream's last sequence number (0: no stream yet)
 watch                 prints what arrives in the stream after a sequence number
+lines                 prints what it reads, so that nothing in it can steer the terminal
+expect FILE...        reads records of Kafka as JSON lines, prints those whose bytes are a FILE's
 """
 
 import argparse
 import asyncio
+import base64
+import json
 import os
 import pathlib
 import re
@@ -67,21 +71,34 @@ def printable(text, width):
     return text if len(text) <= width else text[: width - 3] + "..."
 
 
-def show(message):
+def show(number, destination, headers, data):
+    """Headers are named as Kafka names them."""
     bold, dim, plain = colours()
     width = max(40, min(100, shutil.get_terminal_size((92, 24)).columns) - 8)
-    headers = message.headers or {}
-
-    def header(name):
-        return urllib.parse.unquote(headers.get(name, "-"))
-
-    kind = printable(header("ce-type"), 60)
-    when = printable(header("ce-time"), 32)
-    print(f"  {bold}#{message.metadata.sequence.stream:<4}{plain} {bold}{printable(message.subject, width)}{plain}")
+    kind, when = printable(headers.get("ce_type", "-"), 60), printable(headers.get("ce_time", "-"), 32)
+    print(f"  {bold}#{number:<4}{plain} {bold}{printable(destination, width)}{plain}")
     print(f"        {kind}  {dim}{when}{plain}")
     if "bridge-reason" in headers:
-        print(f"        dead letter: {printable(header('bridge-reason'), 60)}")
-    print(f"        {dim}{printable(message.data.decode('utf-8', 'replace'), width)}{plain}", flush=True)
+        print(f"        dead letter: {printable(headers['bridge-reason'], 60)}")
+    print(f"        {dim}{printable(data.decode('utf-8', 'replace'), width)}{plain}", flush=True)
+
+
+def show_nats(message):
+    headers = {
+        name.replace("ce-", "ce_", 1): urllib.parse.unquote(value) for name, value in (message.headers or {}).items()
+    }
+    show(message.metadata.sequence.stream, message.subject, headers, message.data)
+
+
+def expect_records(files):
+    wanted = {path.read_bytes(): path.name for path in files}
+    for line in sys.stdin:
+        record = json.loads(line)
+        data = base64.b64decode(record["body"])
+        if wanted.pop(data, None):
+            show(record["offset"], record["topic"], record["headers"], data)
+    if wanted:
+        sys.exit(f"not arrived: {', '.join(sorted(wanted.values()))}")
 
 
 async def connect(server, patient):
@@ -140,7 +157,7 @@ async def watch(server, stream, after, expect, timeout):
         except NothingYet:
             continue
         wanted.pop(message.data, None)
-        show(message)
+        show_nats(message)
         after = message.metadata.sequence.stream
     await client.close()
     if wanted:
@@ -155,6 +172,9 @@ def main():
     command.add_argument("start", nargs="+", type=int)
     command = commands.add_parser("sample")
     command.add_argument("file", nargs="?")
+    commands.add_parser("lines")
+    command = commands.add_parser("expect")
+    command.add_argument("files", nargs="+", type=pathlib.Path)
     for name in ("last", "watch"):
         command = commands.add_parser(name)
         command.add_argument("--server", required=True)
@@ -169,6 +189,11 @@ def main():
         ports(arguments.start)
     elif arguments.command == "sample":
         sample(arguments.file)
+    elif arguments.command == "lines":
+        for line in sys.stdin:
+            print(f"  {printable(line, 400)}", flush=True)
+    elif arguments.command == "expect":
+        expect_records(arguments.files)
     elif arguments.command == "last":
         try:
             print(asyncio.run(last(arguments.server, arguments.stream)))
