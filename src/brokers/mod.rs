@@ -78,7 +78,7 @@ impl Fault {
 }
 
 /// Every [`Fault::reason`], for labels.
-pub const REASONS: [&str; 23] = [
+pub const REASONS: [&str; 24] = [
     "connecting",
     "disconnected",
     "unsafe_stream",
@@ -99,6 +99,7 @@ pub const REASONS: [&str; 23] = [
     "unavailable",
     "refused",
     "no_topic",
+    "too_many_topics",
     "not_authenticated",
     "too_few_replicas",
     "queue_full",

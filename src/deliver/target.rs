@@ -15,6 +15,9 @@ use crate::observe::Metrics;
 /// would help nobody.
 const LEAST_PART: usize = 4 * 1024;
 
+/// Faults of a destination that are the payload's own, where it had a say in it.
+const NO_DESTINATION: [&str; 2] = ["no_topic", "too_many_topics"];
+
 /// A broker to store in.
 pub struct Target {
     /// Publishes to it.
@@ -54,7 +57,11 @@ impl Target {
             Some(_) => Cow::Borrowed(message),
             None => match self.attempt(message, until).await {
                 Ok(()) => return Ok(Outcome::Stored),
-                Err(fault) if fault.kind == FaultKind::Record => Cow::Owned(self.refused(message, fault)),
+                Err(fault)
+                    if fault.kind == FaultKind::Record || message.open && NO_DESTINATION.contains(&fault.reason) =>
+                {
+                    Cow::Owned(self.refused(message, fault))
+                }
                 Err(fault) => return Err(fault),
             },
         };
@@ -66,7 +73,11 @@ impl Target {
     /// The dead letter of a message the broker will never take.
     fn refused(&self, message: &Message, fault: Fault) -> Message {
         let (id, broker) = (message.event.id, self.publisher.broker());
-        let reason = if fault.reason == "too_large" { Reason::TooLarge } else { Reason::Rejected };
+        let reason = match fault.reason {
+            "too_large" => Reason::TooLarge,
+            reason if NO_DESTINATION.contains(&reason) => Reason::NoDestination,
+            _ => Reason::Rejected,
+        };
         info!(%id, broker = broker.as_str(), why = fault.detail, "not for the broker; to the dead letter");
         let mut to = Destinations::default();
         to[broker as usize] = Some(self.dead_letter.clone());

@@ -60,11 +60,13 @@ pub enum Reason {
     TooLarge,
     /// The broker refuses the message for what it is.
     Rejected,
+    /// The payload chose a topic that is not there, or one too many.
+    NoDestination,
 }
 
 impl Reason {
     /// Every reason, in the order of its labels.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::NotJson,
         Self::NotObject,
         Self::TooDeep,
@@ -73,6 +75,7 @@ impl Reason {
         Self::NoInstance,
         Self::TooLarge,
         Self::Rejected,
+        Self::NoDestination,
     ];
 
     /// The name in headers and labels.
@@ -86,6 +89,7 @@ impl Reason {
             Self::NoInstance => "no_instance",
             Self::TooLarge => "too_large",
             Self::Rejected => "rejected",
+            Self::NoDestination => "no_destination",
         }
     }
 }

@@ -33,6 +33,8 @@ pub struct Message {
     pub body: Bytes,
     /// Set when it goes to the dead letter instead of its own destination.
     pub dead_letter: Option<DeadLetter>,
+    /// Whether the payload had a say in which topic it goes to: then one that is not there is the payload's fault.
+    pub open: bool,
     /// Whether it travels in a CloudEvents envelope. A dead letter never does.
     pub structured: bool,
 }
@@ -126,6 +128,7 @@ mod tests {
             event,
             body: Bytes::from_static(body),
             dead_letter: None,
+            open: false,
             structured: false,
         }
     }

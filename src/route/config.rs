@@ -8,7 +8,7 @@ use crate::message::Broker;
 use crate::notification::{Class, TypeTable};
 
 /// `[route]`: which brokers, and how a message is keyed and formed.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// Which brokers get every message. Default: those whose section is there.
@@ -17,12 +17,28 @@ pub struct Config {
     pub key: KeyBy,
     /// How CloudEvents attributes travel. Default `"binary"`: as headers, the body untouched.
     pub format: Format,
+    /// How many topics payloads may choose, where a template lets them. Default 1000: a client keeps each for ever.
+    pub max_destinations: usize,
     /// The class of types this version does not know, such as `newThing = "incoming"`.
     pub types: TypeTable,
     /// What is different for one class, such as `[route.classes.incoming]`.
     pub classes: HashMap<Class, Override>,
     /// What is different for one instance, such as `[route.instances.1101000001]`; stronger than its classes.
     pub instances: HashMap<String, Override>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            brokers: None,
+            key: KeyBy::default(),
+            format: Format::default(),
+            max_destinations: 1000,
+            types: TypeTable::default(),
+            classes: HashMap::new(),
+            instances: HashMap::new(),
+        }
+    }
 }
 
 /// What is different for a class or an instance. What is not set is as for all.

@@ -116,7 +116,9 @@ impl Routes {
         let templates = self.table.of(class, Some(notification.instance));
         let to = templates.each_ref().map(|named| named.as_ref().map(|named| named.template.render(fill)));
         let structured = self.format == Format::Structured;
-        Message { to, event, body: received.body.clone(), dead_letter: None, structured }
+        let topic = templates[Broker::Kafka as usize].as_ref();
+        let open = topic.is_some_and(|named| named.template.all().is_none());
+        Message { to, event, body: received.body.clone(), dead_letter: None, open, structured }
     }
 
     /// The dead letter a refused body becomes.
@@ -131,7 +133,14 @@ impl Routes {
             ..Event::unparsed(Id::of(&received.body), received.at)
         };
         let dead_letter = Some(DeadLetter::new(reason, refused.to_string()));
-        Message { to: self.dead_letters.clone(), event, body: received.body.clone(), dead_letter, structured: false }
+        Message {
+            to: self.dead_letters.clone(),
+            event,
+            body: received.body.clone(),
+            dead_letter,
+            open: false,
+            structured: false,
+        }
     }
 
     fn key_for(&self, notification: &Notification<'_>) -> Option<String> {

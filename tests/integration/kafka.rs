@@ -181,3 +181,22 @@ fn a_late_report_counts() {
 fn pause(milliseconds: u64) {
     std::thread::sleep(Duration::from_millis(milliseconds));
 }
+
+#[test]
+fn where_payloads_choose_the_topic_a_missing_one_is_a_dead_letter() {
+    let kafka = Kafka::shared();
+    let open = kafka.config("open").replace("open.{class}", "open.at.{type}");
+    let bridge = Bridge::with(&format!("route.max_destinations = 2\n{open}"), true).ready();
+    let send = |kind: &str| {
+        let body = format!(r#"{{"typeWebhook":"{kind}","instanceData":{{"idInstance":7}}}}"#);
+        bridge.post(body.as_bytes())
+    };
+    for kind in ["nowhere", "nowhere2", "one_too_many"] {
+        assert_eq!(send(kind), (200, "{\"stored\":\"dead_letter\"}".into()), "{kind}");
+    }
+    let dead = kafka.read(&["open.dead"]);
+    assert_eq!(dead.len(), 3);
+    assert!(dead.iter().all(|dead| dead["headers"]["bridge-reason"] == "no_destination"));
+    let details: Vec<_> = dead.iter().map(|dead| dead["headers"]["bridge-detail"].as_str().unwrap()).collect();
+    assert_eq!(details.iter().filter(|detail| detail.contains("max_destinations = 2")).count(), 1, "{details:?}");
+}

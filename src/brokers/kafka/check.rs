@@ -21,15 +21,20 @@ async fn ask(config: &Config, topics: &[String], window: Duration, found: &mut V
     let mut admin = Admin::connect(config)?;
     let brokers = admin.brokers().await?;
     found.push(Finding::fine("cluster", format!("Apache Kafka, {brokers} broker(s)")));
+    let mut takes = properties::takes(config).unwrap_or(DEFAULT_TAKES);
     for name in topics {
         match admin.topic(name).await? {
-            Some(topic) => found.extend(judge(name, &topic, brokers, window)),
+            Some(topic) => {
+                found.extend(judge(name, &topic, brokers, window));
+                let most = topic.config.get("max.message.bytes").and_then(|most| most.parse().ok());
+                takes = takes.min(most.unwrap_or(takes));
+            }
             None => {
                 found.push(Finding::wrong("topic", format!("there is no {name}"), "run `greenapi-bridge provision`"))
             }
         }
     }
-    let takes = properties::takes(config).unwrap_or(DEFAULT_TAKES).saturating_sub(OVERHEAD);
+    let takes = takes.saturating_sub(OVERHEAD);
     let what = format!("bodies up to {takes} bytes fit; larger ones go to the dead letter in parts");
     found.push(Finding::fine("largest body", what));
     let rights = "whether we may write cannot be asked; send one notification to find out";

@@ -15,12 +15,13 @@ pub struct ClientError {
 }
 
 /// Properties the bridge owns, and why; each with its other name.
-const OWNED: [(&str, &str); 19] = [
+const OWNED: [(&str, &str); 20] = [
     ("bootstrap.servers", "it is bootstrap_servers"),
     ("metadata.broker.list", "it is bootstrap_servers"),
     ("enable.idempotence", "it follows acks"),
     ("enable.gapless.guarantee", "one lost record must not stop all others"),
     ("transactional.id", "each notification stands alone"),
+    ("batch.num.messages", "it is part of how linger is chosen"),
     ("linger.ms", "it is chosen for each record by what is in flight"),
     ("queue.buffering.max.ms", "it is chosen for each record by what is in flight"),
     ("message.timeout.ms", "a report must come before GREEN-API repeats"),

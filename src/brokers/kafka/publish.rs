@@ -1,7 +1,8 @@
 //! Publishing, and hearing what became of it.
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, UNIX_EPOCH};
 
 use rdkafka::config::{ClientConfig, FromClientConfigAndContext};
@@ -14,7 +15,7 @@ use super::properties::{self, ClientError};
 use super::report::{self, Context, Event, Waiter};
 use super::watch::Watch;
 use super::{Config, headers};
-use crate::brokers::Fault;
+use crate::brokers::{Fault, FaultKind};
 use crate::message::{Broker, Message};
 use crate::observe::BrokerState;
 
@@ -25,6 +26,9 @@ const AT_ONCE: usize = 8;
 
 /// `linger.ms` where records are gathered.
 const LINGER: &str = "1";
+
+/// librdkafka's own `batch.num.messages`.
+const BATCH: &str = "10000";
 
 /// How long a record may wait for its report. It must be less than the 60 s after which GREEN-API repeats.
 pub const REPORT_WITHIN: Duration = Duration::from_secs(30);
@@ -42,25 +46,55 @@ pub struct Publisher {
     in_flight: Arc<AtomicUsize>,
     state: watch::Receiver<BrokerState>,
     takes: usize,
+    opened: Arc<Opened>,
+}
+
+/// The topics that payloads chose: librdkafka keeps each for ever, so there must be a last one.
+struct Opened {
+    most: usize,
+    topics: Mutex<HashSet<String>>,
+}
+
+impl Opened {
+    fn admit(&self, topic: &str) -> Result<(), Fault> {
+        let mut topics = self.topics.lock().unwrap_or_else(PoisonError::into_inner);
+        if !topics.contains(topic) {
+            if topics.len() >= self.most {
+                let detail = format!("route.max_destinations = {}: one topic too many", self.most);
+                return Err(Fault::destination("too_many_topics", detail));
+            }
+            topics.insert(topic.to_owned());
+        }
+        Ok(())
+    }
 }
 
 type Producer = ThreadedProducer<Context>;
 
-/// The same client twice, but for linger. No order is lost between them: GREEN-API has one notification of an
-/// instance in flight.
+/// How a record travels.
+enum Way {
+    /// With others that go to the same partition.
+    Batched,
+    /// In a batch of its own.
+    Alone,
+}
+
+/// The same client three times: two differ in linger, the third sends every record in a batch of its own. No order
+/// is lost between them: GREEN-API has one notification of an instance in flight.
 pub(super) struct Producers {
     quick: Producer,
     gathering: Producer,
+    alone: Producer,
 }
 
 impl Producers {
     pub(super) fn new(config: &ClientConfig, events: &mpsc::Sender<Event>) -> Result<Self, KafkaError> {
-        let with = |linger: &str| {
+        let with = |linger: &str, batch: &str| {
             let mut config = config.clone();
-            config.set("linger.ms", linger);
+            config.set("linger.ms", linger).set("batch.num.messages", batch);
             Producer::from_config_and_context(&config, Context { events: events.clone() })
         };
-        Ok(Self { quick: with("0")?, gathering: with(LINGER)? })
+        Ok(Self { quick: with("0", BATCH)?, gathering: with(LINGER, BATCH)?, alone: with("0", "1")? })
     }
 
     /// The client to ask for metadata.
@@ -70,11 +104,12 @@ impl Producers {
 }
 
 impl Publisher {
-    /// Starts to connect, in the background and for ever; the cluster may be down.
+    /// Starts to connect, in the background and for ever; the cluster may be down. `topics` are those whose names
+    /// are known; payloads may choose `most_opened` others.
     ///
     /// # Errors
     /// A secret that cannot be read, or a property librdkafka does not take.
-    pub fn start(config: &Config, topics: Vec<String>) -> Result<Self, ClientError> {
+    pub fn start(config: &Config, topics: Vec<String>, most_opened: usize) -> Result<Self, ClientError> {
         let properties = client::properties(config, REPORT_WITHIN)?;
         let (sender, events) = mpsc::channel(64);
         let producers = Producers::new(&properties, &sender).map_err(|error| client::explain(&error))?;
@@ -83,7 +118,8 @@ impl Publisher {
         let takes = properties::takes(config).unwrap_or(DEFAULT_TAKES);
         let watch = Watch { producers: producers.clone(), properties, sender, state: set, topics };
         tokio::spawn(watch.follow(events));
-        Ok(Self { producers, in_flight: Arc::default(), state, takes })
+        let opened = Arc::new(Opened { most: most_opened, topics: Mutex::default() });
+        Ok(Self { producers, in_flight: Arc::default(), state, takes, opened })
     }
 
     /// Whether it can store now; changes are seen as they happen.
@@ -101,15 +137,30 @@ impl Publisher {
             // queued, it would be sent later although the sender was told that it was not
             return Err(Fault::not_sent(state.reason, state.detail));
         }
+        if message.open && message.dead_letter.is_none() {
+            self.opened.admit(message.destination(Broker::Kafka))?;
+        }
+        match self.send(message, Way::Batched).await {
+            // a batch is refused as a whole: the record may be unharmed alone
+            Err(fault) if fault.kind == FaultKind::Record => self.send(message, Way::Alone).await,
+            settled => settled,
+        }
+    }
+
+    async fn send(&self, message: &Message, way: Way) -> Result<(), Fault> {
         let (waiter, report) = Waiter::new(self.in_flight.clone());
-        self.send(message, waiter)?;
+        self.enqueue(message, way, waiter)?;
         report.await.unwrap_or_else(|_| Err(Fault::unknown("closed", "the client is gone")))
     }
 
-    fn send(&self, message: &Message, waiter: Box<Waiter>) -> Result<(), Fault> {
+    fn enqueue(&self, message: &Message, way: Way, waiter: Box<Waiter>) -> Result<(), Fault> {
         let producers = self.producers.read().unwrap_or_else(PoisonError::into_inner).clone();
         let few = self.in_flight.load(Ordering::Relaxed) <= AT_ONCE;
-        let producer = if few { &producers.quick } else { &producers.gathering };
+        let producer = match way {
+            Way::Alone => &producers.alone,
+            Way::Batched if few => &producers.quick,
+            Way::Batched => &producers.gathering,
+        };
         let value = message.value();
         let received = message.event.recorded.duration_since(UNIX_EPOCH).unwrap_or_default();
         let mut record = BaseRecord::with_opaque_to(message.destination(Broker::Kafka), waiter)

@@ -59,7 +59,13 @@ pub(super) fn most(stream: &str) -> usize {
         trace: TraceContext { parent: Some("x".repeat(55)), state: Some("x".repeat(512)) },
         ..Event::unparsed(Id::from(0), UNIX_EPOCH)
     };
-    let message =
-        Message { to: Destinations::default(), event, body: Bytes::new(), dead_letter: None, structured: false };
+    let message = Message {
+        to: Destinations::default(),
+        event,
+        body: Bytes::new(),
+        dead_letter: None,
+        open: false,
+        structured: false,
+    };
     wire_size(&headers(&message, stream))
 }
