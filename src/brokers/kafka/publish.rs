@@ -22,6 +22,9 @@ use crate::observe::BrokerState;
 /// Up to so many records in flight each is sent at once; beyond, they are gathered for [`LINGER`].
 ///
 /// A lone sender would wait out any linger, and many at once pay a request each without one.
+/// Measured on two cores with one real broker: with one sender 0.29 ms at the median, as with no linger, where a
+/// linger of 1 ms takes 1.5; with 16 senders 75 µs of CPU a notification, where no linger takes 105; with 64 the
+/// same throughput as a linger for all.
 const AT_ONCE: usize = 8;
 
 /// `linger.ms` where records are gathered.
