@@ -82,8 +82,8 @@ pub fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    // one thread for HTTP and broker: threads that wake each other cost more than they bring
-    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build() {
+    let workers = config.http.workers;
+    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
             eprintln!("greenapi-bridge: no runtime: {error}");

@@ -4,6 +4,9 @@ use super::{Config, ConfigError, brokers};
 use crate::observe::AdminConfig;
 use crate::units::show;
 
+/// The most threads worth having; more is a slip of the keyboard.
+const MOST_WORKERS: usize = 64;
+
 pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
     listeners(config)?;
     limits(config)?;
@@ -60,6 +63,10 @@ fn limits(config: &Config) -> Result<(), ConfigError> {
     if !http.path.starts_with('/') || !path {
         let problem = "no path a request can have; begin with /, leave out spaces, ? and #, percent-encode the rest";
         return Err(ConfigError::new("http.path", &http.path, problem));
+    }
+    if !(1..=MOST_WORKERS).contains(&http.workers) {
+        let problem = format!("not a number of threads; give 1 to {MOST_WORKERS}, at most one for each core");
+        return Err(ConfigError::new("http.workers", http.workers, problem));
     }
     for (key, value) in [
         ("in_flight", limits.in_flight),
@@ -128,6 +135,7 @@ mod tests {
             ("", "route.brokers: no broker"),
             ("nats = {}\n[http]\nlisten = \"0.0.0.0:3000\"", "http.listen = 0.0.0.0:3000: reachable beyond"),
             ("nats = {}\n[admin]\nlisten = \"0.0.0.0:3001\"", "admin.listen = 0.0.0.0:3001: reachable beyond"),
+            ("nats = {}\n[http]\nworkers = 0", "http.workers = 0: not a number of threads"),
             ("nats = {}\n[http]\npath = \"x\"", "http.path = x: no path a request can have"),
             ("nats = {}\n[http]\npath = \"/a?b\"", "http.path = /a?b: no path a request can have"),
             ("nats = {}\n[auth]\nallow_from = []", "auth.allow_from = []: would refuse everyone"),

@@ -24,6 +24,9 @@ pub struct Config {
     /// How long a body may take. Default 10 s.
     #[serde(deserialize_with = "units::duration")]
     pub body_time: Duration,
+    /// Threads that serve and publish, 1 to 64. Default 1: threads that wake each other cost more than they bring until
+    /// one is busy all the time (librdkafka has threads of its own besides).
+    pub workers: usize,
     /// `[http.limits]`.
     pub limits: Limits,
 }
@@ -36,6 +39,7 @@ impl Default for Config {
             max_body: 8 * 1024 * 1024,
             answer_within: Duration::from_secs(15),
             body_time: Duration::from_secs(10),
+            workers: 1,
             limits: Limits::default(),
         }
     }
