@@ -6,17 +6,15 @@
 mod seen;
 mod target;
 
-use std::cell::Cell;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use serde::Deserialize;
-use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::task::TaskTracker;
 
-use crate::message::{Brokers, Message};
+use crate::message::{Brokers, Id, Message};
 use crate::observe::Metrics;
 use crate::units;
 use seen::{Seen, Standing};
@@ -102,41 +100,42 @@ impl Deliver {
         let until = deadline.min(Instant::now() + self.timeout);
         let now = std::time::Instant::now();
         let standing = self.with_seen(|seen| seen.begin(message.event.id, message.brokers(), now));
-        let outcome = match standing {
+        match standing {
             Standing::Stored => {
                 self.metrics.duplicate();
-                return Outcome::Duplicate;
+                Outcome::Duplicate
             }
-            Standing::UnderWay(outcome) => {
+            Standing::UnderWay(told) => {
                 self.metrics.duplicate();
-                outcome
+                timeout_at(until, told).await.ok().and_then(Result::ok).unwrap_or(Outcome::NotStored)
             }
-            Standing::New(tell, missing) => {
-                let outcome = tell.subscribe();
+            Standing::New(told, missing) => {
                 let this = self.clone();
                 self.tasks.spawn(async move {
-                    this.carry(message, missing, until, tell).await;
+                    this.carry(message, missing, until).await;
                     drop(slot);
                 });
-                outcome
+                // told by `until` at the latest
+                told.await.unwrap_or(Outcome::NotStored)
             }
-        };
-        wait(outcome, until).await
+        }
     }
 
-    /// Carries one message to its end at every broker that lacks it, and remembers which have it.
-    async fn carry(&self, message: Message, missing: Brokers, until: Instant, tell: watch::Sender<Option<Outcome>>) {
+    /// Carries one message to its end at every broker that lacks it, and remembers which have it. Whoever waits is
+    /// told then, or at `until`.
+    async fn carry(&self, message: Message, missing: Brokers, until: Instant) {
+        let id = message.event.id;
         // a panic below must not leave the id under way for ever
-        let guard = Begun { deliver: self, message: &message, stored: Cell::new(Brokers::NONE) };
+        let mut begun = Begun { deliver: self, id, stored: Brokers::NONE, outcome: Outcome::NotStored };
+        let late = || self.with_seen(|seen| seen.tell(id, Outcome::NotStored));
         let targets = self.targets.iter().filter(|target| missing.has(target.publisher.broker()));
-        let settled =
-            join_all(targets.map(async |target| (target.publisher.broker(), target.carry(&message, until).await)));
+        let settled = join_all(
+            targets.map(async |target| (target.publisher.broker(), target.carry(&message, until, late).await)),
+        );
         let settled = settled.await;
         let stored = settled.iter().filter(|(_, outcome)| *outcome != Outcome::NotStored);
-        guard.stored.set(stored.map(|(broker, _)| *broker).collect());
-        drop(guard);
-        let outcome = settled.iter().map(|(_, outcome)| *outcome).max();
-        tell.send_replace(Some(outcome.unwrap_or(Outcome::NotStored)));
+        begun.stored = stored.map(|(broker, _)| *broker).collect();
+        begun.outcome = settled.iter().map(|(_, outcome)| *outcome).max().unwrap_or(Outcome::NotStored);
     }
 
     fn with_seen<R>(&self, act: impl FnOnce(&mut Seen) -> R) -> R {
@@ -144,23 +143,18 @@ impl Deliver {
     }
 }
 
-struct Begun<'m> {
-    deliver: &'m Deliver,
-    message: &'m Message,
-    stored: Cell<Brokers>,
+/// A notification under way; when dropped, it is not, and whoever waits for it is told.
+struct Begun<'d> {
+    deliver: &'d Deliver,
+    id: Id,
+    stored: Brokers,
+    outcome: Outcome,
 }
 
 impl Drop for Begun<'_> {
     fn drop(&mut self) {
-        let (id, stored, now) = (self.message.event.id, self.stored.get(), std::time::Instant::now());
-        let evicted = self.deliver.with_seen(|seen| seen.end(id, stored, now));
+        let now = std::time::Instant::now();
+        let evicted = self.deliver.with_seen(|seen| seen.end(self.id, self.stored, self.outcome, now));
         self.deliver.metrics.evicted(evicted);
-    }
-}
-
-async fn wait(mut outcome: watch::Receiver<Option<Outcome>>, until: Instant) -> Outcome {
-    match timeout_at(until, outcome.wait_for(Option::is_some)).await {
-        Ok(Ok(outcome)) => outcome.unwrap_or(Outcome::NotStored),
-        _ => Outcome::NotStored,
     }
 }

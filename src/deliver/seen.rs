@@ -1,10 +1,11 @@
 //! What was stored lately, and what is under way.
 
+use std::collections::hash_map::Entry::{Occupied, Vacant};
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use hashbrown::HashTable;
-use tokio::sync::watch;
+use tokio::sync::oneshot;
 
 use super::Outcome;
 use crate::message::{Brokers, Id};
@@ -14,10 +15,13 @@ pub(super) enum Standing {
     /// Stored by all of its brokers inside the window.
     Stored,
     /// Being stored; its outcome will be told here.
-    UnderWay(watch::Receiver<Option<Outcome>>),
-    /// Not stored by these; whoever gets this stores it there and tells.
-    New(watch::Sender<Option<Outcome>>, Brokers),
+    UnderWay(Told),
+    /// Not stored by these; whoever gets this stores it there. Its outcome will be told here.
+    New(Told, Brokers),
 }
+
+/// Where an outcome is told.
+pub(super) type Told = oneshot::Receiver<Outcome>;
 
 /// The ids stored inside the window, at most so many, and those under way.
 ///
@@ -30,7 +34,8 @@ pub(super) struct Seen {
     /// How many entries have left the ring: entry `n` of all time is at `n - left`.
     left: u32,
     index: HashTable<u32>,
-    under_way: HashMap<u128, watch::Receiver<Option<Outcome>>>,
+    /// Who waits for which; each has a place of its own among the requests in flight.
+    under_way: HashMap<u128, Vec<oneshot::Sender<Outcome>>>,
 }
 
 /// `u64` halves keep it at 24 bytes; a `u128` would be aligned to 16.
@@ -53,12 +58,25 @@ impl Seen {
         if missing.is_empty() {
             return Standing::Stored;
         }
-        if let Some(outcome) = self.under_way.get(&id.as_u128()) {
-            return Standing::UnderWay(outcome.clone());
+        let (tell, told) = oneshot::channel();
+        match self.under_way.entry(id.as_u128()) {
+            Occupied(mut waiting) => {
+                let waiting = waiting.get_mut();
+                waiting.retain(|tell| !tell.is_closed());
+                waiting.push(tell);
+                Standing::UnderWay(told)
+            }
+            Vacant(none) => {
+                none.insert(vec![tell]);
+                Standing::New(told, missing)
+            }
         }
-        let (tell, outcome) = watch::channel(None);
-        self.under_way.insert(id.as_u128(), outcome);
-        Standing::New(tell, missing)
+    }
+
+    /// Tells whoever waits for it now; it stays under way.
+    pub(super) fn tell(&mut self, id: Id, outcome: Outcome) {
+        let waiting = self.under_way.get_mut(&id.as_u128()).map(std::mem::take);
+        tell_all(waiting.unwrap_or_default(), outcome);
     }
 
     fn entry(&mut self, id: Id) -> Option<&mut Entry> {
@@ -68,10 +86,16 @@ impl Seen {
         ring.get_mut(found)
     }
 
-    /// Ends what [`Self::begin`] began: these brokers have it now. Returns how many ids
-    /// had to go before the end of their window.
-    pub(super) fn end(&mut self, id: Id, stored: Brokers, now: Instant) -> usize {
-        if self.under_way.remove(&id.as_u128()).is_none() || stored.is_empty() {
+    /// Ends what [`Self::begin`] began: these brokers have it now, and whoever waits is told the outcome. Returns
+    /// how many ids had to go before the end of their window.
+    pub(super) fn end(&mut self, id: Id, stored: Brokers, outcome: Outcome, now: Instant) -> usize {
+        let evicted = self.remember(id, stored, now);
+        tell_all(self.under_way.remove(&id.as_u128()).unwrap_or_default(), outcome);
+        evicted
+    }
+
+    fn remember(&mut self, id: Id, stored: Brokers, now: Instant) -> usize {
+        if stored.is_empty() {
             return 0;
         }
         self.forget_old(now);
@@ -117,6 +141,13 @@ impl Seen {
     }
 }
 
+fn tell_all(waiting: Vec<oneshot::Sender<Outcome>>, outcome: Outcome) {
+    for tell in waiting {
+        // who gave up has nothing to hear
+        let _ = tell.send(outcome);
+    }
+}
+
 fn halves(id: Id) -> [u64; 2] {
     let id = id.as_u128();
     [(id >> 64) as u64, id as u64]
@@ -145,10 +176,24 @@ mod tests {
         let (mut seen, now) = (Seen::new(Duration::from_secs(60), 10), Instant::now());
         assert_eq!(standing(&mut seen, 1, KAFKA, now), Ok(KAFKA));
         assert_eq!(standing(&mut seen, 1, KAFKA, now), Err("under way"));
-        seen.end(Id::from(1), Brokers::NONE, now);
+        seen.end(Id::from(1), Brokers::NONE, Outcome::NotStored, now);
         assert_eq!(standing(&mut seen, 1, KAFKA, now), Ok(KAFKA));
-        seen.end(Id::from(1), KAFKA, now);
+        seen.end(Id::from(1), KAFKA, Outcome::Stored, now);
         assert_eq!(standing(&mut seen, 1, KAFKA, now), Err("stored"));
+    }
+
+    #[test]
+    fn whoever_waits_is_told_when_it_is_late_and_whoever_waits_then_when_it_ends() {
+        let (mut seen, now, id) = (Seen::new(Duration::from_secs(60), 10), Instant::now(), Id::from(1));
+        let Standing::New(mut first, _) = seen.begin(id, KAFKA, now) else { panic!("it is new") };
+        let Standing::UnderWay(mut second) = seen.begin(id, KAFKA, now) else { panic!("it is under way") };
+        assert!(first.try_recv().is_err(), "nothing is known yet");
+        seen.tell(id, Outcome::NotStored);
+        assert_eq!((first.try_recv(), second.try_recv()), (Ok(Outcome::NotStored), Ok(Outcome::NotStored)));
+        let Standing::UnderWay(mut third) = seen.begin(id, KAFKA, now) else { panic!("it still is") };
+        seen.end(id, KAFKA, Outcome::Stored, now);
+        assert_eq!(third.try_recv(), Ok(Outcome::Stored));
+        assert!(matches!(seen.begin(id, KAFKA, now), Standing::Stored));
     }
 
     #[test]
@@ -182,7 +227,7 @@ mod tests {
                 }
                 // only what was asked for can have been stored
                 let stored = missing.without(BOTH.without(sets[stored]));
-                let evicted = seen.end(Id::from(id), stored, now);
+                let evicted = seen.end(Id::from(id), stored, Outcome::Stored, now);
                 let mut forgotten = 0;
                 match known {
                     _ if stored.is_empty() => {}

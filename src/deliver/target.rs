@@ -29,23 +29,23 @@ pub struct Target {
 }
 
 impl Target {
-    /// Carries one message to its end here. Logs once what the sender is told at `until`, and once what is
-    /// different afterwards.
-    pub(super) async fn carry(&self, message: &Message, until: Instant) -> Outcome {
+    /// Carries one message to its end here; `late` is called at `until` if that has not come. Logs once what the
+    /// sender is told then, and once what is different afterwards.
+    pub(super) async fn carry(&self, message: &Message, until: Instant, late: impl Fn()) -> Outcome {
         let settled = self.settle(message, until);
         tokio::pin!(settled);
-        let (settled, late) = match timeout_at(until, &mut settled).await {
+        let (settled, is_late) = match timeout_at(until, &mut settled).await {
             Ok(settled) => (settled, false),
             Err(_) => {
-                // now is when the sender is told
                 self.not_stored(message, "no_report", "not yet");
+                late();
                 (settled.await, true)
             }
         };
         let (id, broker) = (message.event.id, self.publisher.broker().as_str());
         match &settled {
-            Ok(_) if late => info!(%id, broker, "a late report: stored after all"),
-            Err(fault) if late => info!(%id, broker, reason = fault.reason, "a late report: not stored"),
+            Ok(_) if is_late => info!(%id, broker, "a late report: stored after all"),
+            Err(fault) if is_late => info!(%id, broker, reason = fault.reason, "a late report: not stored"),
             Err(fault) => self.not_stored(message, fault.reason, &fault.detail),
             Ok(_) => {}
         }
