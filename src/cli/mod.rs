@@ -82,18 +82,28 @@ pub fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let workers = config.http.workers;
-    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build() {
+    let command = arguments.command.unwrap_or(Command::Run);
+    let runtime = match runtime(&command, config.http.workers) {
         Ok(runtime) => runtime,
         Err(error) => {
             eprintln!("greenapi-bridge: no runtime: {error}");
             return ExitCode::FAILURE;
         }
     };
-    match arguments.command.unwrap_or(Command::Run) {
+    match command {
         Command::Run => runtime.block_on(serve(config)),
         Command::Check { offline, json } => runtime.block_on(check::check(&config, &plan, offline, json)),
         Command::Provision { dry_run } => runtime.block_on(provision::provision(&config, &plan, dry_run)),
+    }
+}
+
+/// One worker is the thread that is there: what it has to do then waits in one line, and what one turn of it brings
+/// for a broker goes there in one write.
+fn runtime(command: &Command, workers: usize) -> std::io::Result<tokio::runtime::Runtime> {
+    use tokio::runtime::Builder;
+    match command {
+        Command::Run if workers == 1 => Builder::new_current_thread().enable_all().build(),
+        _ => Builder::new_multi_thread().worker_threads(workers).enable_all().build(),
     }
 }
 

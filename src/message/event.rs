@@ -1,6 +1,7 @@
 //! The CloudEvents 1.0 attributes of a message, in no broker's form yet.
 
 use std::borrow::Cow;
+use std::fmt::{Display, Write as _};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::Id;
@@ -29,6 +30,38 @@ pub struct Event {
     pub trace: TraceContext,
 }
 
+/// A CloudEvents attribute: of the core, of its partitioning and recorded time extensions, or our own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the names are CloudEvents' own")]
+pub enum Attribute {
+    Id,
+    Source,
+    Type,
+    SpecVersion,
+    Time,
+    RecordedTime,
+    PartitionKey,
+    Class,
+    Instance,
+}
+
+impl Attribute {
+    /// Its CloudEvents name, without a binding's prefix.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Id => "id",
+            Self::Source => "source",
+            Self::Type => "type",
+            Self::SpecVersion => "specversion",
+            Self::Time => "time",
+            Self::RecordedTime => "recordedtime",
+            Self::PartitionKey => "partitionkey",
+            Self::Class => "class",
+            Self::Instance => "instance",
+        }
+    }
+}
+
 /// W3C trace context headers, each valid or absent.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TraceContext {
@@ -54,21 +87,21 @@ impl Event {
         }
     }
 
-    /// The attributes that are set, by their CloudEvents names, without a binding's prefix.
-    pub fn attributes(&self) -> impl Iterator<Item = (&'static str, Cow<'_, str>)> {
-        let instance = self.instance.map(|instance| instance.to_string());
+    /// The attributes that are set.
+    pub fn attributes(&self) -> impl Iterator<Item = (Attribute, Cow<'_, str>)> {
+        let instance = self.instance.map(|instance| written(20, instance));
         let source = instance.as_deref().unwrap_or("unknown");
         let kind = self.kind.as_deref().unwrap_or("unparsed");
         [
-            ("id", Some(Cow::Owned(self.id.to_string()))),
-            ("source", Some(Cow::Owned(format!("urn:greenapi:instance:{source}")))),
-            ("type", Some(Cow::Owned(format!("com.green-api.{kind}")))),
-            ("specversion", Some(Cow::Borrowed("1.0"))),
-            ("time", self.time.map(|seconds| Cow::Owned(rfc3339(seconds)))),
-            ("recordedtime", Some(Cow::Owned(rfc3339_millis(self.recorded)))),
-            ("partitionkey", self.partition_key.as_deref().map(Cow::Borrowed)),
-            ("class", self.class.map(Cow::Borrowed)),
-            ("instance", instance.map(Cow::Owned)),
+            (Attribute::Id, Some(Cow::Owned(written(32, self.id)))),
+            (Attribute::Source, Some(Cow::Owned(["urn:greenapi:instance:", source].concat()))),
+            (Attribute::Type, Some(Cow::Owned(["com.green-api.", kind].concat()))),
+            (Attribute::SpecVersion, Some(Cow::Borrowed("1.0"))),
+            (Attribute::Time, self.time.map(|seconds| Cow::Owned(rfc3339(seconds)))),
+            (Attribute::RecordedTime, Some(Cow::Owned(rfc3339_millis(self.recorded)))),
+            (Attribute::PartitionKey, self.partition_key.as_deref().map(Cow::Borrowed)),
+            (Attribute::Class, self.class.map(Cow::Borrowed)),
+            (Attribute::Instance, instance.map(Cow::Owned)),
         ]
         .into_iter()
         .filter_map(|(name, value)| Some((name, value?)))
@@ -81,12 +114,20 @@ impl Event {
 }
 
 fn rfc3339(seconds: u64) -> String {
-    humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_secs(seconds)).to_string()
+    written(20, humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_secs(seconds)))
 }
 
 fn rfc3339_millis(at: SystemTime) -> String {
     // a clock before 1970 must not stop a notification
-    humantime::format_rfc3339_millis(at.max(UNIX_EPOCH)).to_string()
+    written(24, humantime::format_rfc3339_millis(at.max(UNIX_EPOCH)))
+}
+
+/// A value as text, for which about so many bytes are enough: growing costs more than writing.
+fn written(bytes: usize, value: impl Display) -> String {
+    let mut text = String::with_capacity(bytes);
+    // writing to memory does not fail
+    let _ = write!(text, "{value}");
+    text
 }
 
 #[cfg(test)]
@@ -96,7 +137,7 @@ mod tests {
     #[test]
     fn nothing_known_is_said_in_the_attributes() {
         let event = Event::unparsed(Id::from(7), UNIX_EPOCH);
-        let seen: Vec<_> = event.attributes().map(|(name, value)| format!("{name}={value}")).collect();
+        let seen: Vec<_> = event.attributes().map(|(name, value)| format!("{}={value}", name.as_str())).collect();
         assert_eq!(
             seen,
             [

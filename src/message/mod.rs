@@ -15,7 +15,7 @@ use bytes::Bytes;
 
 pub use broker::{Broker, Brokers};
 pub use dead_letter::{DeadLetter, PART_BYTES, Part, Reason};
-pub use event::{Event, TraceContext};
+pub use event::{Attribute, Event, TraceContext};
 pub use id::Id;
 
 /// The destination at each broker, by its place in [`Broker::ALL`]: a topic, a subject, or none where the
@@ -45,8 +45,8 @@ impl Message {
         if self.structured { structured::envelope(&self.event, &self.body) } else { self.body.clone() }
     }
 
-    /// The attributes that travel as headers, by their CloudEvents names: none in an envelope, which has them.
-    pub fn attributes(&self) -> impl Iterator<Item = (&'static str, Cow<'_, str>)> {
+    /// The attributes that travel as headers: none in an envelope, which has them.
+    pub fn attributes(&self) -> impl Iterator<Item = (Attribute, Cow<'_, str>)> {
         self.event.attributes().filter(|_| !self.structured)
     }
 

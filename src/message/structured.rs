@@ -11,8 +11,8 @@ pub const CONTENT_TYPE: &str = "application/cloudevents+json";
 pub(super) fn envelope(event: &Event, body: &[u8]) -> Bytes {
     let mut out = Vec::with_capacity(body.len() + 512);
     out.push(b'{');
-    let content_type = ("datacontenttype", event.content_type().into());
-    for (name, value) in event.attributes().chain([content_type]) {
+    let attributes = event.attributes().map(|(attribute, value)| (attribute.as_str(), value));
+    for (name, value) in attributes.chain([("datacontenttype", event.content_type().into())]) {
         // a string is always JSON, and writing to memory does not fail
         let value = serde_json::Value::from(value);
         out.extend_from_slice(format!("\"{name}\":{value},").as_bytes());

@@ -1,13 +1,13 @@
 //! CloudEvents binary mode over NATS: attributes as `ce-` headers, percent-encoded as the binding says.
 
-use std::str::FromStr;
+use std::borrow::Cow;
 use std::time::UNIX_EPOCH;
 
-use async_nats::{HeaderMap, HeaderValue};
+use async_nats::{HeaderMap, HeaderName, HeaderValue};
 use bytes::Bytes;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
-use crate::message::{Destinations, Event, Id, Message, TraceContext};
+use crate::message::{Attribute, Destinations, Event, Id, Message, TraceContext};
 
 /// Space, double quote, percent, and all that is no visible ASCII (CloudEvents NATS binding, 3.1.3.2).
 const ENCODED: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'%');
@@ -15,29 +15,52 @@ const ENCODED: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'%');
 /// The headers of a message, without those that depend on where it goes.
 pub(super) fn headers(message: &Message, stream: &str) -> HeaderMap {
     let mut headers = HeaderMap::new();
-    let mut put = |name: &str, value: &str| {
+    let mut put = |name: &'static str, value: String| {
         // all values are visible ASCII by now; should one not be, the message matters more than its header
-        if let Ok(value) = HeaderValue::from_str(value) {
-            headers.insert(name, value);
+        if memchr::memchr2(b'\r', b'\n', value.as_bytes()).is_none() {
+            headers.insert(HeaderName::from_static(name), HeaderValue::from(value));
         }
     };
-    for (name, value) in message.attributes() {
-        put(&format!("ce-{name}"), &utf8_percent_encode(&value, ENCODED).to_string());
+    for (attribute, value) in message.attributes() {
+        put(name(attribute), encoded(value));
     }
     if !message.structured {
-        put("ce-datacontenttype", message.event.content_type());
+        put("ce-datacontenttype", message.event.content_type().into());
     }
     for (name, value) in message.headers() {
-        put(name, &value);
+        put(name, value.into_owned());
     }
-    put("Nats-Msg-Id", &message.dedupe_id());
-    put("Nats-Expected-Stream", stream);
+    put("Nats-Msg-Id", message.dedupe_id());
+    put("Nats-Expected-Stream", stream.into());
     headers
+}
+
+const fn name(attribute: Attribute) -> &'static str {
+    match attribute {
+        Attribute::Id => "ce-id",
+        Attribute::Source => "ce-source",
+        Attribute::Type => "ce-type",
+        Attribute::SpecVersion => "ce-specversion",
+        Attribute::Time => "ce-time",
+        Attribute::RecordedTime => "ce-recordedtime",
+        Attribute::PartitionKey => "ce-partitionkey",
+        Attribute::Class => "ce-class",
+        Attribute::Instance => "ce-instance",
+    }
+}
+
+/// Percent-encoded; hardly any value needs it.
+fn encoded(value: Cow<'_, str>) -> String {
+    let changed = match Cow::from(utf8_percent_encode(&value, ENCODED)) {
+        Cow::Owned(changed) => Some(changed),
+        Cow::Borrowed(_) => None,
+    };
+    changed.unwrap_or_else(|| value.into_owned())
 }
 
 /// The bytes these headers take on the wire; the server's `max_payload` counts them.
 pub(super) fn wire_size(headers: &HeaderMap) -> usize {
-    let line = |name: &async_nats::HeaderName, value: &HeaderValue| {
+    let line = |name: &HeaderName, value: &HeaderValue| {
         let name: &str = name.as_ref();
         name.len() + value.as_str().len() + ": \r\n".len()
     };

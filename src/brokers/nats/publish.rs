@@ -112,7 +112,7 @@ impl Publisher {
 
     /// The most bytes of a message, headers included: both the server and the stream have a limit.
     fn most(&self) -> usize {
-        self.client.server_info().max_payload.min(self.stream_takes.load(Ordering::Relaxed))
+        self.client.max_payload().min(self.stream_takes.load(Ordering::Relaxed))
     }
 }
 
