@@ -10,6 +10,7 @@
 //! scheme of its own) after what its own libraries expect.
 
 mod client;
+mod instance;
 mod ledger;
 mod queue;
 mod sample;
@@ -25,21 +26,21 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use bytes::Bytes;
 use thiserror::Error;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub use instance::{Instance, NotQueued};
 pub use ledger::{Ledger, Line};
 pub use sample::{Fields, Sample, Unnamed};
 pub use settings::{Flag, Settings};
 pub use tally::{Latency, Summary};
 pub use target::{Target, TargetError};
 
-use crate::notification::Notification;
 use client::{Client, Connector};
+use instance::target_of;
 use queue::Queue;
 use source::{Made, Shared, Source, Tickets};
 use tally::Tally;
@@ -121,17 +122,6 @@ pub struct Sender {
     connector: Connector,
     workers: TaskTracker,
     run: u32,
-}
-
-/// One instance. Dropped, it sends what is queued, and then is gone.
-pub struct Instance {
-    id: u64,
-    common: Arc<Common>,
-    shared: Arc<Shared>,
-    settings: Settings,
-    target: watch::Sender<Option<Arc<Target>>>,
-    run: u32,
-    sequence: u64,
 }
 
 /// What a load is made of.
@@ -231,76 +221,4 @@ impl Sender {
         self.stop();
         self.common.cut.cancel();
     }
-}
-
-/// Why a notification was not queued.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-pub enum NotQueued {
-    /// No flag asks for it.
-    #[error("the settings do not ask for it")]
-    Unwanted,
-    /// The queue is full; it is lost.
-    #[error("the queue is full")]
-    Full,
-}
-
-impl Instance {
-    /// Queues a body, if the settings ask for its type; what is no notification is always queued.
-    ///
-    /// # Errors
-    /// [`NotQueued`].
-    pub fn push(&self, body: impl Into<Bytes>) -> Result<(), NotQueued> {
-        let body = body.into();
-        if let Ok(notification) = Notification::parse(&body)
-            && !self.settings.want(&notification.kind, notification.message_type().as_deref())
-        {
-            return Err(NotQueued::Unwanted);
-        }
-        self.shared.push(body, &self.common.tally).map(drop).ok_or(NotQueued::Full)
-    }
-
-    /// Queues a sample, as a notification of this instance and of now.
-    ///
-    /// # Errors
-    /// [`NotQueued`].
-    pub fn notify(&mut self, sample: &Sample) -> Result<(), NotQueued> {
-        self.sequence += 1;
-        let (time, sequence) = (source::unix_seconds(), self.sequence);
-        let mut body = Vec::new();
-        sample.write(&mut body, Fields { instance: self.id, time, run: self.run, sequence }, 0);
-        self.push(body)
-    }
-
-    /// Changes the settings; what is queued goes to the new URL, and is held while there is none.
-    ///
-    /// # Errors
-    /// [`TargetError`]; the old settings stay.
-    pub fn set(&mut self, settings: Settings) -> Result<(), TargetError> {
-        self.target.send_replace(target_of(&settings)?);
-        self.settings = settings;
-        Ok(())
-    }
-
-    /// How many are queued, the one in flight counted.
-    pub fn queued(&self) -> usize {
-        self.shared.len(&self.common.tally)
-    }
-
-    /// Forgets what is queued. What is in flight may still be stored.
-    pub fn clear(&self) {
-        self.shared.queue().clear();
-    }
-}
-
-impl Drop for Instance {
-    fn drop(&mut self) {
-        self.shared.close();
-    }
-}
-
-fn target_of(settings: &Settings) -> Result<Option<Arc<Target>>, TargetError> {
-    if settings.webhook_url.is_empty() {
-        return Ok(None);
-    }
-    Target::new(&settings.webhook_url, &settings.webhook_url_token).map(|target| Some(Arc::new(target)))
 }
