@@ -151,8 +151,9 @@ fn prepared(arguments: &Arguments, config: Option<&Path>) -> Result<(sender::Con
     let url = arguments.url.clone().unwrap_or_else(|| url_of(config.as_ref()));
     let token = token(arguments, config.as_ref())?;
     let target = Target::new(&url, token.as_deref().unwrap_or_default()).map_err(|error| {
-        // what stands in a query may be a secret
-        format!("--url {}: {error}", url.split(['?', '@']).next().unwrap_or_default())
+        // what stands in a query, or before an @, may be a secret
+        let shown = url.split('?').next().filter(|shown| !shown.contains('@')).unwrap_or("…");
+        format!("--url {shown}: {error}")
     })?;
     let samples = Sample::named(&arguments.types).map_err(|error| format!("--types: {error}"))?;
     let every = arguments.duration.is_none().then_some(samples.len() as u64);
