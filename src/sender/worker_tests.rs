@@ -117,11 +117,19 @@ async fn in_order_and_twenty_milliseconds_apart() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_slow_answer_holds_the_next_back_and_is_not_made_up_for() {
+async fn a_slow_answer_holds_the_next_back() {
     let bench = slow_bench(Config::default(), Duration::from_millis(50), |_| Some(Ok(200)));
     bench.push(&["a", "b", "c"]);
     bench.ended().await;
     assert_eq!(bench.seen.times(), [0, 50, 100].map(Duration::from_millis));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pause_is_not_made_up_for_by_haste() {
+    let bench = bench(Config::default(), |number| Some(Ok(if number == 1 { 503 } else { 200 })));
+    bench.push(&["a", "b", "c"]);
+    bench.ended().await;
+    assert_eq!(bench.seen.times(), [0, 60_000, 60_020, 60_040].map(Duration::from_millis));
 }
 
 #[tokio::test(start_paused = true)]

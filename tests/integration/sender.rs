@@ -122,6 +122,23 @@ fn it_is_held_until_there_is_a_url_and_flags_choose_what_is() {
 }
 
 #[test]
+fn a_new_url_is_used_from_the_next_notification_on() {
+    let ends = [FarEnd::start(&[]), FarEnd::start(&[])];
+    now(async {
+        let sender = Sender::new(compressed()).unwrap();
+        let mut instance = sender.instance(7, Settings::default()).unwrap();
+        for (number, end) in ends.iter().enumerate() {
+            instance.set(Settings::all(&format!("http://{}/", end.address), "")).unwrap();
+            instance.push(body(number)).unwrap();
+            while instance.queued() > 0 {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        }
+    });
+    assert_eq!(ends.map(|end| bodies(&end.seen())), [[body(0)], [body(1)]]);
+}
+
+#[test]
 fn each_instance_has_a_connection_and_a_pause_of_its_own() {
     let (good, bad) = (FarEnd::start(&[]), FarEnd::start(&[Act::Answer(503); 100]));
     now(async {
