@@ -5,9 +5,11 @@
 mod check;
 mod provision;
 mod routes;
+mod send;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
@@ -20,6 +22,7 @@ const EXAMPLES: &str = "Examples:
   greenapi-bridge provision --config bridge.toml   create the stream
   greenapi-bridge check --config bridge.toml       is the broker ready?
   greenapi-bridge --config bridge.toml             serve
+  greenapi-bridge send --config bridge.toml        notifications to try it with
   BRIDGE_NATS__SERVERS='[\"nats://nats:4222\"]' greenapi-bridge";
 
 /// Stores GREEN-API webhooks in NATS JetStream and Apache Kafka: a 200 means stored.
@@ -33,8 +36,20 @@ struct Arguments {
     command: Option<Command>,
 }
 
-#[derive(Debug, Clone, Copy, Subcommand)]
+#[derive(Debug, Subcommand)]
 enum Command {
+    #[command(flatten)]
+    Configured(Configured),
+    /// Send notifications as GREEN-API does: samples of every type, one after the other, again until they are stored.
+    ///
+    /// Needs no configuration. Exit code 0: everything was answered 200, 1: not everything, 2: a wrong flag.
+    #[command(after_help = send::EXAMPLES)]
+    Send(Box<send::Arguments>),
+}
+
+/// What needs a configuration.
+#[derive(Debug, Clone, Copy, Subcommand)]
+enum Configured {
     /// Serve (the default).
     #[command(after_help = "Example:
   greenapi-bridge run --config bridge.toml")]
@@ -68,8 +83,15 @@ enum Command {
 
 /// Runs the command line. 0 clean, 1 failed, 2 configuration, 3 grace exceeded.
 pub fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    let loaded = Config::load(arguments.config.as_deref(), environment());
+    let Arguments { config, command } = Arguments::parse();
+    match command.unwrap_or(Command::Configured(Configured::Run)) {
+        Command::Configured(command) => configured(command, config.as_deref()),
+        Command::Send(arguments) => send::send(&arguments, config.as_deref()),
+    }
+}
+
+fn configured(command: Configured, config: Option<&Path>) -> ExitCode {
+    let loaded = Config::load(config, environment());
     // every command finds out what only serving would need
     let checked = loaded.and_then(|config| {
         config.tokens()?;
@@ -82,7 +104,6 @@ pub fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let command = arguments.command.unwrap_or(Command::Run);
     let runtime = match runtime(&command, config.http.workers) {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -90,19 +111,25 @@ pub fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    match command {
-        Command::Run => runtime.block_on(serve(config)),
-        Command::Check { offline, json } => runtime.block_on(check::check(&config, &plan, offline, json)),
-        Command::Provision { dry_run } => runtime.block_on(provision::provision(&config, &plan, dry_run)),
-    }
+    let code = match command {
+        Configured::Run => runtime.block_on(serve(config)),
+        Configured::Check { offline, json } => runtime.block_on(check::check(&config, &plan, offline, json)),
+        Configured::Provision { dry_run } => runtime.block_on(provision::provision(&config, &plan, dry_run)),
+    };
+    // all that counts is done; what still asks a broker that does not answer would hold the process up
+    runtime.shutdown_timeout(LEAVE_WITHIN);
+    code
 }
+
+/// How long threads that wait for a broker get to notice that it is over.
+const LEAVE_WITHIN: Duration = Duration::from_millis(500);
 
 /// One worker is the thread that is there: what it has to do then waits in one line, and what one turn of it brings
 /// for a broker goes there in one write.
-fn runtime(command: &Command, workers: usize) -> std::io::Result<tokio::runtime::Runtime> {
+fn runtime(command: &Configured, workers: usize) -> std::io::Result<tokio::runtime::Runtime> {
     use tokio::runtime::Builder;
     match command {
-        Command::Run if workers == 1 => Builder::new_current_thread().enable_all().build(),
+        Configured::Run if workers == 1 => Builder::new_current_thread().enable_all().build(),
         _ => Builder::new_multi_thread().worker_threads(workers).enable_all().build(),
     }
 }

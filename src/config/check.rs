@@ -22,15 +22,19 @@ pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
 
 /// Whether this build has what is asked for.
 fn built(config: &Config) -> Result<(), ConfigError> {
+    let nats = config.nats.as_ref();
+    let tls_url = nats.is_some_and(|nats| nats.servers.iter().any(|server| server.starts_with("tls://")));
     let asked = [
-        ("kafka", config.kafka.is_some(), cfg!(feature = "kafka")),
-        ("nats", config.nats.is_some(), cfg!(feature = "nats")),
+        ("kafka", "kafka", config.kafka.is_some(), cfg!(feature = "kafka")),
+        ("nats", "nats", nats.is_some(), cfg!(feature = "nats")),
+        ("nats.tls", "tls", nats.is_some_and(|nats| nats.tls.is_some()), cfg!(feature = "tls")),
+        ("nats.servers", "tls", tls_url, cfg!(feature = "tls")),
     ];
-    match asked.into_iter().find(|(_, asked, built)| *asked && !built) {
+    match asked.into_iter().find(|(.., asked, built)| *asked && !built) {
         None => Ok(()),
-        Some((section, ..)) => {
-            let problem = format!("this build does not have it; build with the feature `{section}`, or remove it");
-            Err(ConfigError { key: section.into(), value: None, problem })
+        Some((key, feature, ..)) => {
+            let problem = format!("this build does not have it; build with the feature `{feature}`, or remove it");
+            Err(ConfigError { key: key.into(), value: None, problem })
         }
     }
 }
