@@ -3,6 +3,8 @@
 mod certificates;
 mod cluster;
 mod kafka;
+#[cfg(feature = "kafka")]
+mod kafka_cluster;
 mod load;
 mod nats;
 mod wire;
@@ -19,6 +21,8 @@ use serde_json::Value;
 pub use certificates::Certificates;
 pub use cluster::Cluster;
 pub use kafka::Kafka;
+#[cfg(feature = "kafka")]
+pub use kafka_cluster::KafkaCluster;
 pub use load::{Answered, under_load};
 pub use nats::{Nats, stream};
 pub use wire::{Answer, Connection, exchange, post, request, talk};
