@@ -86,7 +86,19 @@ impl Target {
 
     /// Whole if it fits, else in parts, one after the other: only all of them are answered 200.
     async fn store_dead_letter(&self, dead: &Message, until: Instant) -> Result<(), Fault> {
-        let room = self.publisher.room_for(dead);
+        loop {
+            let room = self.publisher.room_for(dead);
+            let stored = self.store_in(room, dead, until).await;
+            // a topic that takes less than its client says so once it is asked: the first part was not stored
+            let learned = self.publisher.room_for(dead) < room;
+            match stored {
+                Err(fault) if fault.kind == FaultKind::Record && learned => {}
+                settled => return settled,
+            }
+        }
+    }
+
+    async fn store_in(&self, room: usize, dead: &Message, until: Instant) -> Result<(), Fault> {
         if dead.body.len() <= room || room < LEAST_PART {
             return self.attempt(dead, until).await;
         }

@@ -25,6 +25,16 @@ mod house;
 #[cfg(feature = "kafka")]
 mod kafka;
 #[cfg(feature = "kafka")]
+mod kafka_cluster;
+#[cfg(feature = "kafka")]
+mod kafka_errors;
+#[cfg(feature = "kafka")]
+mod kafka_leak;
+#[cfg(feature = "kafka")]
+mod kafka_limits;
+#[cfg(feature = "kafka")]
+mod kafka_rights;
+#[cfg(feature = "kafka")]
 mod kafka_secure;
 #[cfg(feature = "nats")]
 mod late;

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use rdkafka::admin::{AdminClient, AdminOptions, ResourceSpecifier};
 use rdkafka::config::FromClientConfigAndContext;
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::metadata::MetadataPartition;
 use rdkafka::producer::{Producer as _, ThreadedProducer};
 use tokio::sync::mpsc;
 
@@ -25,15 +26,26 @@ pub(super) struct Admin {
     servers: String,
 }
 
+/// What a cluster says of a topic.
+pub(super) enum Lookup {
+    There(Topic),
+    Missing,
+    /// It does not say, and why.
+    Refused(String),
+}
+
 /// A topic as the cluster has it.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Topic {
     pub(super) partitions: usize,
+    /// Partitions that nobody leads now.
+    pub(super) leaderless: usize,
     /// Copies of the partition that has the fewest.
     pub(super) replicas: usize,
     /// Copies that are up to date, of the partition that has the fewest.
     pub(super) in_sync: usize,
-    pub(super) config: HashMap<String, String>,
+    /// Its settings; none where we may not look at them.
+    pub(super) config: Option<HashMap<String, String>>,
 }
 
 impl Admin {
@@ -54,31 +66,45 @@ impl Admin {
         found.map(|found| found.brokers().len()).map_err(|error| self.explain(&error))
     }
 
-    /// One topic, or none if the cluster has none of this name.
-    pub(super) async fn topic(&mut self, name: &str) -> Result<Option<Topic>, String> {
+    /// One topic.
+    pub(super) async fn topic(&mut self, name: &str) -> Result<Lookup, String> {
         let found = tokio::task::block_in_place(|| self.witness.client().fetch_metadata(Some(name), PATIENCE));
         let found = found.map_err(|error| self.explain(&error))?;
-        let Some(topic) = found.topics().iter().find(|topic| topic.error().is_none()) else { return Ok(None) };
-        let fewest = |count: fn(&rdkafka::metadata::MetadataPartition) -> usize| {
-            topic.partitions().iter().map(count).min().unwrap_or_default()
-        };
-        Ok(Some(Topic {
+        let Some(topic) = found.topics().first() else { return Ok(Lookup::Missing) };
+        match topic.error().map(RDKafkaErrorCode::from) {
+            None => {}
+            Some(RDKafkaErrorCode::UnknownTopicOrPartition) => return Ok(Lookup::Missing),
+            Some(code) => return Ok(Lookup::Refused(code.to_string())),
+        }
+        let fewest = |count: fn(&MetadataPartition) -> usize| topic.partitions().iter().map(count).min();
+        Ok(Lookup::There(Topic {
             partitions: topic.partitions().len(),
-            replicas: fewest(|partition| partition.replicas().len()),
-            in_sync: fewest(|partition| partition.isr().len()),
+            leaderless: topic.partitions().iter().filter(|partition| partition.leader() < 0).count(),
+            replicas: fewest(|partition| partition.replicas().len()).unwrap_or_default(),
+            in_sync: fewest(|partition| partition.isr().len()).unwrap_or_default(),
             config: self.config(name).await?,
         }))
     }
 
-    async fn config(&mut self, name: &str) -> Result<HashMap<String, String>, String> {
+    async fn config(&mut self, name: &str) -> Result<Option<HashMap<String, String>>, String> {
         let asked = self.client.describe_configs(&[ResourceSpecifier::Topic(name)], &options()).await;
         let answers = asked.map_err(|error| self.explain(&error))?;
         let mut all = HashMap::new();
         for answer in answers {
-            let answer = answer.map_err(|code| format!("the configuration of topic {name}: {code}"))?;
-            all.extend(answer.entries.into_iter().filter_map(|entry| Some((entry.name, entry.value?))));
+            match answer {
+                Ok(answer) => {
+                    all.extend(answer.entries.into_iter().filter_map(|entry| Some((entry.name, entry.value?))))
+                }
+                Err(RDKafkaErrorCode::TopicAuthorizationFailed) => return Ok(None),
+                Err(code) => return Err(format!("the configuration of topic {name}: {code}")),
+            }
         }
-        Ok(all)
+        // the answer to who may not look is an empty one too
+        Ok(Some(all).filter(|all| !all.is_empty()))
+    }
+
+    pub(super) fn producer(&self) -> &ThreadedProducer<Context> {
+        &self.witness
     }
 
     pub(super) fn client(&self) -> &AdminClient<Context> {
@@ -92,7 +118,7 @@ impl Admin {
             match event {
                 Event::NotAuthenticated(why) => said = format!(": {why}"),
                 Event::AllDown(why) if said.is_empty() => said = format!(": {why}"),
-                Event::AllDown(_) | Event::Fatal => {}
+                Event::AllDown(_) | Event::Other => {}
             }
         }
         let servers = &self.servers;

@@ -29,6 +29,14 @@ pub struct Config {
     pub provision: ProvisionConfig,
 }
 
+impl Config {
+    /// Who the cluster knows us as, where a property says so.
+    #[cfg(feature = "kafka")]
+    pub(super) fn user(&self) -> Option<String> {
+        self.properties.get("sasl.username").map(ToString::to_string)
+    }
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {

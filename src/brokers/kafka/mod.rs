@@ -13,11 +13,15 @@ mod client;
 #[cfg(feature = "kafka")]
 mod headers;
 #[cfg(feature = "kafka")]
+mod judge;
+#[cfg(feature = "kafka")]
 mod provision;
 #[cfg(feature = "kafka")]
 mod publish;
 #[cfg(feature = "kafka")]
 mod report;
+#[cfg(feature = "kafka")]
+mod rights;
 #[cfg(feature = "kafka")]
 mod watch;
 
@@ -25,4 +29,4 @@ pub use config::{Config, ProvisionConfig};
 pub use properties::{ClientError, may_be_set};
 
 #[cfg(feature = "kafka")]
-pub use {check::check, provision::provision, publish::Publisher};
+pub use {check::check, provision::provision, publish::Publisher, publish::REPORT_WITHIN};

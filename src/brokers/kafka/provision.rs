@@ -4,7 +4,7 @@
 use rdkafka::admin::{NewTopic, TopicReplication};
 
 use super::Config;
-use super::admin::{Admin, Topic, options};
+use super::admin::{Admin, Lookup, Topic, options};
 use crate::brokers::{Provisioned, Replicas};
 use crate::units::show;
 
@@ -20,8 +20,11 @@ pub async fn provision(config: &Config, topics: &[String], dry_run: bool) -> Res
     for name in topics {
         let what = format!("topic {name}");
         match admin.topic(name).await? {
-            Some(topic) => done.push(Provisioned { what, kept: wanted.differences(&topic), ..Provisioned::default() }),
-            None => {
+            Lookup::Refused(why) => return Err(format!("{what}: {why}; allow its user Describe and Create")),
+            Lookup::There(topic) => {
+                done.push(Provisioned { what, kept: wanted.differences(&topic), ..Provisioned::default() })
+            }
+            Lookup::Missing => {
                 if !dry_run {
                     create(&mut admin, name, &wanted).await?;
                 }
@@ -72,7 +75,10 @@ impl Wanted {
 
     /// What an existing topic has otherwise.
     fn differences(&self, topic: &Topic) -> Vec<String> {
-        let setting = |name: &str| topic.config.get(name).cloned().unwrap_or_default();
+        let setting = |name: &str| match &topic.config {
+            Some(config) => config.get(name).cloned().unwrap_or_default(),
+            None => "not known".into(),
+        };
         let retention = self.retention.as_millis().to_string();
         [
             ("partitions", topic.partitions.to_string(), self.partitions.to_string()),

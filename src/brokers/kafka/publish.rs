@@ -1,12 +1,12 @@
 //! Publishing, and hearing what became of it.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, UNIX_EPOCH};
 
 use rdkafka::config::{ClientConfig, FromClientConfigAndContext};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseRecord, Producer as _, ThreadedProducer};
 use tokio::sync::{mpsc, watch};
 
@@ -50,6 +50,7 @@ pub struct Publisher {
     state: watch::Receiver<BrokerState>,
     takes: usize,
     opened: Arc<Opened>,
+    limits: Arc<Limits>,
 }
 
 /// The topics that payloads chose: librdkafka keeps each for ever, so there must be a last one.
@@ -73,6 +74,24 @@ impl Opened {
 }
 
 type Producer = ThreadedProducer<Context>;
+
+/// How much a topic takes where it takes less than the client: learned from what it refused, so that no right is
+/// needed to look at its settings.
+#[derive(Default)]
+struct Limits(Mutex<HashMap<String, usize>>);
+
+impl Limits {
+    fn of(&self, topic: &str) -> Option<usize> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(topic).copied()
+    }
+
+    /// A body of this size was refused alone: half of it may fit. Only where dead letters go is it of use.
+    fn refused(&self, topic: &str, size: usize) {
+        let mut limits = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let limit = limits.entry(topic.to_owned()).or_insert(usize::MAX);
+        *limit = (*limit).min(size / 2);
+    }
+}
 
 /// How a record travels.
 enum Way {
@@ -100,6 +119,11 @@ impl Producers {
         Ok(Self { quick: with("0", BATCH)?, gathering: with(LINGER, BATCH)?, alone: with("0", "1")? })
     }
 
+    /// Why one of them will never produce again.
+    pub(super) fn fatal_error(&self) -> Option<(RDKafkaErrorCode, String)> {
+        [&self.quick, &self.gathering, &self.alone].into_iter().find_map(|producer| producer.client().fatal_error())
+    }
+
     /// The client to ask for metadata.
     pub(super) fn client(&self) -> &rdkafka::client::Client<Context> {
         self.quick.client()
@@ -108,12 +132,18 @@ impl Producers {
 
 impl Publisher {
     /// Starts to connect, in the background and for ever; the cluster may be down. `topics` are those whose names
-    /// are known; payloads may choose `most_opened` others.
+    /// are known; payloads may choose `most_opened` others. A record whose report is not there after `report_within`
+    /// is given up; less than a second is not kept to.
     ///
     /// # Errors
     /// A secret that cannot be read, or a property librdkafka does not take.
-    pub fn start(config: &Config, topics: Vec<String>, most_opened: usize) -> Result<Self, ClientError> {
-        let properties = client::properties(config, REPORT_WITHIN)?;
+    pub fn start(
+        config: &Config,
+        topics: Vec<String>,
+        most_opened: usize,
+        report_within: Duration,
+    ) -> Result<Self, ClientError> {
+        let properties = client::properties(config, report_within)?;
         let (sender, events) = mpsc::channel(64);
         let producers = Producers::new(&properties, &sender).map_err(|error| client::explain(&error))?;
         let producers = Arc::new(RwLock::new(Arc::new(producers)));
@@ -122,7 +152,7 @@ impl Publisher {
         let watch = Watch { producers: producers.clone(), properties, sender, state: set, topics };
         tokio::spawn(watch.follow(events));
         let opened = Arc::new(Opened { most: most_opened, topics: Mutex::default() });
-        Ok(Self { producers, in_flight: Arc::default(), state, takes, opened })
+        Ok(Self { producers, in_flight: Arc::default(), state, takes, opened, limits: Arc::default() })
     }
 
     /// Whether it can store now; changes are seen as they happen.
@@ -145,7 +175,13 @@ impl Publisher {
         }
         match self.send(message, Way::Batched).await {
             // a batch is refused as a whole: the record may be unharmed alone
-            Err(fault) if fault.kind == FaultKind::Record => self.send(message, Way::Alone).await,
+            Err(fault) if fault.kind == FaultKind::Record => {
+                let settled = self.send(message, Way::Alone).await;
+                if matches!(&settled, Err(fault) if fault.reason == "too_large") && message.dead_letter.is_some() {
+                    self.limits.refused(message.destination(Broker::Kafka), message.body.len());
+                }
+                settled
+            }
             settled => settled,
         }
     }
@@ -175,7 +211,8 @@ impl Publisher {
     }
 
     /// The most bytes of body that fit beside this message's headers, and beside those of its parts.
-    pub fn room_for(&self, _message: &Message) -> usize {
-        self.takes.saturating_sub(OVERHEAD)
+    pub fn room_for(&self, message: &Message) -> usize {
+        let known = self.takes.saturating_sub(OVERHEAD);
+        self.limits.of(message.destination(Broker::Kafka)).map_or(known, |limit| limit.min(known))
     }
 }

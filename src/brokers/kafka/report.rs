@@ -23,8 +23,8 @@ pub(super) enum Event {
     AllDown(String),
     /// The cluster does not know us.
     NotAuthenticated(String),
-    /// This producer will never produce again.
-    Fatal,
+    /// Something else, which may be that a producer will never produce again.
+    Other,
 }
 
 /// Who waits for a record's report. Counts the record as in flight until then.
@@ -60,10 +60,13 @@ impl ClientContext for Context {
 
     fn error(&self, error: KafkaError, reason: &str) {
         let event = match error.rdkafka_error_code() {
-            Some(RDKafkaErrorCode::Fatal) => Event::Fatal,
             Some(RDKafkaErrorCode::AllBrokersDown) => Event::AllDown(reason.into()),
             Some(RDKafkaErrorCode::Authentication | RDKafkaErrorCode::SSL) => Event::NotAuthenticated(reason.into()),
-            _ => return debug!(target: "librdkafka", %error, reason),
+            _ => {
+                debug!(target: "librdkafka", %error, reason);
+                // a fatal error comes under the code of its cause; only the client tells that it is one
+                Event::Other
+            }
         };
         // a full line of events holds one of this kind already
         let _ = self.events.try_send(event);

@@ -1,7 +1,7 @@
 //! Following the cluster: whether it can be reached, and whether its topics are there.
 
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::config::ClientConfig;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -18,6 +18,9 @@ const RECHECK: [Duration; 2] = [Duration::from_secs(10), Duration::from_secs(1)]
 /// How long the cluster may take to answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// A producer that fails for good sooner than this after the one before is not followed by another at once.
+const STEADY: Duration = Duration::from_secs(10);
+
 /// Keeps what is known of a cluster up to date.
 pub(super) struct Watch {
     pub(super) producers: Arc<RwLock<Arc<Producers>>>,
@@ -32,11 +35,17 @@ impl Watch {
     pub(super) async fn follow(self, mut events: mpsc::Receiver<Event>) {
         let look = self.look_after(Duration::ZERO);
         tokio::pin!(look);
+        let mut renewed: Option<Instant> = None;
         loop {
             let event = tokio::select! {
                 event = events.recv() => event,
                 found = &mut look => {
-                    self.set(found);
+                    if self.has_failed() {
+                        renewed = Some(Instant::now());
+                        self.renew();
+                    } else {
+                        self.set(found);
+                    }
                     look.set(self.look_after(RECHECK[usize::from(!self.state.borrow().up)]));
                     continue;
                 }
@@ -48,18 +57,34 @@ impl Watch {
                     look.set(self.look_after(RECHECK[1]));
                 }
                 Some(Event::NotAuthenticated(why)) => self.set(BrokerState::down("not_authenticated").because(why)),
-                Some(Event::Fatal) => self.renew(),
+                // of no consequence, or of one that was replaced
+                Some(Event::Other) if !self.has_failed() => {}
+                Some(Event::Other) if renewed.is_none_or(|at| at.elapsed() > STEADY) => {
+                    renewed = Some(Instant::now());
+                    self.renew();
+                }
+                Some(Event::Other) => {
+                    self.set(failed(&self.current()));
+                    look.set(self.look_after(RECHECK[1]));
+                }
             }
         }
     }
 
     async fn look_after(&self, pause: Duration) -> BrokerState {
         tokio::time::sleep(pause).await;
-        let producers = self.producers.read().unwrap_or_else(PoisonError::into_inner).clone();
-        let topics = self.topics.clone();
+        let (producers, topics) = (self.current(), self.topics.clone());
         // librdkafka waits for the answer in the thread that asks
         let looked = tokio::task::spawn_blocking(move || look(&producers, &topics)).await;
         looked.unwrap_or_else(|_| BrokerState::down("not_inspected"))
+    }
+
+    fn current(&self) -> Arc<Producers> {
+        self.producers.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn has_failed(&self) -> bool {
+        self.current().fatal_error().is_some()
     }
 
     fn set(&self, now: BrokerState) {
@@ -85,9 +110,14 @@ impl Watch {
 
     /// A fatal error is for ever: only a new producer goes on.
     fn renew(&self) {
+        let old = self.current();
+        let why = old.fatal_error().map(|(_, why)| why).unwrap_or_default();
         match Producers::new(&self.properties, &self.sender) {
             Ok(new) => {
-                warn!(broker = "kafka", "the producer failed for good; going on with a new one");
+                // while it is down that is said already
+                if self.state.borrow().up {
+                    warn!(broker = "kafka", why, "the producer failed for good; going on with a new one");
+                }
                 let new = Arc::new(new);
                 let old = std::mem::replace(&mut *self.producers.write().unwrap_or_else(PoisonError::into_inner), new);
                 // dropping one waits for its thread
@@ -99,23 +129,43 @@ impl Watch {
 }
 
 fn look(producers: &Producers, topics: &[String]) -> BrokerState {
-    let mut missing = Vec::new();
+    let (mut missing, mut hidden) = (Vec::new(), Vec::new());
     for topic in topics {
-        match producers.client().fetch_metadata(Some(topic), PATIENCE) {
-            Ok(found) if found.topics().iter().all(|topic| topic.error().is_none()) => {}
-            Ok(_) => missing.push(topic.as_str()),
+        let found = match producers.client().fetch_metadata(Some(topic), PATIENCE) {
+            Ok(found) => found,
             Err(error) => return unreachable(&error),
+        };
+        match found.topics().first().and_then(|found| found.error()).map(RDKafkaErrorCode::from) {
+            None => {}
+            Some(RDKafkaErrorCode::TopicAuthorizationFailed) => hidden.push(topic.as_str()),
+            Some(_) => missing.push(topic.as_str()),
         }
     }
-    if missing.is_empty() {
-        return BrokerState::up();
+    let bad = missing.len() + hidden.len();
+    let lines = [
+        ("no topic", missing, "run `greenapi-bridge provision`"),
+        ("not allowed to see", hidden, "allow Describe and Write"),
+    ];
+    let reason = if lines[0].1.is_empty() { "not_authorized" } else { "no_topic" };
+    let said = lines.iter().filter(|(_, topics, _)| !topics.is_empty());
+    let said: Vec<_> = said.map(|(what, topics, remedy)| format!("{what} {}; {remedy}", topics.join(", "))).collect();
+    match (said.join("; "), bad) {
+        (_, 0) => BrokerState::up(),
+        // the others are unharmed
+        (detail, bad) if bad < topics.len() => BrokerState::up().because(detail),
+        (detail, _) => BrokerState::down(reason).because(detail),
     }
-    let detail = format!("no topic {}; run `greenapi-bridge provision`", missing.join(", "));
-    // the others are unharmed
-    if missing.len() < topics.len() {
-        BrokerState::up().because(detail)
-    } else {
-        BrokerState::down("no_topic").because(detail)
+}
+
+/// The state of producers that failed for good.
+fn failed(producers: &Producers) -> BrokerState {
+    match producers.fatal_error() {
+        Some((RDKafkaErrorCode::ClusterAuthorizationFailed, _)) => {
+            let detail = "may write to no topic; allow Write and Describe on those of the routes";
+            BrokerState::down("not_authorized").because(detail.to_owned())
+        }
+        Some((_, why)) => BrokerState::down("closed").because(why),
+        None => BrokerState::down("closed"),
     }
 }
 

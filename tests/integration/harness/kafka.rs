@@ -1,6 +1,5 @@
 //! A real Apache Kafka, one broker that is its own controller.
 
-use std::fmt::Write as _;
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -16,14 +15,26 @@ pub struct Kafka {
     /// Ends the broker when this process ends: a shared one is never dropped.
     leash: Child,
     pub port: u16,
+    /// Where this process may do everything, whatever clients must show.
+    inner: u16,
     folder: tempfile::TempDir,
+}
+
+/// What a broker without others needs.
+const ALONE: &str = "offsets.topic.replication.factor=1\ntransaction.state.log.replication.factor=1\n\
+    transaction.state.log.min.isr=1\nshare.coordinator.state.topic.replication.factor=1\n\
+    share.coordinator.state.topic.min.isr=1\n";
+
+/// Which protocol each listener speaks.
+pub(super) fn protocols(clients: &str) -> String {
+    format!("CLIENT:{clients},INNER:PLAINTEXT,CONTROLLER:PLAINTEXT")
 }
 
 fn java() -> Command {
     let jars = std::env::var("BRIDGE_TEST_KAFKA").expect("run me by tests/run, which fetches the broker");
     let mut java = Command::new("java");
     // a test is over before a better compiler has paid off
-    java.args(["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xmx512m", "-cp", &format!("{jars}/*")]);
+    java.args(["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xmx400m", "-cp", &format!("{jars}/*")]);
     java
 }
 
@@ -40,17 +51,20 @@ impl Kafka {
 
     /// With another protocol for clients, more properties, and more arguments to format its storage.
     pub fn start_with(protocol: &str, extra: &str, format_arguments: &[&str]) -> Self {
-        let [port, inner, controller] = [(); 3].map(|()| free_port());
+        let ports = [(); 3].map(|()| free_port());
+        let extra = format!("{ALONE}listener.security.protocol.map={}\n{extra}", protocols(protocol));
+        Self::node(1, ports, &format!("1@127.0.0.1:{}", ports[2]), &extra, format_arguments)
+    }
+
+    /// One node of a cluster that these voters are; its ports are for clients, for its kind, and for controllers.
+    pub(super) fn node(id: usize, ports: [u16; 3], voters: &str, extra: &str, format_arguments: &[&str]) -> Self {
+        let [port, inner, controller] = ports;
         let folder = tempfile::tempdir().unwrap();
         let properties = format!(
-            "process.roles=broker,controller\nnode.id=1\ncontroller.quorum.voters=1@127.0.0.1:{controller}\n\
+            "process.roles=broker,controller\nnode.id={id}\ncontroller.quorum.voters={voters}\n\
              listeners=CLIENT://127.0.0.1:{port},INNER://127.0.0.1:{inner},CONTROLLER://127.0.0.1:{controller}\n\
              advertised.listeners=CLIENT://127.0.0.1:{port},INNER://127.0.0.1:{inner}\ncontroller.listener.names=CONTROLLER\n\
-             inter.broker.listener.name=INNER\n\
-             listener.security.protocol.map=CLIENT:{protocol},INNER:PLAINTEXT,CONTROLLER:PLAINTEXT\nlog.dirs={}/data\n\
-             offsets.topic.replication.factor=1\ntransaction.state.log.replication.factor=1\n\
-             transaction.state.log.min.isr=1\nshare.coordinator.state.topic.replication.factor=1\n\
-             share.coordinator.state.topic.min.isr=1\ngroup.initial.rebalance.delay.ms=0\n{extra}",
+             inter.broker.listener.name=INNER\nlog.dirs={}/data\ngroup.initial.rebalance.delay.ms=0\n{extra}",
             folder.path().display()
         );
         std::fs::write(folder.path().join("server.properties"), properties).unwrap();
@@ -59,16 +73,24 @@ impl Kafka {
         let formatted = format.arg(folder.path().join("server.properties")).args(format_arguments).output().unwrap();
         assert!(formatted.status.success(), "{}", String::from_utf8_lossy(&formatted.stderr));
         let child = broker(folder.path(), port);
-        Self { leash: leash(&child), child, port, folder }
+        Self { leash: leash(&child), child, port, inner, folder }
     }
 
     pub fn server(&self) -> String {
         format!("127.0.0.1:{}", self.port)
     }
 
+    pub fn inside(&self) -> String {
+        format!("127.0.0.1:{}", self.inner)
+    }
+
     pub fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
+    }
+
+    pub(super) fn is_alive(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
     }
 
     pub fn start_again(&mut self) {
@@ -82,26 +104,34 @@ impl Kafka {
 
     /// What a configuration says to use this broker, with topics of its own.
     pub fn config(&self, prefix: &str) -> String {
-        format!(
-            "[kafka]\nbootstrap_servers = [\"{}\"]\ntopic = \"{prefix}.{{class}}\"\ndead_letter_topic = \"{prefix}.dead\"\n",
-            self.server()
-        )
+        kafka_config(&[self.server()], prefix)
     }
 
     pub fn delete(&self, topic: &str) {
+        self.tool("tools.Topic", &["--delete", "--topic", topic]);
+    }
+
+    /// Runs one of Kafka's own commands to its end.
+    pub fn tool(&self, name: &str, arguments: &[&str]) -> String {
         let mut tool = java();
-        tool.args(["org.apache.kafka.tools.TopicCommand", "--bootstrap-server", &self.server()]);
-        assert!(tool.args(["--delete", "--topic", topic]).output().unwrap().status.success());
+        tool.args([&format!("org.apache.kafka.{name}Command"), "--bootstrap-server", &self.inside()]);
+        let answer = tool.args(arguments).output().unwrap();
+        assert!(answer.status.success(), "{} {}", text(&answer.stdout), text(&answer.stderr));
+        text(&answer.stdout)
+    }
+
+    /// How large the records of a topic are on its disk.
+    pub fn stored_bytes(&self, topic: &str) -> u64 {
+        let folders = std::fs::read_dir(self.folder.path().join("data")).unwrap().map(|entry| entry.unwrap().path());
+        let of_topic = folders.filter(|path| path.file_name().unwrap().to_str().unwrap().starts_with(topic));
+        let files = of_topic.flat_map(|folder| std::fs::read_dir(folder).unwrap().map(|file| file.unwrap()));
+        let logs = files.filter(|file| file.path().extension().is_some_and(|extension| extension == "log"));
+        logs.map(|log| log.metadata().unwrap().len()).sum()
     }
 
     /// Everything in these topics, read by Kafka's own client.
     pub fn read(&self, topics: &[&str]) -> Vec<Value> {
-        self.read_with("", topics)
-    }
-
-    pub fn read_with(&self, properties: &str, topics: &[&str]) -> Vec<Value> {
-        let mut text = format!("bootstrap.servers={}\n", self.server());
-        text.write_str(properties).unwrap();
+        let text = format!("bootstrap.servers={}\n", self.inside());
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), text).unwrap();
         let reader: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/consumers/KafkaRead.java");
@@ -109,6 +139,16 @@ impl Kafka {
         assert!(answer.status.success(), "{}", String::from_utf8_lossy(&answer.stderr));
         String::from_utf8(answer.stdout).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
+}
+
+/// What a configuration says to use these brokers, with topics of its own.
+pub fn kafka_config(servers: &[String], prefix: &str) -> String {
+    let topics = format!("topic = \"{prefix}.{{class}}\"\ndead_letter_topic = \"{prefix}.dead\"\n");
+    format!("[kafka]\nbootstrap_servers = {servers:?}\n{topics}")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
 }
 
 fn broker(folder: &Path, port: u16) -> Child {

@@ -9,6 +9,7 @@ const SENDERS: usize = 8;
 
 /// What one body was answered.
 pub struct Answered {
+    pub instance: usize,
     pub body: Vec<u8>,
     pub status: u16,
     pub asked: Instant,
@@ -43,7 +44,7 @@ fn send(bridge: &Bridge, instance: usize, over: &AtomicBool) -> Vec<Answered> {
         let (body, asked) = (body.into_bytes(), Instant::now());
         let (status, _) = bridge.post(&body);
         assert!(status == 200 || status == 503, "{status}");
-        answers.push(Answered { body, status, asked, took: asked.elapsed() });
+        answers.push(Answered { instance, body, status, asked, took: asked.elapsed() });
         std::thread::sleep(Duration::from_millis(2));
     }
     answers

@@ -4,6 +4,8 @@ mod certificates;
 mod cluster;
 mod far_end;
 mod kafka;
+#[cfg(feature = "kafka")]
+mod kafka_cluster;
 mod load;
 mod nats;
 mod wire;
@@ -21,6 +23,8 @@ pub use certificates::Certificates;
 pub use cluster::Cluster;
 pub use far_end::{Act, FarEnd, Request};
 pub use kafka::Kafka;
+#[cfg(feature = "kafka")]
+pub use kafka_cluster::KafkaCluster;
 pub use load::{Answered, under_load};
 pub use nats::{Nats, stream};
 pub use wire::{Answer, Connection, exchange, post, request, talk};

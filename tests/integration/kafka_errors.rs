@@ -1,0 +1,113 @@
+//! Errors that a real Kafka seldom makes, made by librdkafka's own mock of a cluster.
+
+use std::time::{Duration, Instant};
+
+use rdkafka::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::message::Message as _;
+use rdkafka::mocking::MockCluster;
+use rdkafka::producer::DefaultProducerContext;
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
+
+use crate::harness::{Bridge, eventually, text};
+
+const STORED: &str = r#"{"stored":"broker"}"#;
+
+/// A cluster of one, with the topics of the default routes, each of one partition.
+struct Mock(MockCluster<'static, DefaultProducerContext>);
+
+impl Mock {
+    fn start() -> Self {
+        let mock = MockCluster::new(1).unwrap();
+        for class in ["incoming", "outgoing", "state", "device", "other", "dead-letter"] {
+            mock.create_topic(&format!("greenapi.{class}"), 1, 1).unwrap();
+        }
+        Self(mock)
+    }
+
+    fn bridge(&self, extra: &str) -> Bridge {
+        let servers = self.0.bootstrap_servers();
+        Bridge::with(&format!("{extra}kafka.bootstrap_servers = [\"{servers}\"]\n"), false).ready()
+    }
+
+    /// The next requests to produce are answered with these.
+    fn refuse(&self, errors: &[RDKafkaRespErr]) {
+        self.0.request_errors(RDKafkaApiKey::Produce, errors);
+    }
+
+    /// The values a topic holds.
+    fn held(&self, topic: &str) -> Vec<Vec<u8>> {
+        let config =
+            ClientConfig::new().set("bootstrap.servers", self.0.bootstrap_servers()).set("group.id", "none").clone();
+        let consumer: BaseConsumer = config.create().unwrap();
+        let (_, end) = consumer.fetch_watermarks(topic, 0, Duration::from_secs(5)).unwrap();
+        let mut from = TopicPartitionList::new();
+        from.add_partition_offset(topic, 0, Offset::Beginning).unwrap();
+        consumer.assign(&from).unwrap();
+        let next = |_| consumer.poll(Duration::from_secs(5)).unwrap().unwrap().payload().unwrap().to_vec();
+        (0..end).map(next).collect()
+    }
+}
+
+use RDKafkaRespErr::{
+    RD_KAFKA_RESP_ERR__TRANSPORT as HANGS_UP, RD_KAFKA_RESP_ERR_INVALID_RECORD as INVALID,
+    RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS as TOO_FEW, RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION as NOT_LEADER,
+    RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER as OUT_OF_ORDER, RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT as TIMED_OUT,
+};
+
+/// librdkafka cannot go on with a producer whose first unacknowledged batch is out of order.
+#[test]
+fn after_a_fatal_error_of_the_producer_it_goes_on_with_a_new_one() {
+    let mock = Mock::start();
+    let bridge = mock.bridge("");
+    assert_eq!(bridge.post(&text(0)).1, STORED);
+    for (number, fatal) in [(1, "at once"), (2, "again, and soon")] {
+        mock.refuse(&[OUT_OF_ORDER]);
+        assert_eq!(bridge.post(&text(number)), (200, STORED.into()), "{fatal}");
+        assert_eq!(bridge.post(&text(number + 10)), (200, STORED.into()), "after {fatal}");
+    }
+    assert_eq!(bridge.log().matches("going on with a new one").count(), 1, "{}", bridge.log());
+    assert!(bridge.log().contains("sequence desynchronization"), "why: {}", bridge.log());
+    assert_eq!(mock.held("greenapi.incoming"), [0, 1, 11, 2, 12].map(text));
+}
+
+#[test]
+fn what_is_refused_with_its_batch_is_sent_once_more_alone() {
+    let mock = Mock::start();
+    let bridge = mock.bridge("");
+    mock.refuse(&[INVALID]);
+    assert_eq!(bridge.post(&text(1)), (200, STORED.into()));
+    mock.refuse(&[INVALID, INVALID]);
+    assert_eq!(bridge.post(&text(2)), (200, r#"{"stored":"dead_letter"}"#.into()), "refused alone");
+    assert_eq!(bridge.post(&text(3)), (200, STORED.into()));
+    assert_eq!(mock.held("greenapi.incoming"), [1, 3].map(text));
+    assert_eq!(mock.held("greenapi.dead-letter"), [text(2)]);
+}
+
+#[test]
+fn what_passes_is_tried_again_and_stored_once() {
+    let mock = Mock::start();
+    let bridge = mock.bridge("");
+    for (number, error) in (1..).zip([NOT_LEADER, TOO_FEW, TIMED_OUT, HANGS_UP]) {
+        mock.refuse(&[error, error]);
+        assert_eq!(bridge.post(&text(number)), (200, STORED.into()), "{error:?}");
+    }
+    assert_eq!(mock.held("greenapi.incoming"), [1, 2, 3, 4].map(text));
+    assert_eq!(mock.held("greenapi.dead-letter").len(), 0);
+}
+
+#[test]
+fn a_cluster_that_is_slow_to_answer_is_a_503_in_time_and_its_late_report_counts() {
+    let mock = Mock::start();
+    let bridge = mock.bridge("publish.timeout = \"1s\"\n");
+    assert_eq!(bridge.post(&text(1)).1, STORED);
+    mock.0.broker_round_trip_time(1, Duration::from_secs(3)).unwrap();
+    let asked = Instant::now();
+    assert_eq!(bridge.post(&text(2)).0, 503);
+    assert!(asked.elapsed() < Duration::from_secs(2), "{:?}", asked.elapsed());
+    eventually("stored after all", Duration::from_secs(10), || bridge.log().contains("stored after all"));
+    mock.0.broker_round_trip_time(1, Duration::ZERO).unwrap();
+    assert_eq!(bridge.post(&text(2)), (200, r#"{"stored":"duplicate"}"#.into()));
+    assert_eq!(mock.held("greenapi.incoming"), [1, 2].map(text));
+}
