@@ -5,6 +5,7 @@ use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use hashbrown::HashTable;
+use hashbrown::hash_table::OccupiedEntry;
 use tokio::sync::oneshot;
 
 use super::Outcome;
@@ -33,6 +34,8 @@ pub(super) struct Seen {
     ring: VecDeque<Entry>,
     /// How many entries have left the ring: entry `n` of all time is at `n - left`.
     left: u32,
+    /// How many had to go before the end of their window since this was last told.
+    evicted: usize,
     index: HashTable<u32>,
     /// Who waits for which; each has a place of its own among the requests in flight.
     under_way: HashMap<u128, Vec<oneshot::Sender<Outcome>>>,
@@ -48,15 +51,19 @@ struct Entry {
 impl Seen {
     pub(super) fn new(window: Duration, most: usize) -> Self {
         let (ring, index) = (VecDeque::new(), HashTable::new());
-        Self { window, most, start: None, ring, left: 0, index, under_way: HashMap::new() }
+        Self { window, most, start: None, ring, left: 0, evicted: 0, index, under_way: HashMap::new() }
     }
 
     /// Asks for an id that these brokers should have, and takes it on if nobody has.
     pub(super) fn begin(&mut self, id: Id, wanted: Brokers, now: Instant) -> Standing {
         self.forget_old(now);
-        let missing = wanted.without(self.entry(id).map_or(Brokers::NONE, |entry| entry.stored));
+        let stored = self.entry(id).map_or(Brokers::NONE, |entry| entry.stored);
+        let missing = wanted.without(stored);
         if missing.is_empty() {
             return Standing::Stored;
+        }
+        if !stored.is_empty() {
+            self.renew(id, stored, now);
         }
         let (tell, told) = oneshot::channel();
         match self.under_way.entry(id.as_u128()) {
@@ -89,32 +96,46 @@ impl Seen {
     /// Ends what [`Self::begin`] began: these brokers have it now, and whoever waits is told the outcome. Returns
     /// how many ids had to go before the end of their window.
     pub(super) fn end(&mut self, id: Id, stored: Brokers, outcome: Outcome, now: Instant) -> usize {
-        let evicted = self.remember(id, stored, now);
+        self.remember(id, stored, now);
         tell_all(self.under_way.remove(&id.as_u128()).unwrap_or_default(), outcome);
-        evicted
+        std::mem::take(&mut self.evicted)
     }
 
-    fn remember(&mut self, id: Id, stored: Brokers, now: Instant) -> usize {
+    fn remember(&mut self, id: Id, stored: Brokers, now: Instant) {
         if stored.is_empty() {
-            return 0;
+            return;
         }
         self.forget_old(now);
-        if let Some(entry) = self.entry(id) {
-            entry.stored = entry.stored.and(stored);
-            return 0;
+        match self.entry(id) {
+            Some(entry) => entry.stored = entry.stored.and(stored),
+            None => self.push(id, stored, now),
+        }
+    }
+
+    /// What some of its brokers lack is asked for again until they have it, however long that takes: meanwhile the
+    /// others must not get it twice. The place it had stays empty.
+    fn renew(&mut self, id: Id, stored: Brokers, now: Instant) {
+        let (ring, left, key) = (&self.ring, self.left, halves(id));
+        if let Ok(place) = self.index.find_entry(key[0], |at| ring[at.wrapping_sub(left) as usize].id == key) {
+            place.remove();
+            self.push(id, stored, now);
+        }
+    }
+
+    fn push(&mut self, id: Id, stored: Brokers, now: Instant) {
+        while !self.ring.is_empty() && self.ring.len() >= self.most {
+            self.evicted += usize::from(self.forget_first());
         }
         if self.most == 0 {
-            return 1;
+            self.evicted += 1;
+            return;
         }
-        let evicted = (self.ring.len() + 1).saturating_sub(self.most);
-        (0..evicted).for_each(|_| self.forget_first());
         let place = self.left.wrapping_add(self.ring.len() as u32);
         let second = self.second(now);
         self.ring.push_back(Entry { id: halves(id), second, stored });
         let (ring, left) = (&self.ring, self.left);
         // the halves of a SHA-256 are hashes already
         self.index.insert_unique(halves(id)[0], place, |place| ring[place.wrapping_sub(left) as usize].id[0]);
-        evicted
     }
 
     fn forget_old(&mut self, now: Instant) {
@@ -125,14 +146,15 @@ impl Seen {
         }
     }
 
-    fn forget_first(&mut self) {
-        let Some(first) = self.ring.front() else { return };
+    /// Whether there was one, and not an empty place.
+    fn forget_first(&mut self) -> bool {
+        let Some(first) = self.ring.front() else { return false };
         let first_place = self.left;
-        if let Ok(entry) = self.index.find_entry(first.id[0], |place| *place == first_place) {
-            entry.remove();
-        }
+        let entry = self.index.find_entry(first.id[0], |place| *place == first_place);
+        let was_there = entry.map(OccupiedEntry::remove).is_ok();
         self.ring.pop_front();
         self.left = self.left.wrapping_add(1);
+        was_there
     }
 
     fn second(&mut self, now: Instant) -> u32 {
@@ -183,6 +205,18 @@ mod tests {
     }
 
     #[test]
+    fn what_one_broker_lacks_is_not_stored_again_by_the_other_however_long_that_takes() {
+        let (mut seen, start) = (Seen::new(Duration::from_secs(60), 10), Instant::now());
+        assert_eq!(standing(&mut seen, 1, BOTH, start), Ok(BOTH));
+        seen.end(Id::from(1), KAFKA, Outcome::NotStored, start);
+        for minute in 1..20 {
+            let now = start + Duration::from_secs(minute * 59);
+            assert_eq!(standing(&mut seen, 1, BOTH, now), Ok(BOTH.without(KAFKA)), "after {minute}");
+            seen.end(Id::from(1), Brokers::NONE, Outcome::NotStored, now);
+        }
+    }
+
+    #[test]
     fn whoever_waits_is_told_when_it_is_late_and_whoever_waits_then_when_it_ends() {
         let (mut seen, now, id) = (Seen::new(Duration::from_secs(60), 10), Instant::now(), Id::from(1));
         let Standing::New(mut first, _) = seen.begin(id, KAFKA, now) else { panic!("it is new") };
@@ -210,7 +244,8 @@ mod tests {
         ) {
             let sets = [Brokers::NONE, KAFKA, BOTH.without(KAFKA), BOTH];
             let mut seen = Seen::new(Duration::from_secs(window), most);
-            let mut model: Vec<(u128, u64, Brokers)> = Vec::new();
+            // none: the place of one that was renewed
+            let mut model: Vec<(Option<u128>, u64, Brokers)> = Vec::new();
             let (start, mut clock) = (Instant::now(), 0);
             for (id, stored, wanted, pause) in steps {
                 // ids that differ in one half only meet in one bucket of the index
@@ -218,9 +253,21 @@ mod tests {
                 clock += pause;
                 let now = start + Duration::from_secs(clock);
                 model.retain(|(_, at, _)| clock - at < window);
-                let known = model.iter_mut().find(|(other, ..)| *other == id);
+                let mut forgotten = 0;
+                let mut add = |model: &mut Vec<_>, stored| {
+                    model.push((Some(id), clock, stored));
+                    if model.len() > most {
+                        forgotten += usize::from(model.remove(0).0.is_some());
+                    }
+                };
+                let known = model.iter_mut().find(|(other, ..)| *other == Some(id));
                 let missing = sets[wanted].without(known.as_ref().map_or(Brokers::NONE, |known| known.2));
                 let expected = if missing.is_empty() { Err("stored") } else { Ok(missing) };
+                if let Some(known) = known.filter(|_| !missing.is_empty()) {
+                    known.0 = None;
+                    let stored = known.2;
+                    add(&mut model, stored);
+                }
                 prop_assert_eq!(standing(&mut seen, id, sets[wanted], now), expected);
                 if missing.is_empty() {
                     continue;
@@ -228,17 +275,10 @@ mod tests {
                 // only what was asked for can have been stored
                 let stored = missing.without(BOTH.without(sets[stored]));
                 let evicted = seen.end(Id::from(id), stored, Outcome::Stored, now);
-                let mut forgotten = 0;
-                match known {
+                match model.iter_mut().find(|(other, ..)| *other == Some(id)) {
                     _ if stored.is_empty() => {}
                     Some(known) => known.2 = known.2.and(stored),
-                    None => {
-                        model.push((id, clock, stored));
-                        if model.len() > most {
-                            model.remove(0);
-                            forgotten = 1;
-                        }
-                    }
+                    None => add(&mut model, stored),
                 }
                 prop_assert_eq!(evicted, forgotten);
             }

@@ -18,6 +18,13 @@ const LEAST_PART: usize = 4 * 1024;
 /// Faults of a destination that are the payload's own, where it had a say in it.
 const NO_DESTINATION: [&str; 2] = ["no_topic", "too_many_topics"];
 
+/// How large parts are where there is this much room: a power of two. A repeat with longer headers, or to a server
+/// that takes a little less, is cut as before then, or into another number of parts; so the part that is called `1/3`
+/// always has the same bytes, and the server may drop it as a repeat.
+fn cut(room: usize) -> usize {
+    1 << PART_BYTES.min(room).ilog2()
+}
+
 /// A broker to store in.
 pub struct Target {
     /// Publishes to it.
@@ -102,7 +109,7 @@ impl Target {
         if dead.body.len() <= room || room < LEAST_PART {
             return self.attempt(dead, until).await;
         }
-        for part in dead.parts(PART_BYTES.min(room)) {
+        for part in dead.parts(cut(room)) {
             self.attempt(&part, until).await?;
         }
         Ok(())
@@ -130,5 +137,23 @@ impl Target {
     fn not_stored(&self, message: &Message, reason: &str, detail: &str) {
         let (id, instance, broker) = (message.event.id, message.event.instance, self.publisher.broker().as_str());
         warn!(%id, instance, broker, reason, detail, "not stored");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_of_the_same_name_has_the_same_bytes() {
+        assert_eq!(
+            [cut(4096), cut(8191), cut(64_913), cut(64_327), cut(usize::MAX)],
+            [4096, 4096, 32_768, 32_768, 524_288]
+        );
+        for length in [LEAST_PART + 1, 100_000, 144_160, PART_BYTES + 1, 8 * 1024 * 1024] {
+            let sizes = (12..=19).map(|bits| 1_usize << bits).filter(|size| *size < length);
+            let counts: Vec<_> = sizes.map(|size| length.div_ceil(size)).collect();
+            assert!(counts.is_sorted_by(|more, fewer| more > fewer), "{length}: {counts:?}");
+        }
     }
 }

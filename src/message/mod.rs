@@ -90,11 +90,13 @@ impl Message {
         self.to[broker as usize].as_deref().unwrap_or_default()
     }
 
-    /// The same bytes on the way to a dead letter.
+    /// The same bytes on the way to a dead letter. Its key is the instance, whatever that of notifications is.
     #[must_use]
     pub fn into_dead_letter(self, to: Destinations, reason: Reason, detail: String) -> Self {
         let dead_letter = Some(DeadLetter::new(reason, detail));
-        Self { to, dead_letter, structured: false, ..self }
+        let partition_key = self.event.instance.map(|instance| instance.to_string());
+        let event = Event { partition_key, ..self.event };
+        Self { to, event, dead_letter, structured: false, ..self }
     }
 
     /// A dead letter cut into parts of at most `limit` bytes, in order. A part of a JSON text is no JSON
@@ -151,5 +153,13 @@ mod tests {
         let dead = live.clone().into_dead_letter([None, Some("dead".into())], Reason::Ambiguous, "x".into());
         assert_eq!(live.dedupe_id(), live.event.id.to_string());
         assert_eq!(dead.dedupe_id(), format!("dl-{}", live.event.id));
+    }
+
+    #[test]
+    fn a_dead_letter_is_keyed_by_its_instance() {
+        let mut live = message(b"{}");
+        (live.event.instance, live.event.partition_key) = (Some(7), Some("7:79990000001@c.us".into()));
+        let dead = live.into_dead_letter([None, Some("dead".into())], Reason::TooLarge, "x".into());
+        assert_eq!(dead.event.partition_key.as_deref(), Some("7"));
     }
 }
