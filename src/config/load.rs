@@ -9,6 +9,9 @@ use super::{Config, ConfigError};
 /// Sections of the product that this version does not have; refused, never ignored.
 const LATER: [&str; 7] = ["journal", "validation", "dead_letter", "http.tls", "http.proxy", "tracing", "inspector"];
 
+/// Sections whose keys are names of others: the environment, whose names have no small letters, cannot tell them.
+const OPEN: [&str; 3] = ["route.types", "kafka.properties", "kafka.secret_files"];
+
 pub(super) fn read(
     file: Option<&Path>,
     environment: impl Iterator<Item = (String, String)>,
@@ -19,6 +22,10 @@ pub(super) fn read(
         if let Some(path) = name.strip_prefix("BRIDGE_").filter(|rest| rest.contains("__")) {
             let path: Vec<_> = path.split("__").map(str::to_ascii_lowercase).collect();
             let key = path.join(".");
+            if let Some(section) = OPEN.iter().find(|section| key.starts_with(&format!("{section}."))) {
+                let problem = format!("names in [{section}] are not all upper-case letters; set it in the file");
+                return Err(ConfigError { key, value: None, problem });
+            }
             if !set(&mut table, &path, Value::String(value)) {
                 let problem = "a key above it has a value of its own; remove one of the two".into();
                 return Err(ConfigError { key, value: None, problem });
@@ -153,10 +160,15 @@ mod tests {
             ("BRIDGE_HTTP__LIMITS__IN_FLIGHT", "7"),
             ("BRIDGE_AUTH__ALLOW_ANONYMOUS", "true"),
             ("BRIDGE_PORT", "ignored"),
+            ("BRIDGE_ROUTE__TYPES", "{ newThing = \"incoming\" }"),
         ];
         let config = from("[http]\nlisten = \"127.0.0.1:2\"\nmax_body = \"1MiB\"\n", &environment).unwrap();
         assert_eq!((config.http.listen.port(), config.http.max_body, config.http.limits.in_flight), (1, 1 << 20, 7));
         assert!(config.auth.allow_anonymous);
+        let placed: crate::notification::TypeTable = toml::from_str("newThing = \"incoming\"").unwrap();
+        assert_eq!(format!("{:?}", config.route.types), format!("{placed:?}"));
+        let fault = from("", &[("BRIDGE_ROUTE__TYPES__NEWTHING", "incoming")]).unwrap_err();
+        assert!(fault.starts_with("route.types.newthing: names in [route.types] are not"), "{fault}");
         let nats = config.nats.unwrap();
         assert_eq!((nats.user.as_deref(), nats.servers), (Some("123"), vec!["nats://a:4222".to_owned()]));
     }

@@ -53,7 +53,7 @@ impl Admin {
         let properties = client::properties(config, PATIENCE).map_err(|error| error.to_string())?;
         let (sender, events) = mpsc::channel(64);
         let context = || Context { events: sender.clone() };
-        let explain = |error: KafkaError| client::explain(&error).to_string();
+        let explain = |error: KafkaError| client::explain(config, &error).to_string();
         let client = AdminClient::from_config_and_context(&properties, context()).map_err(explain)?;
         let witness = ThreadedProducer::from_config_and_context(&properties, context()).map_err(explain)?;
         Ok(Self { client, witness, events, servers: config.bootstrap_servers.join(", ") })

@@ -4,9 +4,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::Config;
-use super::properties::{ACKS, ClientError, SECRET};
+use super::properties::{ACKS, ClientError, is_secret};
 use rdkafka::ClientConfig;
 use rdkafka::error::KafkaError;
+use rdkafka::types::RDKafkaConfRes;
 
 /// A client's properties; `report_within` bounds how long a record may wait for its report.
 ///
@@ -41,17 +42,20 @@ pub(super) fn properties(config: &Config, report_within: Duration) -> Result<Cli
     Ok(client)
 }
 
-/// What librdkafka says of a property, in our words; of a secret only its name.
-pub(super) fn explain(error: &KafkaError) -> ClientError {
-    match error {
-        KafkaError::ClientConfig(_, problem, name, _) if SECRET.contains(&name.as_str()) => ClientError {
-            key: format!("secret_files.\"{name}\""),
-            problem: problem.replace(|c: char| c.is_control(), " "),
-        },
-        KafkaError::ClientConfig(_, problem, name, value) => {
-            ClientError { key: format!("properties.\"{name}\" = {value}"), problem: problem.clone() }
-        }
-        other => ClientError { key: "properties".into(), problem: other.to_string() },
+/// What librdkafka says of a property, in our words. A value that may be a secret is not shown: one from a file, one
+/// whose name says so, and one whose name librdkafka does not know, which may be a slip.
+pub(super) fn explain(config: &Config, error: &KafkaError) -> ClientError {
+    let KafkaError::ClientConfig(what, problem, name, value) = error else {
+        return ClientError { key: "properties".into(), problem: error.to_string() };
+    };
+    let unknown = *what == RDKafkaConfRes::RD_KAFKA_CONF_UNKNOWN;
+    let from_file = config.secret_files.contains_key(name);
+    let section = if from_file { "secret_files" } else { "properties" };
+    let key = format!("{section}.\"{name}\"");
+    match (unknown, from_file || is_secret(name)) {
+        (true, _) => ClientError { key, problem: "librdkafka has no such property; correct its name".into() },
+        (false, true) => ClientError { key, problem: "librdkafka does not take this value; correct it".into() },
+        (false, false) => ClientError { key: format!("{key} = {value}"), problem: problem.clone() },
     }
 }
 
@@ -72,5 +76,36 @@ mod tests {
         let safe = properties(&Config::default(), Duration::from_secs(30)).unwrap();
         assert_eq!(safe.get("enable.idempotence"), Some("true"));
         assert!(safe.create_native_config().is_ok());
+    }
+
+    #[test]
+    fn what_may_be_a_secret_is_not_shown() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "hunter2").unwrap();
+        let path = file.path().display();
+        for (toml, begins) in [
+            (
+                "properties.\"sasl.pasword\" = \"hunter2\"".into(),
+                "kafka.properties.\"sasl.pasword\": librdkafka has no",
+            ),
+            (
+                format!("secret_files.\"sasl.pasword\" = \"{path}\""),
+                "kafka.secret_files.\"sasl.pasword\": librdkafka has no",
+            ),
+            (format!("secret_files.\"linger\" = \"{path}\""), "kafka.secret_files.\"linger\": librdkafka has no"),
+            (
+                format!("secret_files.\"socket.timeout.ms\" = \"{path}\""),
+                "kafka.secret_files.\"socket.timeout.ms\": librdkafka does not",
+            ),
+            (
+                "properties.\"socket.timeout.ms\" = \"soon\"".into(),
+                "kafka.properties.\"socket.timeout.ms\" = soon: Invalid value",
+            ),
+        ] {
+            let config: Config = toml::from_str(&toml).unwrap();
+            let client = properties(&config, Duration::from_secs(30)).unwrap();
+            let said = explain(&config, &client.create_native_config().map(drop).unwrap_err()).to_string();
+            assert!(said.starts_with(begins) && !said.contains("hunter2"), "{said}");
+        }
     }
 }

@@ -38,15 +38,14 @@ const OWNED: [(&str, &str); 20] = [
     ("produce.offset.report", "it has no use here"),
 ];
 
-/// What a property is called when it holds a secret.
-pub(super) const SECRET: [&str; 6] = [
-    "sasl.password",
-    "ssl.key.password",
-    "ssl.key.pem",
-    "ssl.keystore.password",
-    "sasl.oauthbearer.config",
-    "sasl.oauthbearer.client.secret",
-];
+/// What stands in the name of a property that holds a secret. A name that is not librdkafka's may be a slip for one.
+const SECRET: [&str; 7] = ["pass", "secret", "private.key", "key.pem", "jaas", "oauthbearer.config", "token"];
+
+/// Whether a property holds a secret, and not just the place of one.
+pub(super) fn is_secret(name: &str) -> bool {
+    let place = [".location", ".url", ".file", ".id"].iter().any(|end| name.ends_with(end));
+    !place && SECRET.iter().any(|part| name.contains(part))
+}
 
 /// The properties that set acknowledgements.
 pub(super) const ACKS: [&str; 2] = ["acks", "request.required.acks"];
@@ -58,7 +57,7 @@ pub(super) const ACKS: [&str; 2] = ["acks", "request.required.acks"];
 pub fn may_be_set(config: &Config) -> Result<(), ClientError> {
     let wrong = |key: String, problem: String| Err(ClientError { key, problem });
     for (name, value) in &config.properties {
-        if SECRET.contains(&name.as_str()) {
+        if is_secret(name) {
             return wrong(
                 format!("properties.\"{name}\""),
                 "a secret; put it in a file and the file in secret_files".into(),
@@ -75,6 +74,12 @@ pub fn may_be_set(config: &Config) -> Result<(), ClientError> {
     }
     let names = config.properties.keys().map(|name| ("properties", name));
     for (section, name) in names.chain(config.secret_files.keys().map(|name| ("secret_files", name))) {
+        if section == "secret_files" && ACKS.contains(&name.as_str()) {
+            return wrong(
+                format!("{section}.\"{name}\""),
+                "no secret, and a 200 rests on it; set it in properties".into(),
+            );
+        }
         if let Some((_, why)) = OWNED.iter().find(|(owned, _)| owned == name) {
             return wrong(format!("{section}.\"{name}\""), format!("the bridge owns it: {why}; leave it out"));
         }
@@ -102,6 +107,11 @@ mod tests {
             ("properties.\"linger.ms\" = 5", "kafka.properties.\"linger.ms\": the bridge owns it: it is chosen"),
             ("secret_files.\"bootstrap.servers\" = \"x\"", "kafka.secret_files.\"bootstrap.servers\": the bridge owns"),
             ("properties.acks = 1", "kafka.properties.\"acks\" = 1: a 200 would no longer mean stored"),
+            ("secret_files.acks = \"x\"", "kafka.secret_files.\"acks\": no secret, and a 200 rests on it"),
+            (
+                "properties.\"sasl.oauthbearer.assertion.private.key.passphrase\" = \"hush\"",
+                "kafka.properties.\"sasl.oauthbearer.assertion.private.key.passphrase\": a secret; put it",
+            ),
             ("properties.\"sasl.password\" = \"hush\"", "kafka.properties.\"sasl.password\": a secret; put it"),
         ] {
             let fault = fault(toml);

@@ -145,7 +145,7 @@ impl Publisher {
     ) -> Result<Self, ClientError> {
         let properties = client::properties(config, report_within)?;
         let (sender, events) = mpsc::channel(64);
-        let producers = Producers::new(&properties, &sender).map_err(|error| client::explain(&error))?;
+        let producers = Producers::new(&properties, &sender).map_err(|error| client::explain(config, &error))?;
         let producers = Arc::new(RwLock::new(Arc::new(producers)));
         let (set, state) = watch::channel(BrokerState::down("connecting"));
         let takes = properties::takes(config).unwrap_or(DEFAULT_TAKES);

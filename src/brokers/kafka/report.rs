@@ -93,7 +93,9 @@ pub(super) fn fault(error: &KafkaError) -> Fault {
         Code::MessageSizeTooLarge | Code::MessageBatchTooLarge | Code::InvalidMessageSize => {
             Fault::record("too_large", detail)
         }
-        Code::InvalidMessage | Code::InvalidRecord | Code::InvalidTimestamp => Fault::record("refused", detail),
+        Code::InvalidMessage | Code::InvalidRecord => Fault::record("refused", detail),
+        // when it was received is for a clock to say, here or at the broker: the next record has the same fault
+        Code::InvalidTimestamp => Fault::destination("refused", format!("{detail}: is the clock right?")),
         Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::UnknownPartition | Code::InvalidTopic => {
             Fault::destination("no_topic", detail)
         }
