@@ -31,6 +31,8 @@ use crate::shutdown::Shutdown;
 pub enum Ended {
     /// Nothing was left.
     Clean,
+    /// It could not go on serving.
+    Failed,
     /// The grace was over first; nothing that was answered 200 is lost.
     GraceExceeded,
 }
@@ -114,7 +116,7 @@ impl Bridge {
         let (no_more, over) = (CancellationToken::new(), CancellationToken::new());
         let endpoint = self.endpoint.clone();
         let counted = Some(endpoint.metrics.clone());
-        let serving = tokio::spawn(serve(self.listener, served, counted, no_more.clone(), move |peer, request| {
+        let mut serving = tokio::spawn(serve(self.listener, served, counted, no_more.clone(), move |peer, request| {
             endpoint.clone().handle(peer, request)
         }));
         for (listener, guard) in self.watched {
@@ -125,7 +127,14 @@ impl Bridge {
             }));
         }
         info!(listen = %self.config.http.listen, path = self.config.http.path, "serving");
-        stop.await;
+        tokio::select! {
+            () = stop => {}
+            // a process that lives and does not serve would look healthy
+            _ = &mut serving => {
+                error!("the listener has failed");
+                return Ended::Failed;
+            }
+        }
         let end = Instant::now() + grace;
         self.endpoint.shutdown.begin(end);
         info!(grace = crate::units::show(grace), "stopping");
@@ -156,14 +165,14 @@ impl Bridge {
 async fn targets(config: &Config, routes: &Routes, metrics: &Arc<Metrics>) -> Result<Vec<Target>, BuildError> {
     let mut targets = Vec::new();
     #[cfg(feature = "kafka")]
-    if let Some(kafka) = &config.kafka {
+    if let Some(kafka) = config.kafka.as_ref().filter(|_| routes.use_broker(Broker::Kafka)) {
         let (known, most) = (routes.known(Broker::Kafka), config.route.max_destinations);
         let publisher = kafka::Publisher::start(kafka, known, most, kafka::REPORT_WITHIN);
         let publisher = Publisher::Kafka(publisher.map_err(|error| unusable("kafka", &error))?);
         targets.push(Target { publisher, dead_letter: kafka.dead_letter_topic.clone(), metrics: metrics.clone() });
     }
     #[cfg(feature = "nats")]
-    if let Some(nats) = &config.nats {
+    if let Some(nats) = config.nats.as_ref().filter(|_| routes.use_broker(Broker::Nats)) {
         let publisher = nats::Publisher::start(nats, routes.patterns(Broker::Nats), nats::REPORT_WITHIN).await;
         let publisher = Publisher::Nats(publisher.map_err(|error| unusable("nats", &error))?);
         targets.push(Target { publisher, dead_letter: nats.dead_letter_subject.clone(), metrics: metrics.clone() });

@@ -18,8 +18,13 @@ pub fn duration<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error
 /// # Errors
 /// As [`duration`].
 pub fn read_duration(text: &str) -> Result<Duration, &'static str> {
-    humantime::parse_duration(text).map_err(|_| "not a duration; give a number and a unit, such as \"15s\"")
+    let duration =
+        humantime::parse_duration(text).map_err(|_| "not a duration; give a number and a unit, such as \"15s\"")?;
+    if duration > LONGEST { Err("longer than ten years; give less") } else { Ok(duration) }
 }
+
+/// No time here is meant to be longer, and clocks can be counted on so far ahead.
+const LONGEST: Duration = Duration::from_secs(10 * 366 * 24 * 3600);
 
 /// For `#[serde(deserialize_with)]`: a size in bytes with its unit, such as `"8MiB"` or `"512KiB"`.
 ///
@@ -56,6 +61,12 @@ pub fn show(duration: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_time_is_longer_than_a_clock_can_count() {
+        assert_eq!(read_duration("7d"), Ok(Duration::from_secs(7 * 24 * 3600)));
+        assert!(read_duration("100000000000years").is_err());
+    }
 
     #[test]
     fn sizes_are_binary_or_decimal_as_written() {

@@ -25,7 +25,15 @@ impl<'de> Deserialize<'de> for Range {
         let one = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
         let wrong =
             |_| D::Error::custom("not an address or a range; give \"10.0.0.0/8\", \"192.0.2.7\" or \"green-api\"");
-        Ok(Self(vec![one.map_err(wrong)?]))
+        Ok(Self(vec![canonical(one.map_err(wrong)?)]))
+    }
+}
+
+/// IPv4 addresses written as IPv6 ones are IPv4 addresses: so are those that are asked for.
+fn canonical(range: IpNet) -> IpNet {
+    match (range.addr().to_canonical(), range, range.prefix_len().checked_sub(96)) {
+        (address @ IpAddr::V4(_), IpNet::V6(_), Some(length)) => IpNet::new(address, length).unwrap_or(range),
+        _ => range,
     }
 }
 
@@ -62,6 +70,9 @@ mod tests {
         assert!(!allows(r#"["10.0.0.0/8"]"#, "11.0.0.1"));
         assert!(allows(r#"["::1", "192.0.2.7"]"#, "192.0.2.7"));
         assert!(allows(r#"["green-api"]"#, "158.160.47.204"));
+        assert!(
+            allows(r#"["::ffff:127.0.0.0/104"]"#, "127.0.0.1") && !allows(r#"["::ffff:10.0.0.0/104"]"#, "127.0.0.1")
+        );
         assert!(!allows(r#"["green-api"]"#, "158.160.47.205"));
         assert!(!allows("[]", "127.0.0.1"));
         assert!(AllowList::new(None).allows([127, 0, 0, 1].into()));

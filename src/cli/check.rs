@@ -11,6 +11,7 @@ use crate::brokers::kafka;
 use crate::brokers::nats;
 use crate::brokers::{Finding, Verdict};
 use crate::config::Config;
+use crate::message::Broker;
 
 /// What one broker was found to be: its name, its servers, and a line for everything asked.
 type Asked = (&'static str, String, Vec<Finding>);
@@ -38,12 +39,12 @@ async fn ask(config: &Config, plan: &Plan) -> Vec<Asked> {
     let mut asked = Vec::new();
     let window = config.dedupe.window;
     #[cfg(feature = "kafka")]
-    if let Some(kafka) = &config.kafka {
+    if let Some(kafka) = config.kafka.as_ref().filter(|_| plan.use_broker(Broker::Kafka)) {
         let found = kafka::check(kafka, &plan.topics(), window).await;
         asked.push(("kafka", kafka.bootstrap_servers.join(", "), found));
     }
     #[cfg(feature = "nats")]
-    if let Some(nats) = &config.nats {
+    if let Some(nats) = config.nats.as_ref().filter(|_| plan.use_broker(Broker::Nats)) {
         asked.push(("nats", nats.servers.join(", "), nats::check(nats, &plan.subjects_by_class(), window).await));
     }
     asked

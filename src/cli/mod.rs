@@ -134,8 +134,9 @@ fn runtime(command: &Configured, workers: usize) -> std::io::Result<tokio::runti
     }
 }
 
+/// What is no Unicode is changed, not left out: it must be refused, and a tokens file must not go missing.
 fn environment() -> impl Iterator<Item = (String, String)> {
-    std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+    std::env::vars_os().map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()))
 }
 
 async fn serve(config: Config) -> ExitCode {
@@ -155,7 +156,11 @@ async fn serve(config: Config) -> ExitCode {
             Ended::GraceExceeded
         }
     };
-    ExitCode::from(if ended == Ended::Clean { 0 } else { 3 })
+    ExitCode::from(match ended {
+        Ended::Clean => 0,
+        Ended::Failed => 1,
+        Ended::GraceExceeded => 3,
+    })
 }
 
 /// Waits for SIGTERM or SIGINT.

@@ -9,18 +9,19 @@ use crate::brokers::kafka;
 #[cfg(feature = "nats")]
 use crate::brokers::nats;
 use crate::config::Config;
+use crate::message::Broker;
 
 pub(super) async fn provision(config: &Config, plan: &Plan, dry_run: bool) -> ExitCode {
     let mut failed = false;
     #[cfg(feature = "kafka")]
-    if let Some(kafka) = &config.kafka {
+    if let Some(kafka) = config.kafka.as_ref().filter(|_| plan.use_broker(Broker::Kafka)) {
         for template in plan.open_topics() {
             println!("topics {template} depend on what notifications hold; create those yourself");
         }
         failed |= told(kafka::provision(kafka, &plan.topics(), dry_run).await, dry_run);
     }
     #[cfg(feature = "nats")]
-    if let Some(nats) = &config.nats {
+    if let Some(nats) = config.nats.as_ref().filter(|_| plan.use_broker(Broker::Nats)) {
         let done = nats::provision(nats, &plan.subjects(), config.dedupe.window, dry_run).await;
         failed |= told(done.map(|done| vec![done]), dry_run);
     }

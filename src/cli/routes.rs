@@ -41,8 +41,16 @@ const INSTANCE: u64 = 1_101_000_001;
 
 impl Plan {
     pub(super) fn new(config: &Config) -> Result<Self, ConfigError> {
-        let places = config.places();
-        Ok(Self { routes: Routes::new(&config.route, &places)?, places })
+        let mut places = config.places();
+        let routes = Routes::new(&config.route, &places)?;
+        // a broker that nothing goes to is nobody's concern
+        places.retain(|place| routes.use_broker(place.broker));
+        Ok(Self { routes, places })
+    }
+
+    /// Whether anything goes to this broker.
+    pub(super) fn use_broker(&self, broker: Broker) -> bool {
+        self.routes.use_broker(broker)
     }
 
     /// A line for each class and broker, and those of instances with ways of their own.

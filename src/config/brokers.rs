@@ -49,11 +49,23 @@ fn is_subject(text: &str) -> bool {
     text.len() <= 255 && !text.starts_with('$') && text.split('.').all(token)
 }
 
+fn addresses(key: &str, servers: &[String]) -> Result<(), ConfigError> {
+    match servers.iter().find(|server| server.is_empty() || server.contains(char::is_whitespace)) {
+        // what stands there may hold a password
+        Some(wrong) if !wrong.contains('@') => {
+            Err(ConfigError::new(key, format!("{wrong:?}"), "no address; give host and port"))
+        }
+        Some(_) => Err(ConfigError::new(key, "…", "no address; give host and port")),
+        None => Ok(()),
+    }
+}
+
 /// `[nats]` alone.
 fn of_nats(nats: &nats::Config) -> Result<(), ConfigError> {
     if nats.servers.is_empty() {
         return Err(ConfigError::new("nats.servers", "[]", "no server; give one, such as \"nats://127.0.0.1:4222\""));
     }
+    addresses("nats.servers", &nats.servers)?;
     let name = |name: &str| !name.is_empty() && name.chars().all(|c| c.is_ascii_graphic() && !".*>/\\".contains(c));
     if !name(&nats.stream) {
         let problem = "no name of a stream; leave out spaces and . * > / \\";
@@ -71,6 +83,7 @@ fn of_kafka(kafka: &kafka::Config) -> Result<(), ConfigError> {
         let problem = "no server; give one, such as \"127.0.0.1:9092\"";
         return Err(ConfigError::new("kafka.bootstrap_servers", "[]", problem));
     }
+    addresses("kafka.bootstrap_servers", &kafka.bootstrap_servers)?;
     let provision = &kafka.provision;
     if provision.partitions == 0 || provision.min_insync_replicas == 0 {
         let values = format!("{} and {}", provision.partitions, provision.min_insync_replicas);

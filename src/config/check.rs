@@ -4,6 +4,9 @@ use super::{Config, ConfigError, brokers};
 use crate::observe::AdminConfig;
 use crate::units::show;
 
+/// The most of anything one process can have at once.
+const MOST_AT_ONCE: usize = 10_000_000;
+
 /// The most threads worth having; more is a slip of the keyboard.
 const MOST_WORKERS: usize = 64;
 
@@ -78,8 +81,8 @@ fn limits(config: &Config) -> Result<(), ConfigError> {
         ("connections", limits.connections),
         ("connections_per_address", limits.connections_per_address),
     ] {
-        if value == 0 {
-            let problem = "would refuse every notification; give at least 1";
+        if !(1..=MOST_AT_ONCE).contains(&value) {
+            let problem = format!("would refuse every notification, or bound nothing; give 1 to {MOST_AT_ONCE}");
             return Err(ConfigError::new(&format!("http.limits.{key}"), value, problem));
         }
     }
@@ -88,6 +91,11 @@ fn limits(config: &Config) -> Result<(), ConfigError> {
             let problem = "would close every connection; give a time such as \"10s\"";
             return Err(ConfigError::new(&format!("http.limits.{key}"), show(value), problem));
         }
+    }
+    if http.max_body == 0 || http.body_time.is_zero() {
+        let problem = "would refuse every notification; give a size such as \"8MiB\" and a time such as \"10s\"";
+        let values = format!("{} and {}", http.max_body, show(http.body_time));
+        return Err(ConfigError::new("http.max_body and http.body_time", values, problem));
     }
     if http.max_body > limits.in_flight_bytes {
         let problem = format!(
@@ -150,6 +158,17 @@ mod tests {
             ("kafka.provision.replicas = 1", "kafka.provision.replicas = 1: less than min_insync_replicas"),
             ("nats = {}\n[http]\nmax_body = \"65MiB\"", "http.max_body = 68157440: more than"),
             ("nats = {}\n[http.limits]\nin_flight = 0", "http.limits.in_flight = 0: would refuse"),
+            (
+                "nats = {}\n[http]\nbody_time = \"0s\"",
+                "http.max_body and http.body_time = 8388608 and 0s: would refuse",
+            ),
+            (
+                "nats = {}\n[http.limits]\nconnections = 9223372036854775807",
+                "http.limits.connections = 9223372036854775807",
+            ),
+            ("nats.servers = [\"\"]", "nats.servers = \"\": no address"),
+            ("kafka.bootstrap_servers = [\"a b\"]", "kafka.bootstrap_servers = \"a b\": no address"),
+            ("nats = {}\n[route.instances.007]\nsubject = \"x\"", "route.instances.007 = 007: not an instance"),
             ("nats = {}\n[http.limits]\nidle = \"0s\"", "http.limits.idle = 0s: would close"),
             ("nats = {}\n[publish]\ntimeout = \"15s\"", "publish.timeout = 15s: must be less than http.answer_within"),
             ("nats = {}\n[publish]\ntimeout = \"0s\"", "publish.timeout = 0s: means the journal first"),

@@ -74,6 +74,11 @@ impl Routes {
         self.table.instances()
     }
 
+    /// Whether anything goes to this broker.
+    pub fn use_broker(&self, broker: Broker) -> bool {
+        self.dead_letters[broker as usize].is_some() || self.templates().into_iter().any(|named| named.broker == broker)
+    }
+
     /// The destinations at a broker whose names are known before a notification comes, dead letters last.
     pub fn known(&self, broker: Broker) -> Vec<String> {
         let here = self.templates().into_iter().filter(|named| named.broker == broker);

@@ -77,11 +77,13 @@ impl Table {
         };
         let mut instances = HashMap::new();
         for (id, own) in &config.instances {
-            let number = id.parse().map_err(|_| RouteError {
-                key: format!("route.instances.{id}"),
-                value: id.clone(),
-                problem: "not an instance; give its number, such as 1101000001".into(),
-            })?;
+            // one instance has one way to be written
+            let number =
+                id.parse().ok().filter(|number: &u64| number.to_string() == *id).ok_or_else(|| RouteError {
+                    key: format!("route.instances.{id}"),
+                    value: id.clone(),
+                    problem: "not an instance; give its number, such as 1101000001".into(),
+                })?;
             instances.insert(number, every(Some((id, own)))?);
         }
         Ok(Self { classes: every(None)?, instances })
