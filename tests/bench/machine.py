@@ -92,7 +92,10 @@ def stop_all():
 
 def run(command, **more):
     """Runs a short command; what it says is shown only when it fails."""
-    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, check=False, **more)
+    try:
+        done = subprocess.run([str(word) for word in command], capture_output=True, text=True, check=False, timeout=60, **more)
+    except subprocess.TimeoutExpired as late:
+        raise Broken(f"{' '.join(map(str, command))} does not end") from late
     if done.returncode != 0:
         raise Broken(f"{' '.join(map(str, command))} failed:\n{done.stdout}{done.stderr}")
     return done.stdout

@@ -9,12 +9,10 @@ import time
 
 from machine import CACHE, ROOT, Broken, Process, children_cpu, free_port, run
 
-HERE = pathlib.Path(__file__).resolve().parent
 RELEASE = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release"
 BRIDGE = RELEASE / "greenapi-bridge"
 EXAMPLES = RELEASE / "examples"
 GO = CACHE / "bench/go"
-MQ_BRIDGE = CACHE / "bench/mq-bridge/bin/python"
 
 
 def load(port, token_file, level, seconds):
@@ -122,6 +120,4 @@ def start(broker, folder, quick):
         return programs
     if GO.exists():
         programs.append(served("Go", GO, broker.name, "ADDRESS", broker.server))
-    if MQ_BRIDGE.exists():
-        programs.append(served("mq-bridge", MQ_BRIDGE, HERE / "mq_bridge_route.py", broker.name, "ADDRESS", broker.server))
     return programs
