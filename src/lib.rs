@@ -13,7 +13,8 @@
 //! A 503 does not promise that it is *not* stored: a report may come later. The repeat is then a duplicate.
 //!
 //! [`bridge`] builds all of it from a [`config`] and owns start and stop; [`cli`] talks to people; [`observe`],
-//! [`shutdown`] and [`units`] serve every room.
+//! [`shutdown`] and [`units`] serve every room. [`sender`] is the other end: a double of GREEN-API, for trying a
+//! bridge out and for its tests.
 
 pub mod serve;
 
@@ -35,5 +36,6 @@ pub mod bridge;
 pub mod cli;
 pub mod config;
 pub mod observe;
+pub mod sender;
 pub mod shutdown;
 pub mod units;

@@ -10,8 +10,15 @@ use serde::{Deserialize, Deserializer, de::Error};
 /// A number without a unit, or text that is no duration; the message shows the form.
 pub fn duration<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
     let text = String::deserialize(from)?;
-    humantime::parse_duration(&text)
-        .map_err(|_| D::Error::custom("not a duration; give a number and a unit, such as \"15s\""))
+    read_duration(&text).map_err(D::Error::custom)
+}
+
+/// As [`duration`], for flags.
+///
+/// # Errors
+/// As [`duration`].
+pub fn read_duration(text: &str) -> Result<Duration, &'static str> {
+    humantime::parse_duration(text).map_err(|_| "not a duration; give a number and a unit, such as \"15s\"")
 }
 
 /// For `#[serde(deserialize_with)]`: a size in bytes with its unit, such as `"8MiB"` or `"512KiB"`.
@@ -20,7 +27,7 @@ pub fn duration<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error
 /// Text that is no size, or one beyond the address space; the message shows the form.
 pub fn size<'de, D: Deserializer<'de>>(from: D) -> Result<usize, D::Error> {
     let text = String::deserialize(from)?;
-    parse_size(&text).map_err(D::Error::custom)
+    read_size(&text).map_err(D::Error::custom)
 }
 
 /// As [`size`], for keys that may be left out.
@@ -31,7 +38,11 @@ pub fn optional_size<'de, D: Deserializer<'de>>(from: D) -> Result<Option<usize>
     size(from).map(Some)
 }
 
-fn parse_size(text: &str) -> Result<usize, &'static str> {
+/// As [`size`], for flags.
+///
+/// # Errors
+/// As [`size`].
+pub fn read_size(text: &str) -> Result<usize, &'static str> {
     const FORM: &str = "not a size; give a number and a unit, such as \"8MiB\"";
     let size: bytesize::ByteSize = text.parse().map_err(|_| FORM)?;
     usize::try_from(size.as_u64()).map_err(|_| FORM)
@@ -48,11 +59,11 @@ mod tests {
 
     #[test]
     fn sizes_are_binary_or_decimal_as_written() {
-        assert_eq!(parse_size("8MiB"), Ok(8 * 1024 * 1024));
-        assert_eq!(parse_size("1MB"), Ok(1_000_000));
-        assert_eq!(parse_size("1000"), Ok(1000));
-        assert!(parse_size("8 potatoes").is_err());
-        assert!(parse_size("").is_err());
-        assert!(parse_size("-1MiB").is_err());
+        assert_eq!(read_size("8MiB"), Ok(8 * 1024 * 1024));
+        assert_eq!(read_size("1MB"), Ok(1_000_000));
+        assert_eq!(read_size("1000"), Ok(1000));
+        assert!(read_size("8 potatoes").is_err());
+        assert!(read_size("").is_err());
+        assert!(read_size("-1MiB").is_err());
     }
 }

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 
 pub use addresses::{AllowList, Range};
-pub use tokens::{Binding, Tokens, TokensError};
+pub use tokens::{Binding, Tokens, TokensError, first_open};
 
 /// `[auth]`: who may send.
 #[derive(Debug, Clone, Default, Deserialize)]

@@ -55,15 +55,8 @@ impl Tokens {
     /// [`TokensError`], with the line.
     pub fn parse(text: &str) -> Result<Self, TokensError> {
         let mut tokens = Self::default();
-        for (number, line) in (1..).zip(text.lines()) {
-            let line = line.trim();
-            if line.is_empty() || line.starts_with('#') {
-                continue;
-            }
-            let (instance, credential) = split_instance(line);
-            if !is_credential(credential) {
-                return Err(TokensError::Form(number));
-            }
+        for line in lines(text) {
+            let (number, instance, credential) = line?;
             tokens.add(instance, credential).ok_or(TokensError::Contradiction(number))?;
         }
         if tokens.0.is_empty() { Err(TokensError::Empty) } else { Ok(tokens) }
@@ -97,6 +90,25 @@ impl Tokens {
             _ => None,
         }
     }
+}
+
+/// The first token of a tokens file that is bound to no instance, as it stands there.
+///
+/// # Errors
+/// As [`Tokens::parse`].
+pub fn first_open(text: &str) -> Result<Option<String>, TokensError> {
+    Tokens::parse(text)?;
+    let mut open = lines(text).flatten().filter(|(_, instance, _)| instance.is_none());
+    Ok(open.next().map(|(.., credential)| credential.to_owned()))
+}
+
+/// The lines that hold something: their number, an instance, a credential.
+fn lines(text: &str) -> impl Iterator<Item = Result<(usize, Option<u64>, &str), TokensError>> {
+    let lines = (1..).zip(text.lines().map(str::trim));
+    lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#')).map(|(number, line)| {
+        let (instance, credential) = split_instance(line);
+        if is_credential(credential) { Ok((number, instance, credential)) } else { Err(TokensError::Form(number)) }
+    })
 }
 
 /// `1101000001 token` is a token bound to an instance; `12345` alone is a token.
@@ -164,6 +176,14 @@ mod tests {
         assert!(!bound.covers(Some(7)));
         assert!(tokens.look_up("Bearer open-token").unwrap().covers(Some(7)));
         assert_eq!(tokens.instances(), [7, 1_101_990_001, 1_101_990_002]);
+    }
+
+    #[test]
+    fn the_first_token_for_any_instance_is_found() {
+        assert_eq!(first_open("# x\n7 bound\nBasic dXNlcjpwYXNz\nlater\n"), Ok(Some("Basic dXNlcjpwYXNz".into())));
+        assert_eq!(first_open(FILE), Ok(Some("open-token".into())));
+        assert_eq!(first_open("7 bound\n"), Ok(None));
+        assert_eq!(first_open("7 bound\ntwo words\n"), Err(TokensError::Form(2)));
     }
 
     #[test]

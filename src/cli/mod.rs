@@ -5,8 +5,9 @@
 mod check;
 mod provision;
 mod routes;
+mod send;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -20,6 +21,7 @@ const EXAMPLES: &str = "Examples:
   greenapi-bridge provision --config bridge.toml   create the stream
   greenapi-bridge check --config bridge.toml       is the broker ready?
   greenapi-bridge --config bridge.toml             serve
+  greenapi-bridge send --config bridge.toml        notifications to try it with
   BRIDGE_NATS__SERVERS='[\"nats://nats:4222\"]' greenapi-bridge";
 
 /// Stores GREEN-API webhooks in NATS JetStream and Apache Kafka: a 200 means stored.
@@ -33,8 +35,20 @@ struct Arguments {
     command: Option<Command>,
 }
 
-#[derive(Debug, Clone, Copy, Subcommand)]
+#[derive(Debug, Subcommand)]
 enum Command {
+    #[command(flatten)]
+    Configured(Configured),
+    /// Send notifications as GREEN-API does: samples of every type, one after the other, again until they are stored.
+    ///
+    /// Needs no configuration. Exit code 0: everything was answered 200, 1: not everything, 2: a wrong flag.
+    #[command(after_help = send::EXAMPLES)]
+    Send(Box<send::Arguments>),
+}
+
+/// What needs a configuration.
+#[derive(Debug, Clone, Copy, Subcommand)]
+enum Configured {
     /// Serve (the default).
     #[command(after_help = "Example:
   greenapi-bridge run --config bridge.toml")]
@@ -68,8 +82,15 @@ enum Command {
 
 /// Runs the command line. 0 clean, 1 failed, 2 configuration, 3 grace exceeded.
 pub fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    let loaded = Config::load(arguments.config.as_deref(), environment());
+    let Arguments { config, command } = Arguments::parse();
+    match command.unwrap_or(Command::Configured(Configured::Run)) {
+        Command::Configured(command) => configured(command, config.as_deref()),
+        Command::Send(arguments) => send::send(&arguments, config.as_deref()),
+    }
+}
+
+fn configured(command: Configured, config: Option<&Path>) -> ExitCode {
+    let loaded = Config::load(config, environment());
     // every command finds out what only serving would need
     let checked = loaded.and_then(|config| {
         config.tokens()?;
@@ -90,10 +111,10 @@ pub fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    match arguments.command.unwrap_or(Command::Run) {
-        Command::Run => runtime.block_on(serve(config)),
-        Command::Check { offline, json } => runtime.block_on(check::check(&config, &plan, offline, json)),
-        Command::Provision { dry_run } => runtime.block_on(provision::provision(&config, &plan, dry_run)),
+    match command {
+        Configured::Run => runtime.block_on(serve(config)),
+        Configured::Check { offline, json } => runtime.block_on(check::check(&config, &plan, offline, json)),
+        Configured::Provision { dry_run } => runtime.block_on(provision::provision(&config, &plan, dry_run)),
     }
 }
 

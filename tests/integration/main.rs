@@ -48,6 +48,10 @@ mod provision;
 #[cfg(all(feature = "kafka", feature = "nats"))]
 mod refusals;
 #[cfg(feature = "nats")]
+mod send;
+#[cfg(feature = "nats")]
+mod sender;
+#[cfg(feature = "nats")]
 mod server;
 #[cfg(feature = "nats")]
 mod stop;

@@ -2,6 +2,7 @@
 
 mod certificates;
 mod cluster;
+mod far_end;
 mod kafka;
 mod load;
 mod nats;
@@ -18,6 +19,7 @@ use serde_json::Value;
 
 pub use certificates::Certificates;
 pub use cluster::Cluster;
+pub use far_end::{Act, FarEnd, Request};
 pub use kafka::Kafka;
 pub use load::{Answered, under_load};
 pub use nats::{Nats, stream};
