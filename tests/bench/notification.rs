@@ -3,7 +3,7 @@
 #[derive(serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Notification<'a> {
-    #[cfg_attr(feature = "kafka", allow(dead_code, reason = "a topic does not name the type"))]
+    #[allow(dead_code, reason = "a topic does not name it")]
     pub type_webhook: &'a str,
     pub instance_data: InstanceData,
 }

@@ -70,36 +70,49 @@ def samples(text):
             yield frames
 
 
-def show(title, counted, total, cost, most):
-    print(f"\n{title}\n{'':2}{'share':>6}{'µs':>8}")
-    for name, count in counted.most_common(most):
-        print(f"{'':2}{count / total * 100:5.1f}%{count / total * cost:8.2f}  {name[:120]}")
+def sampled(row, level, seconds, data):
+    """Figures of a program under load, and its samples."""
+    recorder = subprocess.Popen(
+        ["perf", "record", "-q", "-F", "1999", "-g", "-o", data, "-p", str(row.process.child.pid)],
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+    )
+    figures = row.measure(level, seconds)
+    recorder.terminate()
+    _, complaint = recorder.communicate()
+    found = list(samples(run(["perf", "script", "-i", data, "-F", "ip,sym,dso"])))
+    if not found:
+        raise Broken(f"perf has no samples: {complaint}")
+    return figures, found
 
 
-def profile(make, connections, seconds, most):
+def costs(names, of, cost):
+    """What each name costs, in microseconds a notification."""
+    return collections.Counter({name: count / of * cost for name, count in collections.Counter(names).items()})
+
+
+def profile(make, arguments):
     folder = pathlib.Path(tempfile.mkdtemp(prefix="bridge-profile-"))
     try:
-        broker = make(folder)
-        bridge = programs.Bridge(broker, folder)
-        level = Level("", connections, 0)
-        bridge.measure(level, 3)
-        data = RESULTS / f"profile-{broker.name}.data"
-        recorder = subprocess.Popen(
-            ["perf", "record", "-q", "-F", "1999", "-g", "-o", data, "-p", str(bridge.process.child.pid)],
-            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-        )
-        figures = bridge.measure(level, seconds)
-        recorder.terminate()
-        _, complaint = recorder.communicate()
-        text = run(["perf", "script", "-i", data, "-F", "ip,sym,dso"])
-        frames = list(samples(text))
-        if not frames:
-            raise Broken(f"perf has no samples: {complaint}")
-        print(f"\n{broker.title}, {connections} connections: {figures['per_second']:.0f}/s, "
-              f"{figures['cpu']:.1f} µs of CPU a notification while watched, {len(frames)} samples")
-        show("by group", collections.Counter(map(group, frames)), len(frames), figures["cpu"], most)
-        own = collections.Counter(f"{symbol}  [{pathlib.Path(where).name.strip('[]')}]" for (symbol, where), *_ in frames)
-        show("by symbol", own, len(frames), figures["cpu"], most)
+        broker, level = make(folder), Level("", arguments.connections, 0)
+        bridge, *others = programs.start(broker, folder, quick=True)
+        shortest = [row for row in others if row.name.startswith("shortest")][-1]
+        groups = []
+        for row in (shortest, bridge):
+            row.measure(level, 3)
+            broker.trim()
+            data = RESULTS / f"profile-{broker.name}-{row.name.replace(' ', '-')}.data"
+            figures, found = sampled(row, level, arguments.seconds, data)
+            groups.append(costs(map(group, found), len(found), figures["cpu"]))
+            print(f"\n{broker.title}, {row.name}, {arguments.connections} connections: {figures['per_second']:.0f}/s, "
+                  f"{figures['cpu']:.1f} µs of CPU a notification while watched, {len(found)} samples")
+        its, mine = groups
+        print(f"\nµs a notification, by group\n{'':2}{'bridge':>8}{'shortest':>10}")
+        for name, cost in mine.most_common(arguments.most):
+            print(f"{'':2}{cost:8.2f}{its[name]:10.2f}  {name}")
+        print("\nµs a notification, by symbol; the bridge alone")
+        symbols = (f"{symbol}  [{pathlib.Path(where).name.strip('[]')}]" for (symbol, where), *_ in found)
+        for name, cost in costs(symbols, len(found), figures["cpu"]).most_common(arguments.most):
+            print(f"{'':2}{cost:8.2f}  {name[:120]}")
         print(f"\nMore: perf report -g -i {data.relative_to(ROOT)}")
     finally:
         stop_all()
@@ -117,7 +130,7 @@ def main():
     RESULTS.mkdir(exist_ok=True)
     for make in (brokers.Nats, brokers.Kafka):
         if make.name in (arguments.broker or ["nats", "kafka"]):
-            profile(make, arguments.connections, arguments.seconds, arguments.most)
+            profile(make, arguments)
 
 
 if __name__ == "__main__":
