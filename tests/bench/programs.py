@@ -1,0 +1,131 @@
+"""The rows: this bridge, and what it is compared with."""
+
+import json
+import os
+import pathlib
+import urllib.error
+import urllib.request
+import time
+
+from machine import CACHE, ROOT, Broken, Process, children_cpu, free_port, run
+
+RELEASE = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release"
+BRIDGE = RELEASE / "greenapi-bridge"
+EXAMPLES = RELEASE / "examples"
+GO = CACHE / "bench/go"
+
+
+def load(port, token_file, level, seconds):
+    """Sends to a program, and returns the summary with what the sender itself cost."""
+    before = children_cpu()
+    said = run([
+        BRIDGE, "send", "--json", "--url", f"http://127.0.0.1:{port}/green-api/webhook/", "--token-file", token_file,
+        "--instances", level.connections, "--rate", level.each, "--duration", f"{seconds * 1000:.0f}ms",
+        "--types", "incomingMessageReceived", "--give-up", 0,
+    ])
+    return summary(said, children_cpu() - before)
+
+
+def summary(said, cpu):
+    figures = json.loads(said)
+    sent, answered = figures["sent"], figures["answered"].get("200", 0)
+    # a duplicate costs next to nothing, so none may be among them
+    if sent == 0 or answered != sent or set(figures.get("stored", ())) - {"broker"}:
+        raise Broken(f"not all were answered 200 and stored: {said}")
+    wait = figures["latency_ms"]
+    return {
+        "sent": sent, "per_second": figures["per_second"], "p50": wait["p50"], "p99": wait["p99"],
+        "sender_cpu": cpu / sent * 1e6,
+    }
+
+
+class Served:
+    """A program that answers HTTP."""
+
+    def __init__(self, name, command, folder, token_file, port=None, **more):
+        self.name, self.token_file, self.folder = name, token_file, folder
+        self.port = port or free_port()
+        words = [word if word != "ADDRESS" else f"127.0.0.1:{self.port}" for word in command]
+        self.process = Process(words, self.port, folder / f"{name.replace(' ', '-')}.log", **more)
+
+    def measure(self, level, seconds):
+        before = self.process.cpu()
+        figures = load(self.port, self.token_file, level, seconds)
+        figures["cpu"] = (self.process.cpu() - before) / figures["sent"] * 1e6
+        figures["memory"] = self.process.memory()
+        return figures
+
+
+class Bridge(Served):
+    """This bridge, with a configuration of its own."""
+
+    def __init__(self, broker, folder, extra=""):
+        port, admin = free_port(), free_port()
+        token_file, self.config = folder / "tokens", folder / f"bridge-{port}.toml"
+        if not token_file.exists():
+            token_file.write_text("a-token-for-the-benchmark\n")
+            token_file.chmod(0o600)
+        self.config.write_text(
+            f'[http]\nlisten = "127.0.0.1:{port}"\n[auth]\ntokens_file = "{token_file}"\n'
+            f'[admin]\nlisten = "127.0.0.1:{admin}"\n{broker.section()}{extra}'
+        )
+        self.provision()
+        super().__init__("this bridge", [BRIDGE, "run", "--config", self.config], folder, token_file, port)
+        self.wait_until_ready(admin)
+
+    def provision(self):
+        """A broker listens before it takes streams and topics."""
+        for tries_left in reversed(range(30)):
+            try:
+                return run([BRIDGE, "provision", "--config", self.config])
+            except Broken:
+                if tries_left == 0:
+                    raise
+                time.sleep(0.5)
+
+    def wait_until_ready(self, admin):
+        for _ in range(200):
+            try:
+                with urllib.request.urlopen(f"http://127.0.0.1:{admin}/readyz", timeout=2):
+                    return
+            except (urllib.error.URLError, ConnectionError):
+                time.sleep(0.1)
+        raise Broken(f"the bridge does not become ready; see {self.process.log}")
+
+
+class Direct:
+    """A program that publishes without HTTP: started for each measurement."""
+
+    def __init__(self, name, command):
+        self.name, self.command = name, command
+
+    def measure(self, level, seconds):
+        before = children_cpu()
+        words = [EXAMPLES / self.command[0], self.command[1], level.connections, level.each, seconds]
+        # its best linger: none where one waits for it, some where many can be gathered
+        said = run([*words, 1 if level.connections >= 64 and not level.each else 0])
+        figures = summary(said, children_cpu() - before)
+        figures["cpu"], figures["memory"] = figures.pop("sender_cpu"), None
+        return figures
+
+
+def start(broker, folder, quick):
+    """All programs of one broker, this bridge first; they run side by side and take their turns."""
+    bridge = Bridge(broker, folder)
+
+    def served(name, *command):
+        return Served(name, command, folder, bridge.token_file)
+
+    programs = [bridge, served("bare hyper", EXAMPLES / "bench-bare", "ADDRESS")]
+    shortest = EXAMPLES / f"bench-shortest-{broker.name}"
+    if broker.name == "nats":
+        programs.append(served("shortest", shortest, "ADDRESS", broker.server))
+    else:
+        for linger in (0, 1):
+            programs.append(served(f"shortest, linger {linger}", shortest, "ADDRESS", broker.server, linger))
+    programs.append(Direct("direct, no HTTP", (f"bench-direct-{broker.name}", broker.server)))
+    if quick:
+        return programs
+    if GO.exists():
+        programs.append(served("Go", GO, broker.name, "ADDRESS", broker.server))
+    return programs
