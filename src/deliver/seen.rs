@@ -50,7 +50,8 @@ struct Entry {
 
 impl Seen {
     pub(super) fn new(window: Duration, most: usize) -> Self {
-        let (ring, index) = (VecDeque::new(), HashTable::new());
+        // room that is not used costs nothing, and growing into it would need both the old and the new at once
+        let (ring, index) = (VecDeque::with_capacity(most), HashTable::with_capacity(most));
         Self { window, most, start: None, ring, left: 0, evicted: 0, index, under_way: HashMap::new() }
     }
 

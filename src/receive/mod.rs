@@ -63,7 +63,8 @@ impl Endpoint {
         request: Request<Incoming>,
     ) -> Result<Response<Full<Bytes>>, Infallible> {
         let _timed = self.metrics.enter();
-        let answer = match self.take(peer, request).await {
+        // apart from the connection, which would keep room for it while it is idle
+        let answer = match Box::pin(self.take(peer, request)).await {
             Ok(outcome) => Answer::of(outcome),
             Err(refusal) => refusal,
         };
