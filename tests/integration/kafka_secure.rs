@@ -80,3 +80,24 @@ fn by_client_certificate() {
     let stranger = format!("publish.timeout = \"3s\"\n{}properties = {{ {authority} }}\n", kafka.config("k"));
     assert_eq!(Bridge::with(&stranger, false).post(&text(2)).0, 503);
 }
+
+/// What librdkafka itself can do of OAUTHBEARER: a token without a signature, for clusters of a test.
+#[test]
+fn by_a_token_that_nobody_signed() {
+    let module = "org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule";
+    let jaas = format!("{module} required unsecuredLoginStringClaim_sub=\"broker\";");
+    let properties =
+        format!("sasl.enabled.mechanisms=OAUTHBEARER\nlistener.name.client.oauthbearer.sasl.jaas.config={jaas}\n");
+    let kafka = Kafka::start_with("SASL_PLAINTEXT", &properties, &[]);
+    let (right, wrong) =
+        (secret("principal=bridge lifeSeconds=3600"), secret("principal=bridge scope=wrong-password nonsense"));
+    let config = |claims: &tempfile::NamedTempFile| {
+        let claims = claims.path().display();
+        format!(
+            "properties = {{ \"security.protocol\" = \"SASL_PLAINTEXT\", \"sasl.mechanism\" = \"OAUTHBEARER\", \
+             \"enable.sasl.oauthbearer.unsecure.jwt\" = true }}\n\
+             secret_files = {{ \"sasl.oauthbearer.config\" = \"{claims}\" }}\n"
+        )
+    };
+    known_by(&kafka, &config(&right), &config(&wrong));
+}
