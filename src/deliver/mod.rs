@@ -94,45 +94,60 @@ impl Deliver {
         Self { targets: targets.into(), seen, tasks, timeout: publish.timeout, metrics }
     }
 
-    /// Stores one message, or finds out by `deadline` that it is not known to be stored. `slot` is kept for as
-    /// long as the message may still be under way.
-    pub async fn store<S: Send + 'static>(&self, message: Message, deadline: Instant, slot: S) -> Outcome {
+    /// Begins to store one message. The answer says what became of it, or by `deadline` that it is not known to be
+    /// stored; the message is carried on whether or not anyone waits for that. `slot` is kept for as long as it may
+    /// still be under way.
+    pub fn store<S: Send + 'static>(
+        &self,
+        message: Message,
+        deadline: Instant,
+        slot: S,
+    ) -> impl Future<Output = Outcome> + use<S> {
         let until = deadline.min(Instant::now() + self.timeout);
         let now = std::time::Instant::now();
         let standing = self.with_seen(|seen| seen.begin(message.event.id, message.brokers(), now));
-        match standing {
-            Standing::Stored => {
-                self.metrics.duplicate();
-                Outcome::Duplicate
-            }
-            Standing::UnderWay(told) => {
-                self.metrics.duplicate();
-                timeout_at(until, told).await.ok().and_then(Result::ok).unwrap_or(Outcome::NotStored)
-            }
+        if !matches!(standing, Standing::New(..)) {
+            self.metrics.duplicate();
+        }
+        let (told, by) = match standing {
+            Standing::Stored => (None, None),
+            Standing::UnderWay(told) => (Some(told), Some(until)),
             Standing::New(told, missing) => {
                 let this = self.clone();
                 self.tasks.spawn(async move {
-                    this.carry(message, missing, until).await;
+                    this.carry(&message, missing, until).await;
                     drop(slot);
                 });
                 // told by `until` at the latest
-                told.await.unwrap_or(Outcome::NotStored)
+                (Some(told), None)
             }
+        };
+        async move {
+            let Some(told) = told else { return Outcome::Duplicate };
+            let told = match by {
+                Some(by) => timeout_at(by, told).await.ok().and_then(Result::ok),
+                None => told.await.ok(),
+            };
+            told.unwrap_or(Outcome::NotStored)
         }
     }
 
     /// Carries one message to its end at every broker that lacks it, and remembers which have it. Whoever waits is
     /// told then, or at `until`.
-    async fn carry(&self, message: Message, missing: Brokers, until: Instant) {
+    async fn carry(&self, message: &Message, missing: Brokers, until: Instant) {
         let id = message.event.id;
         // a panic below must not leave the id under way for ever
         let mut begun = Begun { deliver: self, id, stored: Brokers::NONE, outcome: Outcome::NotStored };
         let late = || self.with_seen(|seen| seen.tell(id, Outcome::NotStored));
-        let targets = self.targets.iter().filter(|target| missing.has(target.publisher.broker()));
-        let settled = join_all(
-            targets.map(async |target| (target.publisher.broker(), target.carry(&message, until, late).await)),
-        );
-        let settled = settled.await;
+        let mut targets = self.targets.iter().filter(|target| missing.has(target.publisher.broker()));
+        // apart: one large piece of memory costs more than two small ones
+        let settled = match (targets.next(), targets.next()) {
+            (Some(only), None) => vec![Box::pin(only.carry(message, until, late)).await],
+            (one, other) => {
+                let both = one.into_iter().chain(other);
+                join_all(both.map(|target| Box::pin(target.carry(message, until, late)))).await
+            }
+        };
         let stored = settled.iter().filter(|(_, outcome)| *outcome != Outcome::NotStored);
         begun.stored = stored.map(|(broker, _)| *broker).collect();
         begun.outcome = settled.iter().map(|(_, outcome)| *outcome).max().unwrap_or(Outcome::NotStored);

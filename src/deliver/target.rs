@@ -8,7 +8,7 @@ use tracing::{info, warn};
 
 use super::Outcome;
 use crate::brokers::{Fault, FaultKind, Publisher, RETRY_AFTER};
-use crate::message::{Destinations, Message, PART_BYTES, Reason};
+use crate::message::{Broker, Destinations, Message, PART_BYTES, Reason};
 use crate::observe::Metrics;
 
 /// The smallest part worth cutting: a broker that takes less is not set up for webhooks, and millions of parts
@@ -38,7 +38,7 @@ pub struct Target {
 impl Target {
     /// Carries one message to its end here; `late` is called at `until` if that has not come. Logs once what the
     /// sender is told then, and once what is different afterwards.
-    pub(super) async fn carry(&self, message: &Message, until: Instant, late: impl Fn()) -> Outcome {
+    pub(super) async fn carry(&self, message: &Message, until: Instant, late: impl Fn()) -> (Broker, Outcome) {
         let settled = self.settle(message, until);
         tokio::pin!(settled);
         let (settled, is_late) = match timeout_at(until, &mut settled).await {
@@ -49,29 +49,33 @@ impl Target {
                 (settled.await, true)
             }
         };
-        let (id, broker) = (message.event.id, self.publisher.broker().as_str());
+        let (id, broker) = (message.event.id, self.publisher.broker());
         match &settled {
-            Ok(_) if is_late => info!(%id, broker, "a late report: stored after all"),
-            Err(fault) if is_late => info!(%id, broker, reason = fault.reason, "a late report: not stored"),
+            Ok(_) if is_late => info!(%id, broker = broker.as_str(), "a late report: stored after all"),
+            Err(fault) if is_late => {
+                info!(%id, broker = broker.as_str(), reason = fault.reason, "a late report: not stored")
+            }
             Err(fault) => self.not_stored(message, fault.reason, &fault.detail),
             Ok(_) => {}
         }
-        settled.unwrap_or(Outcome::NotStored)
+        (broker, settled.unwrap_or(Outcome::NotStored))
     }
 
     async fn settle(&self, message: &Message, until: Instant) -> Result<Outcome, Fault> {
-        let dead = match &message.dead_letter {
-            Some(_) => Cow::Borrowed(message),
-            None => match self.attempt(message, until).await {
-                Ok(()) => return Ok(Outcome::Stored),
-                Err(fault)
-                    if fault.kind == FaultKind::Record || message.open && NO_DESTINATION.contains(&fault.reason) =>
-                {
-                    Cow::Owned(self.refused(message, fault))
-                }
-                Err(fault) => return Err(fault),
-            },
-        };
+        // dead letters are rare: what they need room for is apart
+        if message.dead_letter.is_some() {
+            return Box::pin(self.bury(Cow::Borrowed(message), until)).await;
+        }
+        match self.attempt(message, until).await {
+            Ok(()) => Ok(Outcome::Stored),
+            Err(fault) if fault.kind == FaultKind::Record || message.open && NO_DESTINATION.contains(&fault.reason) => {
+                Box::pin(self.bury(Cow::Owned(self.refused(message, fault)), until)).await
+            }
+            Err(fault) => Err(fault),
+        }
+    }
+
+    async fn bury(&self, dead: Cow<'_, Message>, until: Instant) -> Result<Outcome, Fault> {
         self.store_dead_letter(&dead, until).await?;
         self.metrics.dead_letter(dead.dead_letter.as_ref().map_or(0, |dead| dead.reason as usize));
         Ok(Outcome::DeadLetter)

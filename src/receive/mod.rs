@@ -85,12 +85,17 @@ impl Endpoint {
         head::check(&request, &self.config.path)?;
         let binding = self.admit(&request)?;
         let (head, body) = request.into_parts();
+        let trace = head::trace(&head.headers);
+        drop(head);
         let slot = self.slots.enter(&body, &self.config).await?;
         let body = body::read(body, &self.config, slot).await?;
-        let received = Received { body: body.bytes, at: SystemTime::now(), trace: head::trace(&head.headers) };
+        let received = Received { body: body.bytes, at: SystemTime::now(), trace };
         // carried on even if the client hangs up from here on
         let deadline = self.shutdown.cap(Instant::now() + self.config.answer_within);
-        self.accept(received, &binding, deadline, body.slot).await
+        let (class, stored) = self.accept(received, &binding, deadline, body.slot)?;
+        let outcome = stored.await;
+        self.metrics.notification(class, outcome as usize);
+        Ok(outcome)
     }
 
     fn admit(&self, request: &Request<Incoming>) -> Result<Binding, Answer> {
@@ -99,14 +104,14 @@ impl Endpoint {
         header.and_then(|header| tokens.look_up(header)).cloned().ok_or(Answer::Unauthorized)
     }
 
-    /// The way of a notification, once its bytes are here.
-    async fn accept(
+    /// The way of a notification, once its bytes are here: its class, and what will have become of it.
+    fn accept(
         &self,
         received: Received,
         binding: &Binding,
         deadline: Instant,
         slot: slots::Slot,
-    ) -> Result<Outcome, Answer> {
+    ) -> Result<(usize, impl Future<Output = Outcome> + use<>), Answer> {
         let (class, message) = match Notification::parse(&received.body) {
             Ok(notification) => {
                 may_speak_for(binding, Some(notification.instance))?;
@@ -123,9 +128,7 @@ impl Endpoint {
                 (class, message)
             }
         };
-        let outcome = self.deliver.store(message, deadline, slot).await;
-        self.metrics.notification(class, outcome as usize);
-        Ok(outcome)
+        Ok((class, self.deliver.store(message, deadline, slot)))
     }
 }
 

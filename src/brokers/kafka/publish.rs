@@ -27,8 +27,10 @@ use crate::observe::BrokerState;
 /// same throughput as a linger for all.
 const AT_ONCE: usize = 32;
 
-/// With each record, a part of so many of what was in flight before is forgotten.
-const FORGET: usize = 16;
+/// What was in flight of late is counted in so many parts of a record, of which each record forgets one in
+/// [`FORGET`]: half is forgotten after about 350 records.
+const PARTS: usize = 64;
+const FORGET: usize = 512;
 
 /// `linger.ms` where records are gathered.
 const LINGER: &str = "1";
@@ -188,7 +190,7 @@ impl Publisher {
         match self.send(message, Way::Batched).await {
             // a batch is refused as a whole: the record may be unharmed alone
             Err(fault) if fault.kind == FaultKind::Record => {
-                let settled = self.send(message, Way::Alone).await;
+                let settled = Box::pin(self.send(message, Way::Alone)).await;
                 if matches!(&settled, Err(fault) if fault.reason == "too_large") && message.dead_letter.is_some() {
                     self.limits.refused(message.destination(Broker::Kafka), message.body.len());
                 }
@@ -207,10 +209,10 @@ impl Publisher {
     /// The most records in flight of late. A batch that was reported leaves few for a moment, and the next of as many
     /// must not go out one by one because of that.
     fn lately_in_flight(&self) -> usize {
-        let (now, before) = (self.in_flight.load(Ordering::Relaxed), self.lately.load(Ordering::Relaxed));
+        let (now, before) = (self.in_flight.load(Ordering::Relaxed) * PARTS, self.lately.load(Ordering::Relaxed));
         let lately = now.max(before - before.div_ceil(FORGET));
         self.lately.store(lately, Ordering::Relaxed);
-        lately
+        lately / PARTS
     }
 
     fn enqueue(&self, message: &Message, way: Way, waiter: Box<Waiter>) -> Result<(), Fault> {

@@ -85,7 +85,8 @@ impl Publisher {
         let (place, report) = self.pending.enter(subject.clone());
         let reply = format!("{}.{}", self.inbox, place.token);
         let sent_and_reported = async {
-            let sent = self.client.publish_with_reply_and_headers(subject, reply, headers, value);
+            // over before the report is waited for: no room is kept for it
+            let sent = Box::pin(self.client.publish_with_reply_and_headers(subject, reply, headers, value));
             sent.await.map_err(|error| Fault::unknown("send", error.to_string()))?;
             report.await.unwrap_or_else(|_| Err(Fault::unknown("closed", "the client is gone")))
         };
