@@ -78,7 +78,7 @@ impl Fault {
 }
 
 /// Every [`Fault::reason`], for labels.
-pub const REASONS: [&str; 24] = [
+pub const REASONS: [&str; 25] = [
     "connecting",
     "disconnected",
     "unsafe_stream",
@@ -103,6 +103,7 @@ pub const REASONS: [&str; 24] = [
     "not_authenticated",
     "too_few_replicas",
     "queue_full",
+    "wrong_clock",
 ];
 
 /// How long to wait before a passing fault is tried again.

@@ -82,7 +82,8 @@ fn limits(config: &Config) -> Result<(), ConfigError> {
         ("connections_per_address", limits.connections_per_address),
     ] {
         if !(1..=MOST_AT_ONCE).contains(&value) {
-            let problem = format!("would refuse every notification, or bound nothing; give 1 to {MOST_AT_ONCE}");
+            let problem =
+                format!("would refuse every notification, or bound nothing; give at least 1, at most {MOST_AT_ONCE}");
             return Err(ConfigError::new(&format!("http.limits.{key}"), value, problem));
         }
     }
@@ -170,6 +171,14 @@ mod tests {
             ("kafka.bootstrap_servers = [\"a b\"]", "kafka.bootstrap_servers = \"a b\": no address"),
             ("nats = {}\n[route.instances.007]\nsubject = \"x\"", "route.instances.007 = 007: not an instance"),
             ("nats = {}\n[http.limits]\nidle = \"0s\"", "http.limits.idle = 0s: would close"),
+        ] {
+            assert!(fault(toml).starts_with(begins), "{toml}: {}", fault(toml));
+        }
+    }
+
+    #[test]
+    fn so_does_each_that_shows_only_across_parts() {
+        for (toml, begins) in [
             ("nats = {}\n[publish]\ntimeout = \"15s\"", "publish.timeout = 15s: must be less than http.answer_within"),
             ("nats = {}\n[publish]\ntimeout = \"0s\"", "publish.timeout = 0s: means the journal first"),
             ("nats = {}\n[shutdown]\ngrace = \"15s\"", "http.answer_within = 15s: must be less than shutdown.grace"),

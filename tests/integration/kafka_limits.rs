@@ -145,7 +145,7 @@ fn properties_reach_the_client_and_wrong_ones_are_refused_at_start() {
     assert_eq!(kafka.read(&["props.incoming"]).iter().map(body).collect::<Vec<_>>(), [large]);
     for (property, says) in [
         ("\"compression.type\" = \"rar\"", ["kafka.properties.\"compression.type\" = rar", "Invalid value"]),
-        ("\"compresion.type\" = \"gzip\"", ["kafka.properties.\"compresion.type\" = gzip", "No such configuration"]),
+        ("\"compresion.type\" = \"gzip\"", ["kafka.properties.\"compresion.type\": ", "correct its name"]),
         ("\"retries\" = \"many\"", ["kafka.properties.\"retries\" = many", "nvalid"]),
     ] {
         let file = tempfile::NamedTempFile::new().unwrap();

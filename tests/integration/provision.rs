@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use async_nats::jetstream;
+use async_nats::jetstream::{self, stream};
 use serde_json::{Value, json};
 
-use crate::harness::{Bridge, Nats, command};
+use crate::harness::{Bridge, Nats, command, text};
 
 /// Asks JetStream in its own words, which no client version leaves out.
 fn ask(nats: &Nats, subject: &str, payload: &Value) -> Value {
@@ -16,7 +16,7 @@ fn ask(nats: &Nats, subject: &str, payload: &Value) -> Value {
     })
 }
 
-fn stream(nats: &Nats) -> Value {
+fn made(nats: &Nats) -> Value {
     ask(nats, "STREAM.INFO.GREENAPI", &json!({}))["config"].clone()
 }
 
@@ -31,7 +31,7 @@ fn a_dry_run_says_what_would_be_done_and_changes_nothing() {
     let said = |words: &str| String::from_utf8(command(words, bridge.config.path()).stdout).unwrap();
     let would = said("provision --dry-run");
     assert!(would.contains("stream GREENAPI would be created, with\n  + replicas: 1, chosen by"), "{would}");
-    assert_eq!(stream(&nats), Value::Null);
+    assert_eq!(made(&nats), Value::Null);
     assert!(said("provision").contains("stream GREENAPI created, with\n  + replicas: 1, chosen by"));
     assert_eq!(said("provision"), "stream GREENAPI is as needed\n");
 }
@@ -42,19 +42,19 @@ fn it_widens_a_stream_and_keeps_everything_else() {
     // inside a new subject, and beside it; and a key this client does not know
     let subjects = json!(["greenapi.incoming.*.*", "mine.>"]);
     let (window, keep) = (nanos(Duration::from_secs(60)), nanos(Duration::from_secs(3600)));
-    let made = json!({"name": "GREENAPI", "subjects": subjects, "retention": "limits", "storage": "file", "num_replicas": 1,
+    let config = json!({"name": "GREENAPI", "subjects": subjects, "retention": "limits", "storage": "file", "num_replicas": 1,
         "duplicate_window": window, "max_age": keep, "max_msgs": 1_000_000, "allow_batched": true});
-    assert_eq!(ask(&nats, "STREAM.CREATE.GREENAPI", &made)["error"], Value::Null);
+    assert_eq!(ask(&nats, "STREAM.CREATE.GREENAPI", &config)["error"], Value::Null);
     let bridge = Bridge::start_unprovisioned(&nats, "", false);
-    let before = stream(&nats);
+    let before = made(&nats);
     assert!(command("provision --dry-run", bridge.config.path()).status.success());
-    assert_eq!(stream(&nats), before);
+    assert_eq!(made(&nats), before);
     let answer = command("provision", bridge.config.path());
     assert!(answer.status.success(), "{}", String::from_utf8_lossy(&answer.stderr));
     let mut wanted = before;
     wanted["subjects"] = json!(["mine.>", "greenapi.*.*.*", "greenapi.dead-letter"]);
     wanted["duplicate_window"] = json!(nanos(Duration::from_secs(900)));
-    assert_eq!(stream(&nats), wanted);
+    assert_eq!(made(&nats), wanted);
 }
 
 #[test]
@@ -73,4 +73,30 @@ fn a_window_longer_than_messages_are_kept_is_refused_with_the_keys() {
     ask(&nats, "STREAM.CREATE.GREENAPI", &short);
     let text = refused("provision --dry-run");
     assert!(text.contains("dedupe.window = 15m: more than the stream's max_age = 5m"), "{text}");
+}
+
+#[test]
+fn templates_with_any_number_of_words_are_provisioned() {
+    for extra in [
+        "nats.subject = \"greenapi.{class}\"\n",
+        "route.classes.incoming.subject = \"greenapi.incoming.{instance}.{type}\"\n",
+    ] {
+        let nats = Nats::start();
+        let bridge = Bridge::start(&nats, extra);
+        assert_eq!(command("check", bridge.config.path()).status.code(), Some(0), "{extra}");
+        assert_eq!(bridge.post(&text(1)).0, 200, "{extra}");
+        assert_eq!(bridge.post(b"{").0, 200, "{extra}");
+    }
+}
+
+#[test]
+fn a_stream_with_a_subject_for_each_class_needs_no_more() {
+    let nats = Nats::start();
+    let classes = ["incoming", "outgoing", "state", "device"].map(|class| format!("greenapi.{class}.>"));
+    let subjects = classes.into_iter().chain(["greenapi.dead-letter".into()]).collect();
+    nats.put_stream(stream::Config { subjects, ..Nats::safe_stream() });
+    let bridge = Bridge::start_unprovisioned(&nats, "", true);
+    let held = made(&nats)["subjects"].as_array().unwrap().len();
+    assert_eq!(held, 6, "only what was missing was added");
+    assert_eq!(bridge.post(&text(1)).0, 200);
 }

@@ -95,7 +95,7 @@ pub(super) fn fault(error: &KafkaError) -> Fault {
         }
         Code::InvalidMessage | Code::InvalidRecord => Fault::record("refused", detail),
         // when it was received is for a clock to say, here or at the broker: the next record has the same fault
-        Code::InvalidTimestamp => Fault::destination("refused", format!("{detail}: is the clock right?")),
+        Code::InvalidTimestamp => Fault::destination("wrong_clock", detail),
         Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::UnknownPartition | Code::InvalidTopic => {
             Fault::destination("no_topic", detail)
         }

@@ -65,7 +65,11 @@ fn right(settled: Result<(), Fault>) -> Right {
     match settled {
         // not foreseen: then we may
         Ok(()) => Right::Write,
-        Err(fault) if fault.kind == FaultKind::Record || fault.reason == "too_few_replicas" => Right::Write,
+        Err(fault)
+            if fault.kind == FaultKind::Record || ["wrong_clock", "too_few_replicas"].contains(&fault.reason) =>
+        {
+            Right::Write
+        }
         Err(fault) if fault.reason == "not_authorized" => Right::None,
         Err(fault) => Right::Unknown(fault.detail),
     }

@@ -1,5 +1,7 @@
 //! What JetStream answers to a publish.
 
+use std::borrow::Cow;
+
 use async_nats::{Message, StatusCode};
 use serde::Deserialize;
 
@@ -7,8 +9,13 @@ use super::pending::Report;
 use crate::brokers::Fault;
 
 #[derive(Deserialize)]
-struct Answer {
-    stream: Option<String>,
+struct Answer<'a> {
+    #[serde(borrow)]
+    stream: Option<Cow<'a, str>>,
+    #[serde(default)]
+    seq: u64,
+    #[serde(borrow)]
+    domain: Option<Cow<'a, str>>,
     error: Option<ApiError>,
 }
 
@@ -20,16 +27,39 @@ struct ApiError {
     description: String,
 }
 
-/// Reads a publish acknowledgement. Only one that names a stream means stored.
-pub(super) fn read(reply: &Message) -> Report {
-    if reply.status == Some(StatusCode::NO_RESPONDERS) {
-        let detail = "no stream listens to the subject, or it has no leader just now; run `greenapi-bridge provision`";
-        return Err(Fault { passing: true, ..Fault::destination("no_responders", detail) });
+/// Whose acknowledgement means stored. Others may answer too: a stream of a leaf node on the same subjects, or any
+/// subscriber.
+pub(super) struct Ours {
+    pub(super) stream: String,
+    /// The domain, where one is configured.
+    pub(super) domain: Option<String>,
+}
+
+/// The code for a message that expects another stream (`Nats-Expected-Stream`).
+const WRONG_STREAM: u64 = 10060;
+
+impl Ours {
+    /// Reads a reply; none if it says nothing of our stream.
+    pub(super) fn read(&self, reply: &Message) -> Option<Report> {
+        if reply.status == Some(StatusCode::NO_RESPONDERS) {
+            let detail =
+                "no stream listens to the subject, or it has no leader just now; run `greenapi-bridge provision`";
+            return Some(Err(Fault { passing: true, ..Fault::destination("no_responders", detail) }));
+        }
+        self.read_payload(&reply.payload)
     }
-    match serde_json::from_slice(&reply.payload) {
-        Ok(Answer { error: Some(error), .. }) => Err(refusal(error)),
-        Ok(Answer { stream: Some(_), .. }) => Ok(()),
-        Ok(_) | Err(_) => Err(Fault::destination("no_jetstream", "the answer is no JetStream acknowledgement")),
+
+    fn read_payload(&self, payload: &[u8]) -> Option<Report> {
+        let answer: Answer<'_> = serde_json::from_slice(payload).ok()?;
+        if let Some(error) = answer.error {
+            // another domain's stream expects to be meant; ours answers for itself
+            let of_another = error.err_code == WRONG_STREAM && self.domain.is_some();
+            return (!of_another).then(|| Err(refusal(error)));
+        }
+        let ours = answer.stream.as_deref() == Some(&self.stream)
+            && answer.seq > 0
+            && (self.domain.is_none() || answer.domain.as_deref() == self.domain.as_deref());
+        ours.then_some(Ok(()))
     }
 }
 
@@ -44,7 +74,45 @@ fn refusal(error: ApiError) -> Fault {
         10060 => Fault::destination("wrong_stream", detail),
         10059 => Fault::destination("no_stream", detail),
         10039 | 10076 => Fault::destination("no_jetstream", detail),
-        10008 | 10009 => Fault { passing: true, ..Fault::destination("unavailable", detail) },
+        10008 | 10009 | 10158 => Fault { passing: true, ..Fault::destination("unavailable", detail) },
         _ => Fault::destination("refused", detail),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(domain: Option<&str>, payload: &str) -> Option<Report> {
+        Ours { stream: "GREENAPI".into(), domain: domain.map(Into::into) }.read_payload(payload.as_bytes())
+    }
+
+    #[test]
+    fn only_our_stream_can_say_that_it_is_stored() {
+        assert_eq!(read(None, r#"{"stream":"GREENAPI","seq":7}"#), Some(Ok(())));
+        assert_eq!(read(None, r#"{"stream":"GREENAPI","domain":"hub","seq":7,"duplicate":true}"#), Some(Ok(())));
+        assert_eq!(read(Some("hub"), r#"{"stream":"GREENAPI","domain":"hub","seq":7}"#), Some(Ok(())));
+        for of_others in [
+            r#"{"stream":"OTHER","seq":7}"#,
+            r#"{"stream":"","seq":7}"#,
+            r#"{"stream":"GREENAPI"}"#,
+            r#"{"stream":"GREENAPI","seq":0}"#,
+            "+OK",
+            "",
+            "[]",
+        ] {
+            assert_eq!(read(None, of_others), None, "{of_others}");
+        }
+        assert_eq!(read(Some("hub"), r#"{"stream":"GREENAPI","seq":7}"#), None);
+        assert_eq!(read(Some("hub"), r#"{"stream":"GREENAPI","domain":"leaf","seq":7}"#), None);
+    }
+
+    #[test]
+    fn a_stream_that_is_not_meant_is_a_fault_unless_it_is_another_domains() {
+        let wrong = r#"{"error":{"code":400,"err_code":10060,"description":"expected stream does not match"}}"#;
+        assert_eq!(read(None, wrong).unwrap().unwrap_err().reason, "wrong_stream");
+        assert_eq!(read(Some("hub"), wrong), None);
+        let full = r#"{"error":{"code":503,"err_code":10077,"description":"maximum messages exceeded"}}"#;
+        assert_eq!(read(Some("hub"), full).unwrap().unwrap_err().reason, "stream_full");
     }
 }

@@ -8,10 +8,12 @@ use async_nats::{Client, HeaderMap, Subject};
 use futures_util::StreamExt;
 use tokio::sync::watch;
 use tokio::time::timeout;
+use tracing::debug;
 
+use super::ack::Ours;
 use super::pending::Pending;
 use super::watch::Watch;
-use super::{Config, ack, connect, headers, leader};
+use super::{Config, connect, headers, leader};
 use crate::brokers::Fault;
 use crate::message::{Broker, Message};
 use crate::observe::BrokerState;
@@ -48,7 +50,8 @@ impl Publisher {
         let inbox: Arc<str> = client.new_inbox().into();
         let pending = Arc::new(Pending::default());
         let (set, state) = watch::channel(BrokerState::down("connecting"));
-        tokio::spawn(hear_reports(client.clone(), inbox.clone(), pending.clone()));
+        let ours = Ours { stream: config.stream.clone(), domain: config.domain.clone() };
+        tokio::spawn(hear_reports(client.clone(), inbox.clone(), pending.clone(), ours));
         let stream_takes = Arc::new(AtomicUsize::new(usize::MAX));
         let watch = Watch {
             client: client.clone(),
@@ -117,12 +120,13 @@ impl Publisher {
     }
 }
 
-async fn hear_reports(client: Client, inbox: Arc<str>, pending: Arc<Pending>) {
+async fn hear_reports(client: Client, inbox: Arc<str>, pending: Arc<Pending>, ours: Ours) {
     let Ok(mut replies) = client.subscribe(format!("{inbox}.*")).await else { return };
     while let Some(reply) = replies.next().await {
         let token = reply.subject.rsplit('.').next().and_then(|token| token.parse().ok());
-        if let Some(token) = token {
-            pending.settle(token, ack::read(&reply));
+        match (token, ours.read(&reply)) {
+            (Some(token), Some(report)) => pending.settle(token, report),
+            _ => debug!("a reply that says nothing of our stream; still waiting"),
         }
     }
 }

@@ -97,7 +97,9 @@ impl Nats {
         let mut answer = reader.output().unwrap();
         // a cluster that has just come together serves messages before it serves readers
         eventually("read", Duration::from_secs(20), || {
-            let unavailable = String::from_utf8_lossy(&answer.stderr).contains("temporarily unavailable");
+            let said = String::from_utf8_lossy(&answer.stderr);
+            let unavailable =
+                ["temporarily unavailable", "ended the reading: 503"].iter().any(|why| said.contains(why));
             if unavailable {
                 answer = reader.output().unwrap();
             }
