@@ -10,7 +10,7 @@ use rdkafka::metadata::MetadataPartition;
 use rdkafka::producer::{Producer as _, ThreadedProducer};
 use tokio::sync::mpsc;
 
-use super::report::{Context, Event};
+use super::report::{self, Context, Event};
 use super::{Config, client};
 use crate::units::show;
 
@@ -52,7 +52,8 @@ impl Admin {
     pub(super) fn connect(config: &Config) -> Result<Self, String> {
         let properties = client::properties(config, PATIENCE).map_err(|error| error.to_string())?;
         let (sender, events) = mpsc::channel(64);
-        let context = || Context { events: sender.clone() };
+        let reports = report::reports();
+        let context = || Context { events: sender.clone(), reports: reports.clone() };
         let explain = |error: KafkaError| client::explain(config, &error).to_string();
         let client = AdminClient::from_config_and_context(&properties, context()).map_err(explain)?;
         let witness = ThreadedProducer::from_config_and_context(&properties, context()).map_err(explain)?;

@@ -117,10 +117,11 @@ pub(super) struct Producers {
 
 impl Producers {
     pub(super) fn new(config: &ClientConfig, events: &mpsc::Sender<Event>) -> Result<Self, KafkaError> {
+        let reports = report::reports();
         let with = |linger: &str, batch: &str| {
             let mut config = config.clone();
             config.set("linger.ms", linger).set("batch.num.messages", batch);
-            Producer::from_config_and_context(&config, Context { events: events.clone() })
+            Producer::from_config_and_context(&config, Context { events: events.clone(), reports: reports.clone() })
         };
         Ok(Self { quick: with("0", BATCH)?, gathering: with(LINGER, BATCH)?, alone: with("0", "1")? })
     }
