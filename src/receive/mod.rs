@@ -24,6 +24,7 @@ pub use slots::Slots;
 
 use crate::admit::{AllowList, Binding, Tokens};
 use crate::deliver::{Deliver, Outcome};
+use crate::message::TraceContext;
 use crate::notification::{Class, Notification};
 use crate::observe::Metrics;
 use crate::route::{Received, Routes};
@@ -31,6 +32,13 @@ use crate::shutdown::Shutdown;
 
 /// The place of bodies that are no notification among the labels of classes: after all of them.
 const UNKNOWN: usize = Class::ALL.len();
+
+/// A request whose body may be read.
+struct Admitted {
+    binding: Binding,
+    trace: TraceContext,
+    body: Incoming,
+}
 
 /// Everything a request meets.
 pub struct Endpoint {
@@ -63,11 +71,12 @@ impl Endpoint {
         request: Request<Incoming>,
     ) -> Result<Response<Full<Bytes>>, Infallible> {
         let _timed = self.metrics.enter();
-        // apart from the connection, which would keep room for it while it is idle
-        let answer = match Box::pin(self.take(peer, request)).await {
-            Ok(outcome) => Answer::of(outcome),
-            Err(refusal) => refusal,
+        let outcome = match self.may_send(peer, request) {
+            // apart from the connection, which would keep room for it while it is idle
+            Ok(admitted) => Box::pin(self.take(admitted)).await,
+            Err(refusal) => Err(refusal),
         };
+        let answer = outcome.map_or_else(|refusal| refusal, Answer::of);
         if let Some(reason) = answer.refusal() {
             self.metrics.refused(reason);
             warn!(peer = %peer.ip(), reason, "refused");
@@ -76,7 +85,8 @@ impl Endpoint {
         Ok(answer.response(self.shutdown.is_begun()))
     }
 
-    async fn take(self: &Arc<Self>, peer: SocketAddr, request: Request<Incoming>) -> Result<Outcome, Answer> {
+    /// All that is asked of a request before its body is read.
+    fn may_send(&self, peer: SocketAddr, request: Request<Incoming>) -> Result<Admitted, Answer> {
         if !self.allowed.allows(peer.ip()) {
             // whoever has a token is GREEN-API, and has moved: worth an alert of its own
             let known = self.tokens.is_some() && self.admit(&request).is_ok();
@@ -84,11 +94,15 @@ impl Endpoint {
         }
         head::check(&request, &self.config.path)?;
         let binding = self.admit(&request)?;
-        let (head, body) = request.into_parts();
-        let trace = head::trace(&head.headers);
-        drop(head);
+        let trace = head::trace(request.headers());
+        Ok(Admitted { binding, trace, body: request.into_body() })
+    }
+
+    async fn take(self: &Arc<Self>, admitted: Admitted) -> Result<Outcome, Answer> {
+        let Admitted { binding, trace, body } = admitted;
         let slot = self.slots.enter(&body, &self.config).await?;
-        let body = body::read(body, &self.config, slot).await?;
+        // apart: pieces of memory over 1 KiB cost much more than two small ones
+        let body = Box::pin(body::read(body, &self.config, slot)).await?;
         let received = Received { body: body.bytes, at: SystemTime::now(), trace };
         // carried on even if the client hangs up from here on
         let deadline = self.shutdown.cap(Instant::now() + self.config.answer_within);
