@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, watch};
 use tracing::{info, warn};
 
 use super::pending::Pending;
-use super::subjects::covers;
+use super::subjects::{covers, overlap};
 use super::{Config, Inspection, stream};
 use crate::brokers::Fault;
 use crate::observe::BrokerState;
@@ -24,7 +24,7 @@ pub(super) struct Watch {
     pub(super) config: Config,
     pub(super) pending: Arc<Pending>,
     pub(super) state: watch::Sender<BrokerState>,
-    /// The patterns of all that is published.
+    /// The patterns of all that is published, each class in one of its own.
     pub(super) subjects: Vec<String>,
     /// The most bytes of a message the stream takes.
     pub(super) stream_takes: Arc<AtomicUsize>,
@@ -86,20 +86,18 @@ impl Watch {
         self.set(found);
     }
 
-    /// Whether the stream holds what is published. If it holds some, the rest is unharmed.
+    /// Whether the stream holds what is published. If it holds any of it, that is unharmed by the rest.
     fn covered(&self, subjects: &[String]) -> BrokerState {
-        let covered = |pattern: &&String| subjects.iter().any(|subject| covers(subject, pattern));
-        let missing: Vec<_> = self.subjects.iter().filter(|pattern| !covered(pattern)).map(String::as_str).collect();
-        let up = if missing.is_empty() || missing.len() < self.subjects.len() {
-            BrokerState::up()
-        } else {
-            BrokerState::down("no_subject")
-        };
+        let any = |test: fn(&str, &str) -> bool, pattern: &str| subjects.iter().any(|subject| test(subject, pattern));
+        let missing: Vec<_> = self.subjects.iter().filter(|pattern| !any(covers, pattern)).collect();
         if missing.is_empty() {
-            return up;
+            return BrokerState::up();
         }
-        let (stream, missing) = (&self.config.stream, missing.join(", "));
-        up.because(format!("stream {stream} does not hold {missing}; run `greenapi-bridge provision`"))
+        let some = self.subjects.iter().any(|pattern| any(overlap, pattern));
+        let state = if some { BrokerState::up() } else { BrokerState::down("no_subject") };
+        let named = |pattern: &String| format!("{pattern}{}", if any(overlap, pattern) { " as a whole" } else { "" });
+        let (stream, missing) = (&self.config.stream, missing.into_iter().map(named).collect::<Vec<_>>().join(", "));
+        state.because(format!("stream {stream} does not hold {missing}; run `greenapi-bridge provision`"))
     }
 
     fn set(&self, now: BrokerState) {
