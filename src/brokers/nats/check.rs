@@ -28,15 +28,18 @@ pub async fn check(config: &Config, subjects: &[String], window: Duration) -> Ve
             let cluster = info.cluster.as_ref();
             found.extend(judge::replicas(config.provision.replicas, stream, cluster, admin::servers(&client)));
             found.extend(judge::subjects(stream, subjects));
+            found.extend(judge::transform(stream));
+            let headers = [None, Some(headers::longest_dead_letter())].map(|dead| headers::most(name, dead));
             found.push(judge::when_full(stream));
+            found.extend(judge::room(stream, &info.state));
             found.extend(judge::times(stream, window));
-            found.push(judge::largest(stream, server.max_payload, headers::most(name)));
+            found.push(judge::largest(stream, server.max_payload, headers));
             elections = (stream.num_replicas > 1).then(|| leader::elections(name));
         }
         Inspection::Missing => {
             found.push(Finding::wrong("stream", format!("there is no {name}"), "run `greenapi-bridge provision`"));
         }
-        Inspection::Unsafe(why) => found.push(Finding::wrong("stream", format!("{name} is unsafe"), why)),
+        Inspection::Unsafe(why) => found.push(Finding::wrong("stream", format!("{name} is not fit to store"), why)),
         Inspection::Unknown(why) => found.push(unknown(&client, config, &why, &mut events)),
     }
     let inbox = config.inbox_prefix.as_deref().unwrap_or(INBOX);
