@@ -60,11 +60,11 @@ fn one_copy_in_a_cluster_is_wrong_until_three_are_asked_for_and_is_never_asked_b
 }
 
 /// An election takes 4 to 9 s. What is on its way meanwhile waits, inside the 12 s of `publish.timeout`.
-fn kill_the_leader(mut cluster: Cluster, bridge: &Bridge) {
+fn kill_the_leader(mut cluster: Cluster, bridge: &Bridge, after: u64) {
     let leader = cluster.leader();
     let mut killed = Instant::now();
     let answers = under_load(bridge, || {
-        pause(1);
+        pause(after);
         cluster.nodes[leader].kill();
         killed = Instant::now();
         pause(14);
@@ -80,7 +80,7 @@ fn kill_the_leader(mut cluster: Cluster, bridge: &Bridge) {
 fn the_leader_killed_under_load_costs_a_pause_and_not_one_503() {
     let cluster = Cluster::start();
     let bridge = cluster.bridge("");
-    kill_the_leader(cluster, &bridge);
+    kill_the_leader(cluster, &bridge, 1);
 }
 
 #[test]
@@ -89,7 +89,39 @@ fn reports_of_a_leader_that_died_elsewhere_are_not_waited_for() {
     drop(cluster.bridge(""));
     let follower = (cluster.leader() + 1) % 3;
     let bridge = cluster.bridge_at(&[follower], "");
-    kill_the_leader(cluster, &bridge);
+    // just before the bridge looks at the stream again
+    kill_the_leader(cluster, &bridge, 9);
+    assert!(!bridge.log().contains("not_inspected"), "an election is no reason to be down");
+}
+
+/// Not ready after the servers are gone that are this far from the leader, and ready when they are back.
+fn lose_the_quorum(dead: [usize; 2]) {
+    let mut cluster = Cluster::start();
+    drop(cluster.bridge(""));
+    let node = |from_leader: usize| (cluster.leader() + from_leader) % 3;
+    let (alive, dead) = (node(3 - dead[0] - dead[1]), dead.map(node));
+    // connected to the one that lives, so that no connection is lost
+    let bridge = cluster.bridge_at(&[alive], "publish.timeout = \"3s\"\n");
+    dead.into_iter().for_each(|node| cluster.nodes[node].kill());
+    eventually("not ready", Duration::from_secs(40), || bridge.get("/readyz").0 == 503);
+    assert!(bridge.get("/readyz").1.contains("not_inspected"), "{:?}", bridge.get("/readyz"));
+    assert_eq!(bridge.post(BODY).0, 503);
+    let said = String::from_utf8(command("check", bridge.config.path()).stdout).unwrap();
+    assert!(said.contains("✗ stream        GREENAPI has no quorum"), "{said}");
+    dead.into_iter().for_each(|node| cluster.nodes[node].start_again());
+    eventually("ready", Duration::from_secs(40), || bridge.get("/readyz").0 == 200);
+    assert_eq!(bridge.post(BODY), (200, "{\"stored\":\"broker\"}".into()));
+    assert!(!bridge.log().contains("disconnected"), "{}", bridge.log());
+}
+
+#[test]
+fn a_stream_whose_leader_is_left_alone_is_not_ready_until_it_has_a_quorum_again() {
+    lose_the_quorum([1, 2]);
+}
+
+#[test]
+fn a_stream_whose_follower_is_left_alone_is_not_ready_until_it_has_a_quorum_again() {
+    lose_the_quorum([0, 1]);
 }
 
 #[test]

@@ -5,7 +5,6 @@ use std::borrow::Cow;
 use async_nats::{Message, StatusCode};
 use serde::Deserialize;
 
-use super::pending::Report;
 use crate::brokers::Fault;
 
 #[derive(Deserialize)]
@@ -14,6 +13,8 @@ struct Answer<'a> {
     stream: Option<Cow<'a, str>>,
     #[serde(default)]
     seq: u64,
+    #[serde(default)]
+    duplicate: bool,
     #[serde(borrow)]
     domain: Option<Cow<'a, str>>,
     error: Option<ApiError>,
@@ -25,6 +26,15 @@ struct ApiError {
     err_code: u64,
     #[serde(default)]
     description: String,
+}
+
+/// What our stream says of a message it has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Ack {
+    /// Its number in the stream.
+    pub(super) seq: u64,
+    /// Whether the stream had it before, under this number.
+    pub(super) duplicate: bool,
 }
 
 /// Whose acknowledgement means stored. Others may answer too: a stream of a leaf node on the same subjects, or any
@@ -40,7 +50,7 @@ const WRONG_STREAM: u64 = 10060;
 
 impl Ours {
     /// Reads a reply; none if it says nothing of our stream.
-    pub(super) fn read(&self, reply: &Message) -> Option<Report> {
+    pub(super) fn read(&self, reply: &Message) -> Option<Result<Ack, Fault>> {
         if reply.status == Some(StatusCode::NO_RESPONDERS) {
             let detail =
                 "no stream listens to the subject, or it has no leader just now; run `greenapi-bridge provision`";
@@ -49,7 +59,7 @@ impl Ours {
         self.read_payload(&reply.payload)
     }
 
-    fn read_payload(&self, payload: &[u8]) -> Option<Report> {
+    fn read_payload(&self, payload: &[u8]) -> Option<Result<Ack, Fault>> {
         let answer: Answer<'_> = serde_json::from_slice(payload).ok()?;
         if let Some(error) = answer.error {
             // another domain's stream expects to be meant; ours answers for itself
@@ -59,7 +69,7 @@ impl Ours {
         let ours = answer.stream.as_deref() == Some(&self.stream)
             && answer.seq > 0
             && (self.domain.is_none() || answer.domain.as_deref() == self.domain.as_deref());
-        ours.then_some(Ok(()))
+        ours.then_some(Ok(Ack { seq: answer.seq, duplicate: answer.duplicate }))
     }
 }
 
@@ -83,15 +93,16 @@ fn refusal(error: ApiError) -> Fault {
 mod tests {
     use super::*;
 
-    fn read(domain: Option<&str>, payload: &str) -> Option<Report> {
+    fn read(domain: Option<&str>, payload: &str) -> Option<Result<Ack, Fault>> {
         Ours { stream: "GREENAPI".into(), domain: domain.map(Into::into) }.read_payload(payload.as_bytes())
     }
 
     #[test]
     fn only_our_stream_can_say_that_it_is_stored() {
-        assert_eq!(read(None, r#"{"stream":"GREENAPI","seq":7}"#), Some(Ok(())));
-        assert_eq!(read(None, r#"{"stream":"GREENAPI","domain":"hub","seq":7,"duplicate":true}"#), Some(Ok(())));
-        assert_eq!(read(Some("hub"), r#"{"stream":"GREENAPI","domain":"hub","seq":7}"#), Some(Ok(())));
+        let stored = |duplicate| Some(Ok(Ack { seq: 7, duplicate }));
+        assert_eq!(read(None, r#"{"stream":"GREENAPI","seq":7}"#), stored(false));
+        assert_eq!(read(None, r#"{"stream":"GREENAPI","domain":"hub","seq":7,"duplicate":true}"#), stored(true));
+        assert_eq!(read(Some("hub"), r#"{"stream":"GREENAPI","domain":"hub","seq":7}"#), stored(false));
         for of_others in [
             r#"{"stream":"OTHER","seq":7}"#,
             r#"{"stream":"","seq":7}"#,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_nats::{Client, Event};
 use tokio::sync::mpsc;
 
-use super::stream::{self, Inspection};
+use super::stream::{self, Inspection, NO_QUORUM};
 use super::{Config, admin, headers, judge, leader, rights};
 use crate::brokers::Finding;
 
@@ -40,6 +40,9 @@ pub async fn check(config: &Config, subjects: &[String], window: Duration) -> Ve
             found.push(Finding::wrong("stream", format!("there is no {name}"), "run `greenapi-bridge provision`"));
         }
         Inspection::Unsafe(why) => found.push(Finding::wrong("stream", format!("{name} is not fit to store"), why)),
+        Inspection::NoQuorum => {
+            found.push(Finding::wrong("stream", format!("{name} {NO_QUORUM}"), "see to those servers"));
+        }
         Inspection::Unknown(why) => found.push(unknown(&client, config, &why, &mut events)),
     }
     let inbox = config.inbox_prefix.as_deref().unwrap_or(INBOX);

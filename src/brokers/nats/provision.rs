@@ -41,6 +41,7 @@ pub async fn provision(
         Inspection::Missing => job.create(admin::servers(&client)).await,
         Inspection::Safe(info) => job.widen(&info.config).await,
         Inspection::Unsafe(why) => Err(job.failed(why)),
+        Inspection::NoQuorum => Err(job.failed(stream::NO_QUORUM)),
         Inspection::Unknown(why) => Err(job.failed(why)),
     }
 }

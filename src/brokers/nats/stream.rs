@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_nats::Client;
 use async_nats::jetstream::context::GetStreamErrorKind;
-use async_nats::jetstream::stream::{Info, PersistenceMode, RetentionPolicy, StorageType};
+use async_nats::jetstream::stream::{ClusterInfo, Info, PersistenceMode, RetentionPolicy, StorageType};
 use async_nats::jetstream::{self, Context, ErrorCode};
 
 use super::Config;
@@ -18,9 +18,14 @@ pub enum Inspection {
     Unsafe(&'static str),
     /// There is none of this name.
     Missing,
+    /// It can store nothing now.
+    NoQuorum,
     /// The server does not tell; why.
     Unknown(String),
 }
+
+/// What [`Inspection::NoQuorum`] means.
+pub(super) const NO_QUORUM: &str = "has no quorum: most of the servers with a copy of it are away, or elect a leader";
 
 pub(super) fn context(client: &Client, config: &Config) -> Context {
     match &config.domain {
@@ -38,7 +43,10 @@ pub async fn inspect(client: &Client, config: &Config) -> Inspection {
     let mut context = context(client, config);
     context.set_timeout(TELL_WITHIN);
     match context.get_stream(&config.stream).await {
-        Ok(stream) => judge(stream.cached_info().clone()),
+        Ok(stream) => match stream.cached_info().clone() {
+            info if info.cluster.as_ref().is_some_and(|cluster| !has_quorum(cluster)) => Inspection::NoQuorum,
+            info => judge(info),
+        },
         Err(error) => match error.kind() {
             GetStreamErrorKind::JetStream(fault) if fault.error_code() == ErrorCode::STREAM_NOT_FOUND => {
                 Inspection::Missing
@@ -46,6 +54,17 @@ pub async fn inspect(client: &Client, config: &Config) -> Inspection {
             _ => Inspection::Unknown(error.to_string()),
         },
     }
+}
+
+/// How long a copy that lives is silent at most: it is heard of every second.
+const SILENT_FOR: Duration = Duration::from_secs(5);
+
+/// Whether the stream has a leader that hears of most copies. Without one another server tells of the stream; and a
+/// leader does not give up before 20 s.
+fn has_quorum(cluster: &ClusterInfo) -> bool {
+    let others = &cluster.replicas;
+    let away = others.iter().filter(|peer| peer.offline || peer.active > SILENT_FOR).count();
+    cluster.leader.as_ref().is_some_and(|leader| !leader.is_empty()) && away <= others.len() / 2
 }
 
 fn judge(info: Info) -> Inspection {
@@ -71,6 +90,7 @@ fn judge(info: Info) -> Inspection {
 
 #[cfg(test)]
 mod tests {
+    use async_nats::jetstream::stream::PeerInfo;
     use serde_json::{Value, json};
 
     use super::*;
@@ -101,6 +121,28 @@ mod tests {
         ] {
             let Inspection::Unsafe(said) = judged(settings.clone()) else { panic!("{settings}") };
             assert!(said.contains(why), "{settings}: {said}");
+        }
+    }
+
+    #[test]
+    fn a_quorum_is_a_leader_that_hears_of_most_copies() {
+        let peers = |seconds: &[u64]| -> Vec<_> {
+            let active = seconds.iter().map(|seconds| Duration::from_secs(*seconds));
+            active.map(|active| PeerInfo { active, ..PeerInfo::default() }).collect()
+        };
+        for (leader, silent, has) in [
+            (Some("n0"), &[][..], true),
+            (None, &[], false),
+            (Some("n0"), &[0, 0], true),
+            (Some("n0"), &[1, 60], true),
+            (Some("n0"), &[60, 60], false),
+            (None, &[0, 0, 0], false),
+            (Some("n0"), &[0, 0, 60, 60], true),
+            (Some("n0"), &[0, 60, 60, 60], false),
+        ] {
+            let cluster =
+                ClusterInfo { leader: leader.map(Into::into), replicas: peers(silent), ..ClusterInfo::default() };
+            assert_eq!(has_quorum(&cluster), has, "{leader:?} {silent:?}");
         }
     }
 }
