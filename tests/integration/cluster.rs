@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 
-use crate::harness::{Answered, Bridge, Cluster, Nats, command, eventually, under_load};
+use crate::harness::{Answered, Bridge, Cluster, Nats, command, eventually, stream, under_load};
 
 const BODY: &[u8] = br#"{"typeWebhook":"incomingCall","instanceData":{"idInstance":99}}"#;
 
@@ -57,6 +57,30 @@ fn one_copy_in_a_cluster_is_wrong_until_three_are_asked_for_and_is_never_asked_b
         text,
         "stream GREENAPI is as needed\n  = keeps replicas: 3; nats.provision.replicas = 1 would be fewer\n"
     );
+}
+
+#[test]
+fn a_cluster_that_does_not_tell_of_its_servers_is_not_taken_for_one_server() {
+    let cluster = Cluster::start_with("--no_advertise");
+    let [auto, one] = ["", "nats.provision.replicas = 1\n"].map(|extra| cluster.config(extra));
+    let said = |words: &str, config: &tempfile::NamedTempFile| {
+        let answer = command(words, config.path());
+        (answer.status.code(), String::from_utf8(answer.stdout).unwrap())
+    };
+    let (_, text) = said("provision --dry-run", &auto);
+    assert!(
+        text.contains("+ replicas: 1, chosen by replicas = \"auto\"; the server tells of fewer than 3\n"),
+        "{text}"
+    );
+    assert_eq!(said("provision", &one).0, Some(0));
+    let (code, text) = said("check", &auto);
+    let note =
+        "! replicas      1 in a cluster that tells of 1 of its servers: a lost disk is a lost stream  → if it has 3";
+    assert!(code == Some(0) && text.contains(note), "{text}");
+    cluster.nodes[0].replace_stream(stream::Config { num_replicas: 3, ..Nats::safe_stream() });
+    eventually("all copies are there", Duration::from_secs(20), || {
+        said("check", &auto).1.contains("✓ replicas      3 in a cluster of 3")
+    });
 }
 
 /// An election takes 4 to 9 s. What is on its way meanwhile waits, inside the 12 s of `publish.timeout`.

@@ -27,7 +27,8 @@ pub(super) fn transform(stream: &Stream) -> Option<Finding> {
     Some(Finding::note("subject", found, "consumers must ask for that; or remove the stream's subject_transform"))
 }
 
-/// Whether there are as many copies as the cluster can have, and all of them are up to date.
+/// Whether there are as many copies as the cluster can have, and all of them are up to date. The cluster tells of this
+/// many servers.
 pub(super) fn replicas(
     wanted: Replicas,
     stream: &Stream,
@@ -35,6 +36,9 @@ pub(super) fn replicas(
     servers: usize,
 ) -> Vec<Finding> {
     let have = stream.num_replicas;
+    // those that have a copy are there, whatever is told
+    let servers = servers.max(have);
+    let alone = cluster.and_then(|cluster| cluster.name.as_deref()).is_none_or(str::is_empty);
     let most = if servers >= 3 { 3 } else { 1 };
     let raise = |to: usize| format!("set nats.provision.replicas = {to} and {PROVISION}");
     let mut found = vec![match wanted {
@@ -54,9 +58,12 @@ pub(super) fn replicas(
             ),
             raise(most),
         ),
-        _ if have == 1 => {
-            Finding::fine("replicas", "1, with fewer than 3 servers there is no more: a lost disk is a lost stream")
-        }
+        _ if have == 1 && alone => Finding::fine("replicas", "1, of a single server: a lost disk is a lost stream"),
+        _ if have == 1 => Finding::note(
+            "replicas",
+            format!("1 in a cluster that tells of {servers} of its servers: a lost disk is a lost stream"),
+            format!("if it has 3 or more, {}", raise(3)),
+        ),
         _ => Finding::fine("replicas", format!("{have} in a cluster of {servers}")),
     }];
     for peer in cluster.into_iter().flat_map(|cluster| &cluster.replicas).filter(|peer| peer.offline || !peer.current) {

@@ -71,7 +71,11 @@ impl Job<'_> {
             Ok(()) => Ok(format!("replicas: 3, {CHOSEN}")),
             Err(Refused::TooFew) => {
                 self.create_with(1).await?;
-                Ok(format!("replicas: 1, {CHOSEN}; for 3 there are too few servers now"))
+                let why = match self.dry_run {
+                    true => "the server tells of fewer than 3",
+                    false => "for 3 there are too few servers now",
+                };
+                Ok(format!("replicas: 1, {CHOSEN}; {why}"))
             }
             Err(refused) => Err(refused),
         }

@@ -11,14 +11,16 @@ fn replicas_are_judged_by_what_the_cluster_has_and_the_operator_wants() {
         (AUTO, 1, 1, Fine),
         (AUTO, 3, 3, Fine),
         (AUTO, 1, 3, Wrong),
-        (AUTO, 1, 2, Fine),
+        (AUTO, 1, 2, Note),
         (Replicas::Count(1), 1, 3, Note),
         (Replicas::Count(3), 1, 3, Wrong),
         (Replicas::Count(3), 3, 5, Fine),
         (Replicas::Count(1), 3, 3, Fine),
     ] {
         let stream = Stream { num_replicas: have, ..Stream::default() };
-        assert_eq!(replicas(wanted, &stream, None, servers)[0].verdict, verdict, "{wanted:?} {have} {servers}");
+        let cluster = (servers > 1).then(|| ClusterInfo { name: Some("c".into()), ..ClusterInfo::default() });
+        let found = replicas(wanted, &stream, cluster.as_ref(), servers);
+        assert_eq!(found[0].verdict, verdict, "{wanted:?} {have} {servers}");
     }
 }
 
