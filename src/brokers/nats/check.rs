@@ -22,7 +22,7 @@ pub async fn check(config: &Config, subjects: &[String], window: Duration) -> Ve
     let mut found = vec![Finding::fine("server", format!("nats-server {}", server.version))];
     let mut elections = None;
     match stream::inspect(&client, config).await {
-        Inspection::Safe(info) => {
+        Inspection::Safe { info, .. } => {
             let stream = &info.config;
             found.push(Finding::fine("stream", format!("{name}, on file, keeps what it acknowledges")));
             let cluster = info.cluster.as_ref();

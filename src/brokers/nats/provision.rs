@@ -39,7 +39,7 @@ pub async fn provision(
     let job = Job { context: stream::context(&client, config), config, subjects, window, dry_run };
     match stream::inspect(&client, config).await {
         Inspection::Missing => job.create(admin::servers(&client)).await,
-        Inspection::Safe(info) => job.widen(&info.config).await,
+        Inspection::Safe { info, .. } => job.widen(&info.config).await,
         Inspection::Unsafe(why) => Err(job.failed(why)),
         Inspection::NoQuorum => Err(job.failed(stream::NO_QUORUM)),
         Inspection::Unknown(why) => Err(job.failed(why)),

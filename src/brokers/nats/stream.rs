@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use async_nats::Client;
-use async_nats::jetstream::context::GetStreamErrorKind;
+use async_nats::jetstream::response::Response;
 use async_nats::jetstream::stream::{ClusterInfo, Info, PersistenceMode, RetentionPolicy, StorageType};
 use async_nats::jetstream::{self, Context, ErrorCode};
+use serde::Deserialize;
 
 use super::Config;
 
@@ -13,7 +14,12 @@ use super::Config;
 #[derive(Debug, Clone)]
 pub enum Inspection {
     /// It keeps what it acknowledges.
-    Safe(Box<Info>),
+    Safe {
+        /// All that the server tells of it.
+        info: Box<Info>,
+        /// The JetStream domain it is in, as its reports say it.
+        domain: Option<String>,
+    },
     /// It acknowledges what it may lose, or never takes what is sent to it; why.
     Unsafe(&'static str),
     /// There is none of this name.
@@ -38,21 +44,23 @@ pub(super) fn context(client: &Client, config: &Config) -> Context {
 /// 10 s: it must be asked more than once in that time.
 const TELL_WITHIN: Duration = Duration::from_secs(2);
 
+/// What the server tells of a stream, with what the client leaves out.
+#[derive(Deserialize)]
+struct Told {
+    domain: Option<String>,
+    #[serde(flatten)]
+    info: Info,
+}
+
 /// Asks for the stream and judges it.
 pub async fn inspect(client: &Client, config: &Config) -> Inspection {
     let mut context = context(client, config);
     context.set_timeout(TELL_WITHIN);
-    match context.get_stream(&config.stream).await {
-        Ok(stream) => match stream.cached_info().clone() {
-            info if info.cluster.as_ref().is_some_and(|cluster| !has_quorum(cluster)) => Inspection::NoQuorum,
-            info => judge(info),
-        },
-        Err(error) => match error.kind() {
-            GetStreamErrorKind::JetStream(fault) if fault.error_code() == ErrorCode::STREAM_NOT_FOUND => {
-                Inspection::Missing
-            }
-            _ => Inspection::Unknown(error.to_string()),
-        },
+    match context.request(format!("STREAM.INFO.{}", config.stream), &()).await {
+        Ok(Response::Ok(told)) => judge(told),
+        Ok(Response::Err { error }) if error.error_code() == ErrorCode::STREAM_NOT_FOUND => Inspection::Missing,
+        Ok(Response::Err { error }) => Inspection::Unknown(error.to_string()),
+        Err(error) => Inspection::Unknown(error.to_string()),
     }
 }
 
@@ -67,9 +75,11 @@ fn has_quorum(cluster: &ClusterInfo) -> bool {
     cluster.leader.as_ref().is_some_and(|leader| !leader.is_empty()) && away <= others.len() / 2
 }
 
-fn judge(info: Info) -> Inspection {
+fn judge(Told { domain, info }: Told) -> Inspection {
     let stream = &info.config;
-    if stream.mirror.is_some() || info.mirror.is_some() {
+    if info.cluster.as_ref().is_some_and(|cluster| !has_quorum(cluster)) {
+        Inspection::NoQuorum
+    } else if stream.mirror.is_some() || info.mirror.is_some() {
         Inspection::Unsafe("it is a mirror, which takes only what its origin has; name a stream that is none")
     } else if stream.sealed {
         Inspection::Unsafe("it is sealed, which cannot be undone, and takes nothing; name another stream")
@@ -84,7 +94,7 @@ fn judge(info: Info) -> Inspection {
     } else if stream.no_ack {
         Inspection::Unsafe("it has no_ack set and will never acknowledge; set it to false")
     } else {
-        Inspection::Safe(Box::new(info))
+        Inspection::Safe { info: Box::new(info), domain }
     }
 }
 
@@ -108,7 +118,7 @@ mod tests {
 
     #[test]
     fn only_a_stream_that_takes_messages_and_keeps_them_is_safe() {
-        assert!(matches!(judged(json!({})), Inspection::Safe(_)));
+        assert!(matches!(judged(json!({})), Inspection::Safe { .. }));
         for (settings, why) in [
             (json!({"storage": "memory"}), "memory"),
             (json!({"persist_mode": "async"}), "persist_mode"),

@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tracing::{info, warn};
 
+use super::ack::Ours;
 use super::pending::Pending;
 use super::sequence::Before;
 use super::stream::NO_QUORUM;
@@ -37,6 +38,7 @@ pub(super) struct Watch {
     pub(super) client: Client,
     pub(super) config: Config,
     pub(super) pending: Arc<Pending>,
+    pub(super) ours: Arc<Ours>,
     pub(super) state: watch::Sender<BrokerState>,
     /// The patterns of all that is published, each class in one of its own.
     pub(super) subjects: Vec<String>,
@@ -99,7 +101,8 @@ impl Watch {
     /// What a look makes of the state; and since when looks have not found out, if this one has not.
     fn found(&self, Look { begun, before, found }: Look, unsure: Option<Instant>) -> Option<Instant> {
         let why = match found {
-            Inspection::Safe(info) => {
+            Inspection::Safe { info, domain } => {
+                self.ours.found_in(domain);
                 let most = usize::try_from(info.config.max_message_size).ok().filter(|most| *most > 0);
                 self.stream_takes.store(most.unwrap_or(usize::MAX), Ordering::Relaxed);
                 self.pending.sequence(|sequence| sequence.trust(before, info.state.last_sequence));
