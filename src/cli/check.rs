@@ -45,7 +45,7 @@ async fn ask(config: &Config, plan: &Plan) -> Vec<Asked> {
     }
     #[cfg(feature = "nats")]
     if let Some(nats) = config.nats.as_ref().filter(|_| plan.use_broker(Broker::Nats)) {
-        asked.push(("nats", nats.servers.join(", "), nats::check(nats, &plan.subjects_by_class(), window).await));
+        asked.push(("nats", nats.servers.join(", "), nats::check(nats, &plan.subjects(), window).await));
     }
     asked
 }

@@ -22,8 +22,7 @@ pub(super) async fn provision(config: &Config, plan: &Plan, dry_run: bool) -> Ex
     }
     #[cfg(feature = "nats")]
     if let Some(nats) = config.nats.as_ref().filter(|_| plan.use_broker(Broker::Nats)) {
-        let done =
-            nats::provision(nats, &plan.subjects(), &plan.subjects_by_class(), config.dedupe.window, dry_run).await;
+        let done = nats::provision(nats, &plan.subjects(), config.dedupe.window, dry_run).await;
         failed |= told(done.map(|done| vec![done]), dry_run);
     }
     if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }

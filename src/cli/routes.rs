@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::config::{Config, ConfigError};
 use crate::message::{Broker, TraceContext};
 use crate::notification::{Class, Notification};
-use crate::route::{Named, Place, Received, Routes, Template};
+use crate::route::{Named, Place, Received, Routes};
 
 /// Every way there is.
 pub(super) struct Plan {
@@ -86,24 +86,16 @@ impl Plan {
         each.map(|place| (place.broker.as_str().to_owned(), place.dead_letter.clone().into())).collect()
     }
 
-    /// The subjects the stream must hold: each class in a pattern of its own, and the dead letter.
-    #[cfg(feature = "nats")]
-    pub(super) fn subjects_by_class(&self) -> Vec<String> {
-        let routes = self.routes();
-        let nats = routes.into_iter().filter(|route| route.broker == Broker::Nats.as_str());
-        distinct(nats.map(|route| route.to).chain(self.dead_letter(Broker::Nats)))
-    }
-
-    /// The same, all classes of a template in one pattern.
+    /// The subjects the stream must hold.
     #[cfg(feature = "nats")]
     pub(super) fn subjects(&self) -> Vec<String> {
-        distinct(self.routes.patterns(Broker::Nats).into_iter().chain(self.dead_letter(Broker::Nats)))
+        self.routes.patterns(Broker::Nats)
     }
 
     /// The topics whose names are known before a notification comes.
     #[cfg(feature = "kafka")]
     pub(super) fn topics(&self) -> Vec<String> {
-        distinct(self.routes.known(Broker::Kafka).into_iter().chain(self.dead_letter(Broker::Kafka)))
+        self.routes.known(Broker::Kafka)
     }
 
     /// The templates whose topics depend on what notifications hold.
@@ -129,29 +121,13 @@ impl Plan {
     fn templates(&self, broker: Broker) -> Vec<&Named> {
         self.routes.templates().into_iter().filter(|named| named.broker == broker).collect()
     }
-
-    fn dead_letter(&self, broker: Broker) -> Option<String> {
-        let place = self.places.iter().find(|place| place.broker == broker);
-        place.map(|place| place.dead_letter.clone())
-    }
 }
 
 fn filled(named: &Named, class: Class) -> String {
-    let text = named.text.replace("{class}", class.as_str());
-    match (named.broker, Template::parse(&text)) {
-        (Broker::Nats, Ok(template)) => template.pattern(),
-        _ => text,
+    match named.broker {
+        Broker::Nats => named.template.pattern(class),
+        Broker::Kafka => named.text.replace("{class}", class.as_str()),
     }
-}
-
-fn distinct(all: impl Iterator<Item = String>) -> Vec<String> {
-    let mut seen = Vec::new();
-    all.for_each(|one| {
-        if !seen.contains(&one) {
-            seen.push(one);
-        }
-    });
-    seen
 }
 
 #[cfg(test)]
@@ -171,8 +147,21 @@ mod tests {
         assert_eq!(seen[1], ("nats", "g.incoming.*".into(), "g.incoming.incomingMessageReceived".into()));
         assert_eq!(seen[9], ("nats", "g.other.*".into(), "g.other.notKnownYet".into()));
         assert_eq!(seen.len(), 2 * Class::ALL.len());
-        assert_eq!(plan.subjects(), ["g.*.*", "greenapi.dead-letter"]);
+        let classes = ["incoming", "outgoing", "state", "device", "other"].map(|class| format!("g.{class}.*"));
+        assert_eq!(plan.subjects()[..5], classes);
+        assert_eq!(plan.subjects()[5..], ["greenapi.dead-letter"]);
         assert_eq!(plan.topics().len(), Class::ALL.len() + 1);
+    }
+
+    #[test]
+    fn a_broker_of_one_class_needs_a_place_for_what_it_will_not_take() {
+        let plan = plan("kafka = {}\nnats = {}\n[route]\nbrokers = [\"kafka\"]\nclasses.state.brokers = [\"nats\"]");
+        assert_eq!(plan.subjects(), ["greenapi.state.*.*", "greenapi.dead-letter"]);
+        let refused = plan.routes.dead_letter_for(
+            &Notification::parse(b"{").unwrap_err(),
+            &Received { body: "{".into(), at: std::time::UNIX_EPOCH, trace: TraceContext::default() },
+        );
+        assert_eq!(refused.to[Broker::Nats as usize], None, "a body that is no notification goes where most go");
     }
 
     #[test]

@@ -8,12 +8,8 @@ use tracing::{info, warn};
 
 use super::Outcome;
 use crate::brokers::{Fault, FaultKind, Publisher, RETRY_AFTER};
-use crate::message::{Broker, Destinations, Message, PART_BYTES, Reason};
+use crate::message::{Broker, Destinations, LEAST_PART, Message, PART_BYTES, Reason};
 use crate::observe::Metrics;
-
-/// The smallest part worth cutting: a broker that takes less is not set up for webhooks, and millions of parts
-/// would help nobody.
-const LEAST_PART: usize = 4 * 1024;
 
 /// Faults of a destination that are the payload's own, where it had a say in it.
 const NO_DESTINATION: [&str; 2] = ["no_topic", "too_many_topics"];

@@ -6,6 +6,10 @@ use std::fmt;
 /// headers, Kafka 1,048,588 bytes.
 pub const PART_BYTES: usize = 512 * 1024;
 
+/// The smallest part worth cutting: a broker that takes less is not set up for webhooks, and millions of parts
+/// would help nobody.
+pub const LEAST_PART: usize = 4 * 1024;
+
 /// What a dead letter says of itself, in `bridge-` headers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeadLetter {

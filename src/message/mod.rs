@@ -14,7 +14,7 @@ use std::borrow::Cow;
 use bytes::Bytes;
 
 pub use broker::{Broker, Brokers};
-pub use dead_letter::{DeadLetter, PART_BYTES, Part, Reason};
+pub use dead_letter::{DeadLetter, LEAST_PART, PART_BYTES, Part, Reason};
 pub use event::{Attribute, Event, TraceContext};
 pub use id::Id;
 

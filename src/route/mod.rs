@@ -34,7 +34,10 @@ pub struct Received {
 #[derive(Debug)]
 pub struct Routes {
     table: Table,
+    /// Where dead letters go at each broker there is a way to.
     dead_letters: Destinations,
+    /// Where bodies that are refused go: the brokers of `[route]`.
+    refused: Destinations,
     key: KeyBy,
     format: Format,
     types: TypeTable,
@@ -52,11 +55,15 @@ impl Routes {
     pub fn new(config: &Config, places: &[Place]) -> Result<Self, RouteError> {
         let table = Table::new(config, places)?;
         let named = |broker| config.brokers.as_ref().is_none_or(|named| named.contains(&broker));
-        let mut dead_letters = Destinations::default();
-        for place in places.iter().filter(|place| named(place.broker)) {
-            dead_letters[place.broker as usize] = Some(place.dead_letter.clone());
+        let used = |broker| table.templates().into_iter().any(|template| template.broker == broker);
+        let [mut dead_letters, mut refused] = [Destinations::default(), Destinations::default()];
+        for Place { broker, dead_letter, .. } in places {
+            let at = |is_one: bool| is_one.then(|| dead_letter.clone());
+            refused[*broker as usize] = at(named(*broker));
+            dead_letters[*broker as usize] = at(named(*broker) || used(*broker));
         }
-        Ok(Self { table, dead_letters, key: config.key, format: config.format, types: config.types.clone() })
+        let (key, format, types) = (config.key, config.format, config.types.clone());
+        Ok(Self { table, dead_letters, refused, key, format, types })
     }
 
     /// Every template there is, each once at each broker.
@@ -76,7 +83,7 @@ impl Routes {
 
     /// Whether anything goes to this broker.
     pub fn use_broker(&self, broker: Broker) -> bool {
-        self.dead_letters[broker as usize].is_some() || self.templates().into_iter().any(|named| named.broker == broker)
+        self.dead_letters[broker as usize].is_some()
     }
 
     /// The destinations at a broker whose names are known before a notification comes, dead letters last.
@@ -87,11 +94,13 @@ impl Routes {
         known
     }
 
-    /// The patterns of all destinations at a broker, dead letters last, each once.
+    /// The patterns of all destinations at a broker: each class in one of its own, dead letters last, each once.
     pub fn patterns(&self, broker: Broker) -> Vec<String> {
-        let here = self.templates().into_iter().filter(|named| named.broker == broker);
+        let tables = std::iter::once(None).chain(self.instances().into_iter().map(Some));
+        let ways = tables.flat_map(|instance| Class::ALL.map(|class| (class, self.of(class, instance))));
+        let classes = ways.filter_map(|(class, to)| Some(to[broker as usize]?.template.pattern(class)));
         let mut all: Vec<String> = Vec::new();
-        for pattern in here.map(|named| named.template.pattern()).chain(self.dead_letters[broker as usize].clone()) {
+        for pattern in classes.chain(self.dead_letters[broker as usize].clone()) {
             if !all.contains(&pattern) {
                 all.push(pattern);
             }
@@ -139,7 +148,7 @@ impl Routes {
         };
         let dead_letter = Some(DeadLetter::new(reason, refused.to_string()));
         Message {
-            to: self.dead_letters.clone(),
+            to: self.refused.clone(),
             event,
             body: received.body.clone(),
             dead_letter,

@@ -84,16 +84,16 @@ impl Template {
         out
     }
 
-    /// The template as a pattern of dot-separated tokens: a token with a variable in it is `*`.
-    pub fn pattern(&self) -> String {
-        let marked = self.render_raw("\0");
+    /// What it renders for a class, as a pattern of dot-separated tokens: one with another variable in it is `*`.
+    pub fn pattern(&self, class: Class) -> String {
+        let marked = self.render_raw(|variable| if variable == Variable::Class { class.as_str() } else { "\0" });
         let token = |token: &str| if token.contains('\0') { "*".to_owned() } else { token.to_owned() };
         marked.split('.').map(token).collect::<Vec<_>>().join(".")
     }
 
     /// What it renders where every value is `x`.
     pub fn example(&self) -> String {
-        self.render_raw("x")
+        self.render_raw(|_| "x")
     }
 
     /// Every destination it can render, in the order of classes; none where other values than the class choose.
@@ -112,10 +112,10 @@ impl Template {
         matches(&self.0, destination)
     }
 
-    fn render_raw(&self, value: &str) -> String {
+    fn render_raw(&self, value: impl Fn(Variable) -> &'static str) -> String {
         let piece = |piece: &Piece| match piece {
             Piece::Literal(literal) => literal.clone(),
-            Piece::Value(_) => value.to_owned(),
+            Piece::Value(variable) => value(*variable).to_owned(),
         };
         self.0.iter().map(piece).collect()
     }
@@ -193,9 +193,9 @@ mod tests {
 
     #[test]
     fn a_pattern_covers_what_can_be_rendered() {
-        let pattern = |template| Template::parse(template).unwrap().pattern();
-        assert_eq!(pattern("greenapi.{class}.{instance}.{type}"), "greenapi.*.*.*");
-        assert_eq!(pattern("a.x-{class}{type}.b"), "a.*.b");
+        let pattern = |template| Template::parse(template).unwrap().pattern(Class::State);
+        assert_eq!(pattern("greenapi.{class}.{instance}.{type}"), "greenapi.state.*.*");
+        assert_eq!(pattern("a.x-{class}{type}.x-{class}"), "a.*.x-state");
         assert_eq!(pattern("a.b"), "a.b");
     }
 

@@ -1,11 +1,12 @@
 //! `check` against a real server: what is wrong is said, with the remedy.
 
 use std::io::Write;
+use std::time::Duration;
 
 use async_nats::jetstream::{self, stream};
 use serde_json::Value;
 
-use crate::harness::{Bridge, Nats, command};
+use crate::harness::{Bridge, Nats, command, eventually, text};
 
 /// A stream made by hand.
 pub fn create(nats: &Nats, config: stream::Config) {
@@ -66,8 +67,8 @@ fn a_stream_that_would_lose_or_refuse_messages_is_wrong_in_each_point() {
             subjects: vec!["greenapi.incoming.>".into(), "greenapi.dead-letter".into()],
             discard: stream::DiscardPolicy::Old,
             max_bytes: 1_000_000,
-            max_age: std::time::Duration::from_secs(60),
-            duplicate_window: std::time::Duration::from_secs(60),
+            max_age: Duration::from_secs(60),
+            duplicate_window: Duration::from_secs(60),
             ..stream::Config::default()
         },
     );
@@ -90,9 +91,34 @@ fn the_largest_body_is_the_streams_where_it_takes_less_than_the_server() {
     assert!(why.contains("the stream's max_msg_size = 10000"), "{why}");
     let mut body = br#"{"typeWebhook":"incomingCall","instanceData":{"idInstance":7}}"#.to_vec();
     body.resize(size.parse().unwrap(), b' ');
-    crate::harness::eventually("ready", std::time::Duration::from_secs(10), || bridge.get("/readyz").0 == 200);
+    eventually("ready", Duration::from_secs(10), || bridge.get("/readyz").0 == 200);
     let trace = format!("traceparent: 00-{:032x}-{:016x}-01\r\ntracestate: a={}\r\n", 1, 1, "b".repeat(500));
     assert_eq!(bridge.post_with(&trace, &body), (200, "{\"stored\":\"broker\"}".into()));
+}
+
+#[test]
+fn a_stream_that_is_full_or_sealed_is_wrong_and_one_almost_full_is_said() {
+    let nats = Nats::start();
+    let bridge = Bridge::start_unprovisioned(&nats, "publish.timeout = \"1s\"\n", false);
+    nats.put_stream(stream::Config { max_messages: 10, ..Nats::safe_stream() });
+    let bridge = bridge.ready();
+    let stored =
+        |numbers: std::ops::Range<usize>| numbers.map(|number| bridge.post(&text(number)).0).collect::<Vec<_>>();
+    assert_eq!(stored(0..9), [200; 9]);
+    let (code, found) = findings(&bridge);
+    let room = about(&found, "room");
+    assert_eq!(
+        (code, &room["verdict"], &room["found"]),
+        (Some(0), &"note".into(), &"almost full: 9 of max_msgs = 10".into())
+    );
+    assert_eq!(stored(9..11), [200, 503]);
+    let (code, found) = findings(&bridge);
+    assert_eq!((code, wrong(&found)), (Some(1), vec!["room"]));
+    nats.put_stream(stream::Config { max_messages: 10, sealed: true, ..Nats::safe_stream() });
+    eventually("said", Duration::from_secs(15), || bridge.get("/readyz").1.contains("unsafe_stream"));
+    let (code, found) = findings(&bridge);
+    assert_eq!((code, wrong(&found)), (Some(1), vec!["stream"]));
+    assert!(about(&found, "stream")["remedy"].as_str().unwrap().starts_with("it is sealed"), "{found:?}");
 }
 
 /// A server with these users, and what makes the bridge the user `name`.

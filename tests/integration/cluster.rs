@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 
-use crate::harness::{Answered, Bridge, Cluster, Nats, command, eventually, under_load};
+use crate::harness::{Answered, Bridge, Cluster, Nats, command, eventually, stream, under_load};
 
 const BODY: &[u8] = br#"{"typeWebhook":"incomingCall","instanceData":{"idInstance":99}}"#;
 
@@ -59,12 +59,36 @@ fn one_copy_in_a_cluster_is_wrong_until_three_are_asked_for_and_is_never_asked_b
     );
 }
 
+#[test]
+fn a_cluster_that_does_not_tell_of_its_servers_is_not_taken_for_one_server() {
+    let cluster = Cluster::start_with("--no_advertise");
+    let [auto, one] = ["", "nats.provision.replicas = 1\n"].map(|extra| cluster.config(extra));
+    let said = |words: &str, config: &tempfile::NamedTempFile| {
+        let answer = command(words, config.path());
+        (answer.status.code(), String::from_utf8(answer.stdout).unwrap())
+    };
+    let (_, text) = said("provision --dry-run", &auto);
+    assert!(
+        text.contains("+ replicas: 1, chosen by replicas = \"auto\"; the server tells of fewer than 3\n"),
+        "{text}"
+    );
+    assert_eq!(said("provision", &one).0, Some(0));
+    let (code, text) = said("check", &auto);
+    let note =
+        "! replicas      1 in a cluster that tells of 1 of its servers: a lost disk is a lost stream  → if it has 3";
+    assert!(code == Some(0) && text.contains(note), "{text}");
+    cluster.nodes[0].replace_stream(stream::Config { num_replicas: 3, ..Nats::safe_stream() });
+    eventually("all copies are there", Duration::from_secs(20), || {
+        said("check", &auto).1.contains("✓ replicas      3 in a cluster of 3")
+    });
+}
+
 /// An election takes 4 to 9 s. What is on its way meanwhile waits, inside the 12 s of `publish.timeout`.
-fn kill_the_leader(mut cluster: Cluster, bridge: &Bridge) {
+fn kill_the_leader(mut cluster: Cluster, bridge: &Bridge, after: u64) {
     let leader = cluster.leader();
     let mut killed = Instant::now();
     let answers = under_load(bridge, || {
-        pause(1);
+        pause(after);
         cluster.nodes[leader].kill();
         killed = Instant::now();
         pause(14);
@@ -80,7 +104,7 @@ fn kill_the_leader(mut cluster: Cluster, bridge: &Bridge) {
 fn the_leader_killed_under_load_costs_a_pause_and_not_one_503() {
     let cluster = Cluster::start();
     let bridge = cluster.bridge("");
-    kill_the_leader(cluster, &bridge);
+    kill_the_leader(cluster, &bridge, 1);
 }
 
 #[test]
@@ -89,7 +113,39 @@ fn reports_of_a_leader_that_died_elsewhere_are_not_waited_for() {
     drop(cluster.bridge(""));
     let follower = (cluster.leader() + 1) % 3;
     let bridge = cluster.bridge_at(&[follower], "");
-    kill_the_leader(cluster, &bridge);
+    // just before the bridge looks at the stream again
+    kill_the_leader(cluster, &bridge, 9);
+    assert!(!bridge.log().contains("not_inspected"), "an election is no reason to be down");
+}
+
+/// Not ready after the servers are gone that are this far from the leader, and ready when they are back.
+fn lose_the_quorum(dead: [usize; 2]) {
+    let mut cluster = Cluster::start();
+    drop(cluster.bridge(""));
+    let node = |from_leader: usize| (cluster.leader() + from_leader) % 3;
+    let (alive, dead) = (node(3 - dead[0] - dead[1]), dead.map(node));
+    // connected to the one that lives, so that no connection is lost
+    let bridge = cluster.bridge_at(&[alive], "publish.timeout = \"3s\"\n");
+    dead.into_iter().for_each(|node| cluster.nodes[node].kill());
+    eventually("not ready", Duration::from_secs(40), || bridge.get("/readyz").0 == 503);
+    assert!(bridge.get("/readyz").1.contains("not_inspected"), "{:?}", bridge.get("/readyz"));
+    assert_eq!(bridge.post(BODY).0, 503);
+    let said = String::from_utf8(command("check", bridge.config.path()).stdout).unwrap();
+    assert!(said.contains("✗ stream        GREENAPI has no quorum"), "{said}");
+    dead.into_iter().for_each(|node| cluster.nodes[node].start_again());
+    eventually("ready", Duration::from_secs(40), || bridge.get("/readyz").0 == 200);
+    assert_eq!(bridge.post(BODY), (200, "{\"stored\":\"broker\"}".into()));
+    assert!(!bridge.log().contains("disconnected"), "{}", bridge.log());
+}
+
+#[test]
+fn a_stream_whose_leader_is_left_alone_is_not_ready_until_it_has_a_quorum_again() {
+    lose_the_quorum([1, 2]);
+}
+
+#[test]
+fn a_stream_whose_follower_is_left_alone_is_not_ready_until_it_has_a_quorum_again() {
+    lose_the_quorum([0, 1]);
 }
 
 #[test]

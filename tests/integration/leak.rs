@@ -31,7 +31,7 @@ fn alone() {
 
 async fn time_out_often(server: String) {
     let config = Config { servers: vec![server.clone()], ..Config::default() };
-    provision(&config, &["greenapi.*.*.*".into()], &[], Duration::from_secs(60), false).await.unwrap();
+    provision(&config, &["greenapi.*.*.*".into()], Duration::from_secs(60), false).await.unwrap();
     // someone listens and never answers, so that the server does not say that nobody does
     let silent = async_nats::connect(server).await.unwrap();
     let mut unheard = silent.subscribe("silent.>").await.unwrap();

@@ -5,6 +5,8 @@
 #![allow(clippy::print_stderr, reason = "a failed test shows what the bridge said")]
 
 #[cfg(feature = "nats")]
+mod acks;
+#[cfg(feature = "nats")]
 mod answers;
 #[cfg(all(feature = "kafka", feature = "nats"))]
 mod both;

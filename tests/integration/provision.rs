@@ -39,8 +39,8 @@ fn a_dry_run_says_what_would_be_done_and_changes_nothing() {
 #[test]
 fn it_widens_a_stream_and_keeps_everything_else() {
     let nats = Nats::start();
-    // inside a new subject, and beside it; and a key this client does not know
-    let subjects = json!(["greenapi.incoming.*.*", "mine.>"]);
+    // inside a new subject, as one, and beside them; and a key this client does not know
+    let subjects = json!(["greenapi.state.7.*", "greenapi.incoming.*.*", "mine.>"]);
     let (window, keep) = (nanos(Duration::from_secs(60)), nanos(Duration::from_secs(3600)));
     let config = json!({"name": "GREENAPI", "subjects": subjects, "retention": "limits", "storage": "file", "num_replicas": 1,
         "duplicate_window": window, "max_age": keep, "max_msgs": 1_000_000, "allow_batched": true});
@@ -52,7 +52,10 @@ fn it_widens_a_stream_and_keeps_everything_else() {
     let answer = command("provision", bridge.config.path());
     assert!(answer.status.success(), "{}", String::from_utf8_lossy(&answer.stderr));
     let mut wanted = before;
-    wanted["subjects"] = json!(["mine.>", "greenapi.*.*.*", "greenapi.dead-letter"]);
+    let mut subjects = vec!["greenapi.incoming.*.*".to_owned(), "mine.>".into()];
+    subjects.extend(["outgoing", "state", "device", "other"].map(|class| format!("greenapi.{class}.*.*")));
+    subjects.push("greenapi.dead-letter".into());
+    wanted["subjects"] = json!(subjects);
     wanted["duplicate_window"] = json!(nanos(Duration::from_secs(900)));
     assert_eq!(made(&nats), wanted);
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_nats::jetstream::stream;
 
 use crate::check::create;
-use crate::harness::{Bridge, Certificates, Nats, command, eventually};
+use crate::harness::{Bridge, Certificates, Nats, command, eventually, text};
 
 const BODY: &[u8] = br#"{"typeWebhook":"incomingCall","instanceData":{"idInstance":7}}"#;
 
@@ -72,6 +72,31 @@ fn a_stream_in_memory_is_not_trusted() {
 #[test]
 fn a_stream_that_acknowledges_before_it_stores_is_not_trusted() {
     not_trusted(stream::Config { persist_mode: Some(stream::PersistenceMode::Async), ..stream::Config::default() });
+}
+
+#[test]
+fn a_stream_made_anew_in_memory_is_not_trusted_for_one_message() {
+    let nats = Nats::start();
+    let bridge = Bridge::start(&nats, "publish.timeout = \"1s\"\n");
+    assert_eq!(bridge.post(&text(1)).0, 200);
+    nats.replace_stream(stream::Config { storage: stream::StorageType::Memory, ..Nats::safe_stream() });
+    assert_eq!(bridge.post(&text(2)).0, 503);
+    eventually("said", Duration::from_secs(1), || bridge.get("/readyz").1.contains("unsafe_stream"));
+    nats.replace_stream(Nats::safe_stream());
+    let bridge = bridge.ready();
+    assert_eq!(bridge.post(&text(2)), (200, "{\"stored\":\"broker\"}".into()));
+    assert_eq!(nats.read().len(), 1);
+}
+
+#[test]
+fn a_stream_made_anew_on_file_costs_one_look() {
+    let nats = Nats::start();
+    let bridge = Bridge::start(&nats, "publish.timeout = \"2s\"\n");
+    assert_eq!(bridge.post(&text(1)).0, 200);
+    nats.replace_stream(Nats::safe_stream());
+    assert_eq!(bridge.post(&text(2)), (200, "{\"stored\":\"broker\"}".into()));
+    assert_eq!(nats.read().len(), 1);
+    assert_eq!(bridge.log().matches("has begun to count anew").count(), 1);
 }
 
 #[test]

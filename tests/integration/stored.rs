@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use crate::harness::{Bridge, Nats, body, command, eventually, text, under_load};
+use crate::harness::{Bridge, Nats, body, command, eventually, stream, text, under_load};
 use crate::payloads::{bodies, expected};
 
 #[test]
@@ -137,4 +137,36 @@ fn on_sigterm_what_is_begun_is_finished() {
     assert_eq!(waiting.join().unwrap().0, 200);
     assert_eq!(stopped.join().unwrap(), Some(0));
     assert_eq!(nats.read().len(), 1);
+}
+
+/// A destination that is not there harms nobody else's.
+#[test]
+fn a_stream_that_holds_one_class_stores_that_class() {
+    let nats = Nats::start();
+    nats.put_stream(stream::Config { subjects: vec!["greenapi.incoming.>".into()], ..Nats::safe_stream() });
+    let bridge = Bridge::start_unprovisioned(&nats, "publish.timeout = \"1s\"\n", false).ready();
+    let state = br#"{"typeWebhook":"stateInstanceChanged","instanceData":{"idInstance":7}}"#;
+    let not_stored = (503, "{\"error\":\"not_stored\"}".into());
+    assert_eq!(bridge.post(state), not_stored);
+    assert_eq!(bridge.post(b"{"), not_stored, "there is no place for dead letters");
+    assert_eq!(bridge.post(&text(1)), (200, "{\"stored\":\"broker\"}".into()));
+    assert_eq!(bridge.get("/readyz").0, 200);
+    let log = bridge.log();
+    let missing = "does not hold greenapi.outgoing.*.*, greenapi.state.*.*, greenapi.device.*.*, greenapi.other.*.*, greenapi.dead-letter;";
+    assert!(log.contains(missing), "{log}");
+    assert_eq!(log.matches("\"reason\":\"no_responders\"").count(), 2, "{log}");
+}
+
+#[test]
+fn a_stream_that_holds_nothing_of_ours_is_down() {
+    let nats = Nats::start();
+    nats.put_stream(stream::Config { subjects: vec!["other.>".into()], ..Nats::safe_stream() });
+    let bridge = Bridge::start_unprovisioned(&nats, "publish.timeout = \"1s\"\n", false);
+    eventually("said", Duration::from_secs(5), || bridge.get("/readyz").1.contains("no_subject"));
+    assert_eq!(bridge.post(&text(1)).0, 503);
+    let partly = vec!["other.>".into(), "greenapi.*.7.*".into()];
+    nats.put_stream(stream::Config { subjects: partly, ..Nats::safe_stream() });
+    let bridge = bridge.ready();
+    assert_eq!(bridge.post(&text(1)).0, 200);
+    assert!(bridge.log().contains("does not hold greenapi.incoming.*.* as a whole,"), "{}", bridge.log());
 }

@@ -33,8 +33,8 @@ pub(super) async fn connected(config: &Config) -> Result<(Client, mpsc::Receiver
     }
 }
 
-/// How many servers the cluster has, as far as it tells its clients: one that is down is not counted, and one
-/// with several addresses is counted for each. That is enough to tell a cluster from a single server.
+/// How many servers the cluster tells its clients of: one that is down is not counted, one with several addresses is
+/// counted for each, and with `no_advertise` it tells of none.
 pub(super) fn servers(client: &Client) -> usize {
     client.server_info().connect_urls.len().max(1)
 }

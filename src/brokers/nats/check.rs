@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_nats::{Client, Event};
 use tokio::sync::mpsc;
 
-use super::stream::{self, Inspection};
+use super::stream::{self, Inspection, NO_QUORUM};
 use super::{Config, admin, headers, judge, leader, rights};
 use crate::brokers::Finding;
 
@@ -22,21 +22,27 @@ pub async fn check(config: &Config, subjects: &[String], window: Duration) -> Ve
     let mut found = vec![Finding::fine("server", format!("nats-server {}", server.version))];
     let mut elections = None;
     match stream::inspect(&client, config).await {
-        Inspection::Safe(info) => {
+        Inspection::Safe { info, .. } => {
             let stream = &info.config;
             found.push(Finding::fine("stream", format!("{name}, on file, keeps what it acknowledges")));
             let cluster = info.cluster.as_ref();
             found.extend(judge::replicas(config.provision.replicas, stream, cluster, admin::servers(&client)));
             found.extend(judge::subjects(stream, subjects));
+            found.extend(judge::transform(stream));
+            let headers = [None, Some(headers::longest_dead_letter())].map(|dead| headers::most(name, dead));
             found.push(judge::when_full(stream));
+            found.extend(judge::room(stream, &info.state));
             found.extend(judge::times(stream, window));
-            found.push(judge::largest(stream, server.max_payload, headers::most(name)));
+            found.push(judge::largest(stream, server.max_payload, headers));
             elections = (stream.num_replicas > 1).then(|| leader::elections(name));
         }
         Inspection::Missing => {
             found.push(Finding::wrong("stream", format!("there is no {name}"), "run `greenapi-bridge provision`"));
         }
-        Inspection::Unsafe(why) => found.push(Finding::wrong("stream", format!("{name} is unsafe"), why)),
+        Inspection::Unsafe(why) => found.push(Finding::wrong("stream", format!("{name} is not fit to store"), why)),
+        Inspection::NoQuorum => {
+            found.push(Finding::wrong("stream", format!("{name} {NO_QUORUM}"), "see to those servers"));
+        }
         Inspection::Unknown(why) => found.push(unknown(&client, config, &why, &mut events)),
     }
     let inbox = config.inbox_prefix.as_deref().unwrap_or(INBOX);

@@ -7,7 +7,7 @@ use async_nats::{HeaderMap, HeaderName, HeaderValue};
 use bytes::Bytes;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
-use crate::message::{Attribute, Destinations, Event, Id, Message, TraceContext};
+use crate::message::{Attribute, DeadLetter, Destinations, Event, Id, Message, Part, Reason, TraceContext};
 
 /// Space, double quote, percent, and all that is no visible ASCII (CloudEvents NATS binding, 3.1.3.2).
 const ENCODED: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'%');
@@ -69,8 +69,9 @@ pub(super) fn wire_size(headers: &HeaderMap) -> usize {
     "NATS/1.0\r\n".len() + lines + "\r\n".len()
 }
 
-/// The most bytes the headers of a notification can take: every attribute at its longest.
-pub(super) fn most(stream: &str) -> usize {
+/// The most bytes the headers of a notification can take, or those of a dead letter or a part of one: every attribute
+/// at its longest.
+pub(super) fn most(stream: &str, dead_letter: Option<DeadLetter>) -> usize {
     let event = Event {
         instance: Some(u64::MAX),
         // route reduces a type to 64 characters, and leaves chats over 128 out of keys; each may be encoded
@@ -82,13 +83,12 @@ pub(super) fn most(stream: &str) -> usize {
         trace: TraceContext { parent: Some("x".repeat(55)), state: Some("x".repeat(512)) },
         ..Event::unparsed(Id::from(0), UNIX_EPOCH)
     };
-    let message = Message {
-        to: Destinations::default(),
-        event,
-        body: Bytes::new(),
-        dead_letter: None,
-        open: false,
-        structured: false,
-    };
-    wire_size(&headers(&message, stream))
+    let (to, body) = (Destinations::default(), Bytes::new());
+    wire_size(&headers(&Message { to, event, body, dead_letter, open: false, structured: false }, stream))
+}
+
+/// What the longest header lines of a dead letter, or of a part of one, say.
+pub(super) fn longest_dead_letter() -> DeadLetter {
+    let part = Some(Part { number: 9999, count: 9999 });
+    DeadLetter { part, ..DeadLetter::new(Reason::NoDestination, "x".repeat(200)) }
 }

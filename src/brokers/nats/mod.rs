@@ -26,6 +26,8 @@ mod publish;
 #[cfg(feature = "nats")]
 mod rights;
 #[cfg(feature = "nats")]
+mod sequence;
+#[cfg(feature = "nats")]
 mod stream;
 #[cfg(feature = "nats")]
 mod subjects;

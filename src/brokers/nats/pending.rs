@@ -4,11 +4,13 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 use async_nats::Subject;
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
+use super::ack::Ack;
+use super::sequence::Sequence;
 use crate::brokers::Fault;
 
-/// What a broker says of one message.
+/// What became of one message.
 pub(super) type Report = Result<(), Fault>;
 
 /// Who waits for which report, by the last token of the reply subject.
@@ -16,12 +18,25 @@ pub(super) type Report = Result<(), Fault>;
 /// An own table instead of the client's request futures: those leak about 360 bytes for every report that
 /// does not come, and lose reports that come late.
 #[derive(Debug, Default)]
-pub(super) struct Pending(Mutex<Table>);
+pub(super) struct Pending {
+    table: Mutex<Table>,
+    /// Told when the stream must be looked at before it is believed again.
+    pub(super) doubted: Notify,
+}
 
 #[derive(Debug, Default)]
 struct Table {
     next: u64,
-    waiting: HashMap<u64, (Subject, oneshot::Sender<Report>)>,
+    waiting: HashMap<u64, Waiting>,
+    sequence: Sequence,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    subject: Subject,
+    /// What the stream had counted when the message was sent.
+    floor: u64,
+    waiter: oneshot::Sender<Report>,
 }
 
 /// A place in the table; leaves it when dropped.
@@ -32,28 +47,42 @@ pub(super) struct Place<'t> {
 
 impl Pending {
     pub(super) fn enter(&self, subject: Subject) -> (Place<'_>, oneshot::Receiver<Report>) {
-        let (sender, receiver) = oneshot::channel();
+        let (waiter, receiver) = oneshot::channel();
         let token = self.with(|table| {
             table.next += 1;
-            table.waiting.insert(table.next, (subject, sender));
+            let floor = table.sequence.floor();
+            table.waiting.insert(table.next, Waiting { subject, floor, waiter });
             table.next
         });
         (Place { table: self, token }, receiver)
     }
 
-    /// Hands a report to whoever waits for it.
-    pub(super) fn settle(&self, token: u64, report: Report) {
-        if let Some((_, waiter)) = self.with(|table| table.waiting.remove(&token)) {
-            // a waiter that gave up has nothing to hear
-            let _ = waiter.send(report);
+    /// Hands what the stream says to whoever waits for it.
+    pub(super) fn settle(&self, token: u64, said: Result<Ack, Fault>) {
+        let settled = self.with(|table| {
+            let Waiting { floor, waiter, .. } = table.waiting.remove(&token)?;
+            let before = table.sequence.doubted();
+            let report = said.and_then(|ack| table.sequence.take(ack, floor));
+            Some((waiter, report, table.sequence.doubted() != before))
+        });
+        let Some((waiter, report, doubted)) = settled else { return };
+        if doubted {
+            self.doubted.notify_one();
         }
+        // a waiter that gave up has nothing to hear
+        let _ = waiter.send(report);
+    }
+
+    /// Acts on what the stream has told of its numbers.
+    pub(super) fn sequence<R>(&self, act: impl FnOnce(&mut Sequence) -> R) -> R {
+        self.with(|table| act(&mut table.sequence))
     }
 
     /// Ends every wait on `subject`, or all of them: no report will come.
     pub(super) fn fail(&self, subject: Option<&str>, fault: &Fault) {
         let gone: Vec<_> = self.with(|table| {
-            let hit = |_: &u64, (at, _): &mut (Subject, _)| subject.is_none_or(|subject| at.as_str() == subject);
-            table.waiting.extract_if(hit).map(|(_, (_, waiter))| waiter).collect()
+            let hit = |_: &u64, at: &mut Waiting| subject.is_none_or(|subject| at.subject.as_str() == subject);
+            table.waiting.extract_if(hit).map(|(_, at)| at.waiter).collect()
         });
         for waiter in gone {
             let _ = waiter.send(Err(fault.clone()));
@@ -61,7 +90,7 @@ impl Pending {
     }
 
     fn with<R>(&self, act: impl FnOnce(&mut Table) -> R) -> R {
-        act(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        act(&mut self.table.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -80,7 +109,7 @@ mod tests {
         let pending = Pending::default();
         let (first, first_report) = pending.enter("a".into());
         let (second, second_report) = pending.enter("b".into());
-        pending.settle(second.token, Ok(()));
+        pending.settle(second.token, Ok(Ack { seq: 1, duplicate: false }));
         pending.fail(Some("b"), &Fault::unknown("x", ""));
         pending.fail(Some("a"), &Fault::unknown("lost", ""));
         assert_eq!(second_report.await.unwrap(), Ok(()));
@@ -92,6 +121,6 @@ mod tests {
     fn a_wait_given_up_leaves_nothing_behind() {
         let pending = Pending::default();
         drop(pending.enter("a".into()));
-        assert!(pending.0.lock().unwrap().waiting.is_empty());
+        assert!(pending.table.lock().unwrap().waiting.is_empty());
     }
 }

@@ -8,7 +8,7 @@ use async_nats::jetstream::stream::{Config as Stream, DiscardPolicy, StorageType
 use async_nats::jetstream::{Context, ErrorCode};
 use serde_json::{Value, json};
 
-use super::subjects::{covers, overlap};
+use super::subjects::covers;
 use super::{Config, Inspection, admin, stream};
 use crate::brokers::{Provisioned, Replicas};
 use crate::units::show;
@@ -17,20 +17,18 @@ struct Job<'c> {
     context: Context,
     config: &'c Config,
     subjects: Vec<&'c String>,
-    by_class: &'c [String],
     window: Duration,
     dry_run: bool,
 }
 
-/// Creates the stream, or widens it: adds subjects and copies, raises the duplicate window. `by_class` is the same as
-/// `subjects`, each class in a pattern of its own. With `dry_run` it only says what it would do.
+/// Creates the stream, or widens it: adds subjects and copies, raises the duplicate window. `subjects` are the patterns
+/// of all that is published. With `dry_run` it only says what it would do.
 ///
 /// # Errors
 /// No connection, an unsafe stream, a window the stream cannot have, or what the server refuses.
 pub async fn provision(
     config: &Config,
     subjects: &[String],
-    by_class: &[String],
     window: Duration,
     dry_run: bool,
 ) -> Result<Provisioned, String> {
@@ -38,11 +36,12 @@ pub async fn provision(
     // the server refuses subjects that overlap
     let inside = |subject: &String| subjects.iter().any(|wider| wider != subject && covers(wider, subject));
     let subjects = subjects.iter().filter(|subject| !inside(subject)).collect();
-    let job = Job { context: stream::context(&client, config), config, subjects, by_class, window, dry_run };
+    let job = Job { context: stream::context(&client, config), config, subjects, window, dry_run };
     match stream::inspect(&client, config).await {
         Inspection::Missing => job.create(admin::servers(&client)).await,
-        Inspection::Safe(info) => job.widen(&info.config).await,
+        Inspection::Safe { info, .. } => job.widen(&info.config).await,
         Inspection::Unsafe(why) => Err(job.failed(why)),
+        Inspection::NoQuorum => Err(job.failed(stream::NO_QUORUM)),
         Inspection::Unknown(why) => Err(job.failed(why)),
     }
 }
@@ -72,7 +71,11 @@ impl Job<'_> {
             Ok(()) => Ok(format!("replicas: 3, {CHOSEN}")),
             Err(Refused::TooFew) => {
                 self.create_with(1).await?;
-                Ok(format!("replicas: 1, {CHOSEN}; for 3 there are too few servers now"))
+                let why = match self.dry_run {
+                    true => "the server tells of fewer than 3",
+                    false => "for 3 there are too few servers now",
+                };
+                Ok(format!("replicas: 1, {CHOSEN}; {why}"))
             }
             Err(refused) => Err(refused),
         }
@@ -101,24 +104,12 @@ impl Job<'_> {
         })
     }
 
-    /// What the stream does not hold: class by class where one pattern for all would meet its own only in part.
-    fn missing(&self, stream: &Stream) -> Vec<&String> {
-        let crosses = |taken: &String| {
-            self.subjects.iter().any(|whole| overlap(whole, taken) && !covers(whole, taken) && !covers(taken, whole))
-        };
-        let held = |subject: &&String| stream.subjects.iter().any(|taken| covers(taken, subject));
-        if stream.subjects.iter().any(crosses) {
-            self.by_class.iter().filter(|subject| !held(subject)).collect()
-        } else {
-            self.subjects.iter().copied().filter(|subject| !held(subject)).collect()
-        }
-    }
-
     async fn widen(&self, stream: &Stream) -> Result<Provisioned, String> {
         self.window_fits(stream.max_age, "the stream's max_age")?;
         let mut wide = json!({});
         let mut done = Provisioned { what: self.what(), ..Provisioned::default() };
-        let missing = self.missing(stream);
+        let held = |subject: &&String| stream.subjects.iter().any(|taken| covers(taken, subject));
+        let missing: Vec<_> = self.subjects.iter().copied().filter(|subject| !held(subject)).collect();
         if !missing.is_empty() {
             // the server refuses subjects that overlap: those that lie inside a new one go up in it
             let lie_outside = |subject: &&String| !missing.iter().any(|new| covers(new, subject));

@@ -50,13 +50,14 @@ impl Publisher {
         let inbox: Arc<str> = client.new_inbox().into();
         let pending = Arc::new(Pending::default());
         let (set, state) = watch::channel(BrokerState::down("connecting"));
-        let ours = Ours { stream: config.stream.clone(), domain: config.domain.clone() };
-        tokio::spawn(hear_reports(client.clone(), inbox.clone(), pending.clone(), ours));
+        let ours = Arc::new(Ours::new(config));
+        tokio::spawn(hear_reports(client.clone(), inbox.clone(), pending.clone(), ours.clone()));
         let stream_takes = Arc::new(AtomicUsize::new(usize::MAX));
         let watch = Watch {
             client: client.clone(),
             config: config.clone(),
             pending: pending.clone(),
+            ours,
             state: set,
             stream_takes: stream_takes.clone(),
             subjects,
@@ -120,7 +121,7 @@ impl Publisher {
     }
 }
 
-async fn hear_reports(client: Client, inbox: Arc<str>, pending: Arc<Pending>, ours: Ours) {
+async fn hear_reports(client: Client, inbox: Arc<str>, pending: Arc<Pending>, ours: Arc<Ours>) {
     let Ok(mut replies) = client.subscribe(format!("{inbox}.*")).await else { return };
     while let Some(reply) = replies.next().await {
         let token = reply.subject.rsplit('.').next().and_then(|token| token.parse().ok());

@@ -7,24 +7,40 @@ use std::time::Duration;
 use async_nats::connection::State;
 use async_nats::{Client, Event, ServerError};
 use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 use tracing::{info, warn};
 
+use super::ack::Ours;
 use super::pending::Pending;
-use super::subjects::covers;
+use super::sequence::Before;
+use super::stream::NO_QUORUM;
+use super::subjects::{covers, overlap};
 use super::{Config, Inspection, stream};
 use crate::brokers::Fault;
 use crate::observe::BrokerState;
 
-/// How often the stream is looked at: while it is safe, and while it is not.
+/// How often the stream is looked at: while it is safe and answers, and while it is not or does not.
 const RECHECK: [Duration; 2] = [Duration::from_secs(10), Duration::from_secs(1)];
+
+/// How long a stream that was safe may have no leader, or leave looks without an answer. An election takes 4 to 9 s,
+/// and what is on its way waits for it for the 12 s of `publish.timeout`.
+const ELECTS_WITHIN: Duration = Duration::from_secs(12);
+
+/// A look at the stream.
+struct Look {
+    begun: Instant,
+    before: Before,
+    found: Inspection,
+}
 
 /// Keeps what is known of a server up to date.
 pub(super) struct Watch {
     pub(super) client: Client,
     pub(super) config: Config,
     pub(super) pending: Arc<Pending>,
+    pub(super) ours: Arc<Ours>,
     pub(super) state: watch::Sender<BrokerState>,
-    /// The patterns of all that is published.
+    /// The patterns of all that is published, each class in one of its own.
     pub(super) subjects: Vec<String>,
     /// The most bytes of a message the stream takes.
     pub(super) stream_takes: Arc<AtomicUsize>,
@@ -33,14 +49,22 @@ pub(super) struct Watch {
 impl Watch {
     /// Looks at the stream whenever it is there, and ends waits that are in vain.
     pub(super) async fn follow(self, mut events: mpsc::Receiver<Event>) {
+        let mut unsure = None;
         let look = self.look_after(Duration::ZERO);
         // beside the events, since a stream that does not answer must not hide a lost connection
         tokio::pin!(look);
         loop {
             let event = tokio::select! {
                 event = events.recv() => event,
-                () = &mut look => {
-                    look.set(self.look_after(RECHECK[usize::from(!self.state.borrow().up)]));
+                looked = &mut look => {
+                    unsure = looked.and_then(|looked| self.found(looked, unsure));
+                    let soon = !self.state.borrow().up || unsure.is_some();
+                    look.set(self.look_after(RECHECK[usize::from(soon)]));
+                    continue;
+                }
+                () = self.pending.doubted.notified() => {
+                    warn!(broker = "nats", "the stream has begun to count anew; it is looked at again");
+                    look.set(self.look_after(Duration::ZERO));
                     continue;
                 }
             };
@@ -59,47 +83,71 @@ impl Watch {
         }
     }
 
-    async fn look_after(&self, pause: Duration) {
+    /// Looks at the stream, if there is a connection.
+    async fn look_after(&self, pause: Duration) -> Option<Look> {
         tokio::time::sleep(pause).await;
         if self.client.connection_state() == State::Connected {
-            self.look_at_stream().await;
-        } else if self.state.borrow().reason == "connecting" && !pause.is_zero() {
+            let (begun, before) = (Instant::now(), self.pending.sequence(|sequence| sequence.now()));
+            return Some(Look { begun, before, found: stream::inspect(&self.client, &self.config).await });
+        }
+        if self.state.borrow().reason == "connecting" && !pause.is_zero() {
             let servers = self.config.servers.join(", ");
             let why = format!("no connection to {servers}; is it running, and are the credentials right?");
             self.set(BrokerState::down("disconnected").because(why));
         }
+        None
     }
 
-    async fn look_at_stream(&self) {
-        let found = match stream::inspect(&self.client, &self.config).await {
-            Inspection::Safe(info) => {
+    /// What a look makes of the state; and since when looks have not found out, if this one has not.
+    fn found(&self, Look { begun, before, found }: Look, unsure: Option<Instant>) -> Option<Instant> {
+        let why = match found {
+            Inspection::Safe { info, domain } => {
+                self.ours.found_in(domain);
                 let most = usize::try_from(info.config.max_message_size).ok().filter(|most| *most > 0);
                 self.stream_takes.store(most.unwrap_or(usize::MAX), Ordering::Relaxed);
-                self.covered(&info.config.subjects)
+                self.pending.sequence(|sequence| sequence.trust(before, info.state.last_sequence));
+                return self.sure(self.covered(&info.config.subjects));
             }
-            Inspection::Unsafe(why) => BrokerState::down("unsafe_stream").because(why.into()),
-            Inspection::Missing => BrokerState::down("no_stream").because("run `greenapi-bridge provision`".into()),
-            // a server that is busy electing does not answer: what was known before holds
-            Inspection::Unknown(_) if self.state.borrow().up => return,
-            Inspection::Unknown(why) => BrokerState::down("not_inspected").because(why),
+            Inspection::Unsafe(why) => return self.sure(BrokerState::down("unsafe_stream").because(why.into())),
+            Inspection::Missing => {
+                return self.sure(BrokerState::down("no_stream").because("run `greenapi-bridge provision`".into()));
+            }
+            Inspection::NoQuorum => format!("{} {NO_QUORUM}", self.config.stream),
+            Inspection::Unknown(why) => why,
         };
-        self.set(found);
+        let since = unsure.unwrap_or(begun);
+        let (doubted, went_on) = self.pending.sequence(|known| (known.doubted(), known.went_on_since(before)));
+        if self.state.borrow().up && !doubted {
+            // it answers no questions, but it stores
+            if went_on {
+                return None;
+            }
+            // while it elects, what was known before holds
+            if since.elapsed() <= ELECTS_WITHIN {
+                return Some(since);
+            }
+        }
+        self.set(BrokerState::down("not_inspected").because(why));
+        Some(since)
     }
 
-    /// Whether the stream holds what is published. If it holds some, the rest is unharmed.
+    fn sure(&self, state: BrokerState) -> Option<Instant> {
+        self.set(state);
+        None
+    }
+
+    /// Whether the stream holds what is published. If it holds any of it, that is unharmed by the rest.
     fn covered(&self, subjects: &[String]) -> BrokerState {
-        let covered = |pattern: &&String| subjects.iter().any(|subject| covers(subject, pattern));
-        let missing: Vec<_> = self.subjects.iter().filter(|pattern| !covered(pattern)).map(String::as_str).collect();
-        let up = if missing.is_empty() || missing.len() < self.subjects.len() {
-            BrokerState::up()
-        } else {
-            BrokerState::down("no_subject")
-        };
+        let any = |test: fn(&str, &str) -> bool, pattern: &str| subjects.iter().any(|subject| test(subject, pattern));
+        let missing: Vec<_> = self.subjects.iter().filter(|pattern| !any(covers, pattern)).collect();
         if missing.is_empty() {
-            return up;
+            return BrokerState::up();
         }
-        let (stream, missing) = (&self.config.stream, missing.join(", "));
-        up.because(format!("stream {stream} does not hold {missing}; run `greenapi-bridge provision`"))
+        let some = self.subjects.iter().any(|pattern| any(overlap, pattern));
+        let state = if some { BrokerState::up() } else { BrokerState::down("no_subject") };
+        let named = |pattern: &String| format!("{pattern}{}", if any(overlap, pattern) { " as a whole" } else { "" });
+        let (stream, missing) = (&self.config.stream, missing.into_iter().map(named).collect::<Vec<_>>().join(", "));
+        state.because(format!("stream {stream} does not hold {missing}; run `greenapi-bridge provision`"))
     }
 
     fn set(&self, now: BrokerState) {

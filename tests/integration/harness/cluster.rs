@@ -13,16 +13,21 @@ pub struct Cluster {
 impl Cluster {
     /// All three know each other and have chosen who leads.
     pub fn start() -> Self {
+        Self::start_with("")
+    }
+
+    /// As [`Self::start`], each with these arguments too.
+    pub fn start_with(extra: &str) -> Self {
         let (routes, monitors) = ([(); 3].map(|()| free_port()), [(); 3].map(|()| free_port()));
         let all = routes.map(|port| format!("nats://127.0.0.1:{port}"));
         let node = |number: usize| {
             let text = format!(
-                "-n n{number} --cluster_name c --cluster {} --routes {} -m {}",
+                "-n n{number} --cluster_name c --cluster {} --routes {} -m {} {extra}",
                 all[number],
                 all.join(","),
                 monitors[number]
             );
-            Nats::start_with(&text.split(' ').map(str::to_owned).collect::<Vec<_>>())
+            Nats::start_with(&text.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
         };
         let cluster = Self { nodes: (0..3).map(node).collect() };
         eventually("a leader that sees both others", Duration::from_secs(30), || {

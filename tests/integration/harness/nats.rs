@@ -64,11 +64,22 @@ impl Nats {
 
     /// Creates a stream, or changes it, not as the bridge would.
     pub fn put_stream(&self, config: stream::Config) {
-        let server = format!("nats://127.0.0.1:{}", self.port);
-        tokio::runtime::Runtime::new().unwrap().block_on(async {
-            let context = jetstream::new(async_nats::connect(server).await.unwrap());
-            context.create_or_update_stream(config).await.unwrap();
+        self.jetstream(async |context| context.create_or_update_stream(config).await.map(|_| ()).unwrap());
+    }
+
+    /// Deletes the stream and creates another of its name.
+    pub fn replace_stream(&self, config: stream::Config) {
+        self.jetstream(async |context| {
+            context.delete_stream(&config.name).await.unwrap();
+            context.create_stream(config).await.map(|_| ()).unwrap();
         });
+    }
+
+    fn jetstream(&self, act: impl AsyncFnOnce(jetstream::Context)) {
+        let server = format!("nats://127.0.0.1:{}", self.port);
+        tokio::runtime::Runtime::new()
+            .unwrap()
+            .block_on(async { act(jetstream::new(async_nats::connect(server).await.unwrap())).await });
     }
 
     /// Subscribes without JetStream; the result waits for `count` messages.

@@ -11,14 +11,16 @@ fn replicas_are_judged_by_what_the_cluster_has_and_the_operator_wants() {
         (AUTO, 1, 1, Fine),
         (AUTO, 3, 3, Fine),
         (AUTO, 1, 3, Wrong),
-        (AUTO, 1, 2, Fine),
+        (AUTO, 1, 2, Note),
         (Replicas::Count(1), 1, 3, Note),
         (Replicas::Count(3), 1, 3, Wrong),
         (Replicas::Count(3), 3, 5, Fine),
         (Replicas::Count(1), 3, 3, Fine),
     ] {
         let stream = Stream { num_replicas: have, ..Stream::default() };
-        assert_eq!(replicas(wanted, &stream, None, servers)[0].verdict, verdict, "{wanted:?} {have} {servers}");
+        let cluster = (servers > 1).then(|| ClusterInfo { name: Some("c".into()), ..ClusterInfo::default() });
+        let found = replicas(wanted, &stream, cluster.as_ref(), servers);
+        assert_eq!(found[0].verdict, verdict, "{wanted:?} {have} {servers}");
     }
 }
 
@@ -60,8 +62,42 @@ fn what_is_kept_and_known_is_at_least_the_window() {
 
 #[test]
 fn the_largest_body_is_what_the_smaller_limit_leaves() {
-    let found = |max_message_size| largest(&Stream { max_message_size, ..Stream::default() }, 1000, 100);
-    assert!(found(-1).found.starts_with("900 bytes (the server's max_payload = 1000, less 100"));
-    assert!(found(500).found.starts_with("400 bytes (the stream's max_msg_size = 500"));
+    let found = |max_message_size| largest(&Stream { max_message_size, ..Stream::default() }, 10_000, [100, 300]);
+    assert!(found(-1).found.starts_with("9900 bytes (the server's max_payload = 10000, less 100"));
+    assert!(found(5000).found.starts_with("4900 bytes (the stream's max_msg_size = 5000"));
+    assert_eq!(found(300 + 4096).verdict, Fine);
+    assert_eq!(found(300 + 4095).verdict, Wrong);
     assert_eq!(found(99).verdict, Wrong);
+}
+
+fn holding(messages: u64, bytes: u64) -> State {
+    let state = serde_json::json!({"messages": messages, "bytes": bytes, "first_seq": 1, "last_seq": messages,
+        "first_ts": "2026-01-01T00:00:00Z", "last_ts": "2026-01-01T00:00:00Z", "consumer_count": 0});
+    serde_json::from_value(state).unwrap()
+}
+
+#[test]
+fn a_stream_that_has_no_room_is_wrong_and_one_that_is_almost_full_is_said() {
+    let verdict = |discard, max_messages, max_bytes, (messages, bytes)| {
+        let stream = Stream { discard, max_messages, max_bytes, ..Stream::default() };
+        room(&stream, &holding(messages, bytes)).map(|finding| finding.verdict)
+    };
+    let new = DiscardPolicy::New;
+    assert_eq!(verdict(new, -1, -1, (1000, 1_000_000)), None);
+    assert_eq!(verdict(new, 100, -1, (89, 0)), Some(Fine));
+    assert_eq!(verdict(new, 100, -1, (90, 0)), Some(Note));
+    assert_eq!(verdict(new, 100, -1, (100, 0)), Some(Wrong));
+    assert_eq!(verdict(new, -1, 100_000, (1, 89_999)), Some(Fine));
+    assert_eq!(verdict(new, -1, 100_000, (1, 99_400)), Some(Note));
+    assert_eq!(verdict(new, -1, 100_000, (1, 99_500)), Some(Wrong), "no message is that small");
+    assert_eq!(verdict(new, 1000, 4096, (999, 3600)), Some(Wrong), "the limit that refuses is the one that counts");
+    assert_eq!(verdict(DiscardPolicy::Old, 100, -1, (100, 0)), None, "it makes room");
+}
+
+#[test]
+fn a_stream_that_moves_messages_to_other_subjects_is_said() {
+    let moved = SubjectTransform { source: "greenapi.>".into(), destination: "moved.>".into() };
+    let found = transform(&Stream { subject_transform: Some(moved), ..Stream::default() }).unwrap();
+    assert_eq!((found.verdict, found.found.as_str()), (Note, "what comes to greenapi.> is kept under moved.>"));
+    assert_eq!(transform(&Stream::default()), None);
 }
