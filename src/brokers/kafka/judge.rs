@@ -37,15 +37,9 @@ pub(super) fn judge(topic: &Topic, by: &Measure<'_>) -> Vec<Finding> {
     }
     found.push(retention(number("retention.ms"), by.window));
     if number("retention.bytes") >= 0 {
-        let what = format!(
-            "retention.bytes {}: beyond it the oldest records go before their time",
-            setting("retention.bytes")
-        );
-        found.push(Finding::note(
-            "retention",
-            what,
-            format!("set retention.bytes=-1 {ALTER}, or see to it that consumers keep up"),
-        ));
+        let bytes = setting("retention.bytes");
+        let what = format!("retention.bytes {bytes}: beyond it the oldest records go, read or not, to make room");
+        found.push(Finding::wrong("retention", what, format!("set retention.bytes=-1 {ALTER}")));
     }
     if setting("cleanup.policy").contains("compact") {
         let what = format!("cleanup.policy {} keeps only the last of each key", setting("cleanup.policy"));
@@ -204,7 +198,7 @@ mod tests {
             (2, 2, one, "replicas = 3\nmin_insync_replicas = 1", no, "replicas", "2, and kafka.provision.replicas = 3"),
             (2, 2, NEEDED, "replicas = 2", no, "in sync", "stops with the first"),
             (3, 3, ("retention.ms", "1000"), "", no, "retention", "kept 1s, less than dedupe.window = 15m"),
-            (3, 3, ("retention.bytes", "5"), "", note, "retention", "retention.bytes 5"),
+            (3, 3, ("retention.bytes", "5"), "", no, "retention", "retention.bytes 5"),
             (3, 2, NEEDED, "", note, "in sync", "2 of 3 copies"),
             (3, 1, NEEDED, "", no, "in sync", "only 1 of 3 copies"),
         ] {
