@@ -12,6 +12,18 @@ pub(super) fn check(config: &Config, places: &[Place]) -> Result<(), ConfigError
     config.nats.as_ref().map_or(Ok(()), of_nats)
 }
 
+/// Whether each broker's own library takes what its section says. Reads the secrets; asks nobody.
+pub(super) fn usable(config: &Config) -> Result<(), ConfigError> {
+    #[cfg(feature = "kafka")]
+    config.kafka.as_ref().map_or(Ok(()), kafka::validate).map_err(of_client)?;
+    #[cfg(feature = "nats")]
+    config.nats.as_ref().map_or(Ok(()), nats::validate).map_err(|error| {
+        let nats::ConnectError { key, value, source } = error;
+        ConfigError::new(&format!("nats.{key}"), value, source.to_string())
+    })?;
+    Ok(())
+}
+
 /// Whether each broker takes the names it is given.
 fn destinations(routes: &Routes, places: &[Place]) -> Result<(), ConfigError> {
     for Named { broker, key, text, template } in routes.templates() {
@@ -96,12 +108,11 @@ fn of_kafka(kafka: &kafka::Config) -> Result<(), ConfigError> {
         let problem = "less than min_insync_replicas, so nothing would be acknowledged; raise it or lower the other";
         return Err(ConfigError::new("kafka.provision.replicas", count, problem));
     }
-    let owned = |error: kafka::ClientError| ConfigError {
-        key: format!("kafka.{}", error.key),
-        value: None,
-        problem: error.problem,
-    };
-    kafka::may_be_set(kafka).map_err(owned)
+    kafka::may_be_set(kafka).map_err(of_client)
+}
+
+fn of_client(error: kafka::ClientError) -> ConfigError {
+    ConfigError { key: format!("kafka.{}", error.key), value: None, problem: error.problem }
 }
 
 fn secrets(nats: &nats::Config) -> Result<(), ConfigError> {

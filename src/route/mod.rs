@@ -87,6 +87,11 @@ impl Routes {
         known
     }
 
+    /// Whether payloads choose destinations at a broker.
+    pub fn is_open(&self, broker: Broker) -> bool {
+        self.templates().into_iter().any(|named| named.broker == broker && named.template.all().is_none())
+    }
+
     /// The patterns of all destinations at a broker, dead letters last, each once.
     pub fn patterns(&self, broker: Broker) -> Vec<String> {
         let here = self.templates().into_iter().filter(|named| named.broker == broker);

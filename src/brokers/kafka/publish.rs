@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::client;
 use super::properties::{self, ClientError};
-use super::report::{self, Context, Event, Waiter};
+use super::report::{self, Context, Waiter};
 use super::watch::Watch;
 use super::{Config, headers};
 use crate::brokers::{Fault, FaultKind};
@@ -116,11 +116,11 @@ pub(super) struct Producers {
 }
 
 impl Producers {
-    pub(super) fn new(config: &ClientConfig, events: &mpsc::Sender<Event>) -> Result<Self, KafkaError> {
+    pub(super) fn new(config: &ClientConfig, context: &Context) -> Result<Self, KafkaError> {
         let with = |linger: &str, batch: &str| {
             let mut config = config.clone();
             config.set("linger.ms", linger).set("batch.num.messages", batch);
-            Producer::from_config_and_context(&config, Context { events: events.clone() })
+            Producer::from_config_and_context(&config, context.clone())
         };
         Ok(Self { quick: with("0", BATCH)?, gathering: with(LINGER, BATCH)?, alone: with("0", "1")? })
     }
@@ -138,7 +138,7 @@ impl Producers {
 
 impl Publisher {
     /// Starts to connect, in the background and for ever; the cluster may be down. `topics` are those whose names
-    /// are known; payloads may choose `most_opened` others. A record whose report is not there after `report_within`
+    /// are known; payloads may choose `most_opened` others, or none. A record whose report is not there after `report_within`
     /// is given up; less than a second is not kept to.
     ///
     /// # Errors
@@ -151,11 +151,13 @@ impl Publisher {
     ) -> Result<Self, ClientError> {
         let properties = client::properties(config, report_within)?;
         let (sender, events) = mpsc::channel(64);
-        let producers = Producers::new(&properties, &sender).map_err(|error| client::explain(config, &error))?;
+        let context = Context::new(config, sender);
+        let producers = Producers::new(&properties, &context).map_err(|error| client::explain(config, &error))?;
         let producers = Arc::new(RwLock::new(Arc::new(producers)));
         let (set, state) = watch::channel(BrokerState::down("connecting"));
         let takes = properties::takes(config).unwrap_or(DEFAULT_TAKES);
-        let watch = Watch { producers: producers.clone(), properties, sender, state: set, topics };
+        let (open, in_sync) = (most_opened > 0, config.provision.min_insync_replicas);
+        let watch = Watch { producers: producers.clone(), properties, context, state: set, topics, open, in_sync };
         tokio::spawn(watch.follow(events));
         let opened = Arc::new(Opened { most: most_opened, topics: Mutex::default() });
         Ok(Self {

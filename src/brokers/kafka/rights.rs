@@ -55,10 +55,8 @@ async fn ask(producer: &ThreadedProducer<Context>, name: &str, topic: &Topic) ->
 
 /// Whether this topic is known to refuse the record that asks.
 fn refuses(topic: &Topic) -> bool {
-    let setting = |key: &str| topic.config.as_ref()?.get(key);
-    let created = setting("message.timestamp.type").is_some_and(|kind| kind == "CreateTime");
-    let ahead = setting("message.timestamp.after.max.ms").and_then(|most| most.parse::<i64>().ok());
-    created && ahead.is_some_and(|most| most < SURE)
+    let ahead = topic.setting("message.timestamp.after.max.ms").and_then(|most| most.parse::<i64>().ok());
+    topic.is_dated_by_us() && ahead.is_some_and(|most| most < SURE)
 }
 
 fn right(settled: Result<(), Fault>) -> Right {
