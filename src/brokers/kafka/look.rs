@@ -161,9 +161,9 @@ mod tests {
     #[test]
     fn a_failover_refuses_nothing() {
         let all = [Leaderless(6, 6), Leaderless(1, 1)];
-        assert_eq!(judged(&all, false, 14).0, true);
-        assert_eq!(judged(&all, false, 15).0, false);
-        assert_eq!(judged(&[Missing, Missing], false, 0).0, false, "no failover looks like that");
+        assert!(judged(&all, false, 14).0);
+        assert!(!judged(&all, false, 15).0);
+        assert!(!judged(&[Missing, Missing], false, 0).0, "no failover looks like that");
     }
 
     #[test]
