@@ -139,6 +139,21 @@ fn topics_without_a_leader_are_said_at_once_and_count_as_down_only_when_no_failo
     assert!(bridge.log().contains("no leader for greenapi.incoming (1 of 1 partitions)"), "{}", bridge.log());
     mock.led(&TOPICS, Some(1));
     let bridge = bridge.ready();
-    assert!(!bridge.get("/readyz").1.contains("lacks"), "{:?}", bridge.get("/readyz"));
     assert_eq!(bridge.post(&text(2)), (200, STORED.into()));
+    eventually("nothing is lacking", Duration::from_secs(15), || !bridge.get("/readyz").1.contains("lacks"));
+}
+
+/// librdkafka tries these again until the record has waited for 30 s.
+#[test]
+fn what_only_records_find_out_is_said_too_until_one_is_stored() {
+    let mock = Mock::start();
+    let bridge = mock.bridge("publish.timeout = \"2s\"\n");
+    mock.refuse(&[TOO_FEW; 1000]);
+    assert_eq!(bridge.post(&text(1)).0, 503);
+    let lacks = || bridge.get("/readyz").1.contains(r#""lacks":"no_report""#);
+    eventually("it says so", Duration::from_secs(60), lacks);
+    assert_eq!(bridge.get("/readyz").0, 200, "only a record can find out that it stores again");
+    mock.0.clear_request_errors(RDKafkaApiKey::Produce);
+    assert_eq!(bridge.post(&text(2)).0, 200);
+    eventually("nothing is lacking", Duration::from_secs(15), || !lacks());
 }

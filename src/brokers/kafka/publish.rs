@@ -1,7 +1,7 @@
 //! Publishing, and hearing what became of it.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -53,6 +53,9 @@ pub struct Publisher {
     producers: Arc<RwLock<Arc<Producers>>>,
     in_flight: Arc<AtomicUsize>,
     lately: Arc<AtomicUsize>,
+    /// Whether the last record got no report in time: a cluster that has lost its controllers, or that wants more
+    /// copies than there are, shows it only so.
+    silent: Arc<AtomicBool>,
     state: watch::Receiver<BrokerState>,
     takes: usize,
     opened: Arc<Opened>,
@@ -156,14 +159,24 @@ impl Publisher {
         let producers = Arc::new(RwLock::new(Arc::new(producers)));
         let (set, state) = watch::channel(BrokerState::down("connecting"));
         let takes = properties::takes(config).unwrap_or(DEFAULT_TAKES);
-        let (open, in_sync) = (most_opened > 0, config.provision.min_insync_replicas);
-        let watch = Watch { producers: producers.clone(), properties, context, state: set, topics, open, in_sync };
+        let silent: Arc<AtomicBool> = Arc::default();
+        let watch = Watch {
+            producers: producers.clone(),
+            silent: silent.clone(),
+            properties,
+            context,
+            state: set,
+            topics,
+            open: most_opened > 0,
+            in_sync: config.provision.min_insync_replicas,
+        };
         tokio::spawn(watch.follow(events));
         let opened = Arc::new(Opened { most: most_opened, topics: Mutex::default() });
         Ok(Self {
             producers,
             in_flight: Arc::default(),
             lately: Arc::default(),
+            silent,
             state,
             takes,
             opened,
@@ -205,7 +218,13 @@ impl Publisher {
     async fn send(&self, message: &Message, way: Way) -> Result<(), Fault> {
         let (waiter, report) = Waiter::new(self.in_flight.clone());
         self.enqueue(message, way, waiter)?;
-        report.await.unwrap_or_else(|_| Err(Fault::unknown("closed", "the client is gone")))
+        let report = report.await.unwrap_or_else(|_| Err(Fault::unknown("closed", "the client is gone")));
+        match &report {
+            Ok(()) => self.silent.store(false, Ordering::Relaxed),
+            Err(fault) if fault.reason == "no_report" => self.silent.store(true, Ordering::Relaxed),
+            Err(_) => {}
+        }
+        report
     }
 
     /// The most records in flight of late. A batch that was reported leaves few for a moment, and the next of as many

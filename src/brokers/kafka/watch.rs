@@ -1,5 +1,6 @@
 //! Following the cluster: whether it can be reached, and whether its topics can store.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
@@ -22,6 +23,8 @@ const STEADY: Duration = Duration::from_secs(10);
 /// Keeps what is known of a cluster up to date.
 pub(super) struct Watch {
     pub(super) producers: Arc<RwLock<Arc<Producers>>>,
+    /// Whether the last record got no report in time.
+    pub(super) silent: Arc<AtomicBool>,
     pub(super) properties: ClientConfig,
     pub(super) context: Context,
     pub(super) state: watch::Sender<BrokerState>,
@@ -83,14 +86,18 @@ impl Watch {
 
     /// `leaderless` is since when all topics have been without a leader, look for look.
     fn judge(&self, found: Look, leaderless: &mut Option<Instant>) -> BrokerState {
-        match found {
-            Ok(seen) => {
-                let since = look::is_leaderless(&seen).then(|| leaderless.unwrap_or_else(Instant::now));
-                *leaderless = since;
-                look::judge(&seen, self.open, since.map_or(Duration::ZERO, |since| since.elapsed()))
-            }
-            Err(state) => state,
+        let state = found.map_or_else(
+            |state| state,
+            |seen| {
+                *leaderless = look::is_leaderless(&seen).then(|| leaderless.unwrap_or_else(Instant::now));
+                look::judge(&seen, self.open, leaderless.map_or(Duration::ZERO, |since| since.elapsed()))
+            },
+        );
+        if state.reason != "up" {
+            // that is why it was silent
+            self.silent.store(false, Ordering::Relaxed);
         }
+        if self.silent.load(Ordering::Relaxed) { silent() } else { state }
     }
 
     fn current(&self) -> Arc<Producers> {
@@ -140,6 +147,13 @@ impl Watch {
             Err(fault) => error!(broker = "kafka", %fault, "no new producer after a fatal error"),
         }
     }
+}
+
+/// Nothing is wrong with what the cluster says, and yet it did not take the last record. Only another can tell that it
+/// does again, so it must not count as down.
+fn silent() -> BrokerState {
+    let detail = "the last record got no report in time; are enough copies up to date, and do the controllers live?";
+    BrokerState::up_but("no_report").because(detail.to_owned())
 }
 
 /// The state of producers that failed for good.
