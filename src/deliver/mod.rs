@@ -1,8 +1,9 @@
 //! Storing a message within the time budget: the one place with policy.
 //!
-//! A message that is begun is carried on by a task of its own until the broker has reported, whether or not
-//! anyone still waits: a sender that hangs up cancels nothing, and a report that comes late still counts.
+//! A message that is begun is carried on until the broker has reported, whether or not anyone still waits: a sender
+//! that hangs up cancels nothing, and a report that comes late still counts.
 
+mod carried;
 mod seen;
 mod target;
 
@@ -11,13 +12,15 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use serde::Deserialize;
+use tokio::runtime::Handle;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::task::TaskTracker;
 
 use crate::message::{Brokers, Id, Message};
 use crate::observe::Metrics;
 use crate::units;
-use seen::{Seen, Standing};
+use carried::CarriedOn;
+use seen::{Seen, Standing, Told};
 pub use target::Target;
 
 /// `[publish]`: how long a broker gets.
@@ -72,6 +75,7 @@ pub struct Deliver {
     targets: Arc<[Target]>,
     seen: Arc<Mutex<Seen>>,
     tasks: TaskTracker,
+    runtime: Handle,
     timeout: Duration,
     metrics: Arc<Metrics>,
 }
@@ -83,6 +87,9 @@ impl Outcome {
 
 impl Deliver {
     /// Stores in these brokers. `tasks` are the messages begun: wait for them before the process ends.
+    ///
+    /// # Panics
+    /// Outside a runtime.
     pub fn new(
         targets: Vec<Target>,
         publish: &PublishConfig,
@@ -91,7 +98,7 @@ impl Deliver {
         metrics: Arc<Metrics>,
     ) -> Self {
         let seen = Arc::new(Mutex::new(Seen::new(dedupe.window, dedupe.max_ids)));
-        Self { targets: targets.into(), seen, tasks, timeout: publish.timeout, metrics }
+        Self { targets: targets.into(), seen, tasks, runtime: Handle::current(), timeout: publish.timeout, metrics }
     }
 
     /// Begins to store one message. The answer says what became of it, or by `deadline` that it is not known to be
@@ -109,24 +116,28 @@ impl Deliver {
         if !matches!(standing, Standing::New(..)) {
             self.metrics.duplicate();
         }
-        let (told, by) = match standing {
-            Standing::Stored => (None, None),
-            Standing::UnderWay(told) => (Some(told), Some(until)),
+        let begun = match standing {
             Standing::New(told, missing) => {
-                let this = self.clone();
-                self.tasks.spawn(async move {
+                let (this, counted) = (self.clone(), self.tasks.token());
+                let work = async move {
                     this.carry(&message, missing, until).await;
-                    drop(slot);
-                });
-                // told by `until` at the latest
-                (Some(told), None)
+                    drop((slot, counted));
+                };
+                Begun::Here(told, CarriedOn::new(work, self.runtime.clone()))
             }
+            Standing::UnderWay(told) => Begun::Before(told),
+            Standing::Stored => Begun::Ended,
         };
         async move {
-            let Some(told) = told else { return Outcome::Duplicate };
-            let told = match by {
-                Some(by) => timeout_at(by, told).await.ok().and_then(Result::ok),
-                None => told.await.ok(),
+            let told = match begun {
+                // told by `until` at the latest
+                Begun::Here(mut told, work) => tokio::select! {
+                    biased;
+                    told = &mut told => told.ok(),
+                    () = work => told.await.ok(),
+                },
+                Begun::Before(told) => Box::pin(timeout_at(until, told)).await.ok().and_then(Result::ok),
+                Begun::Ended => Some(Outcome::Duplicate),
             };
             told.unwrap_or(Outcome::NotStored)
         }
@@ -137,7 +148,7 @@ impl Deliver {
     async fn carry(&self, message: &Message, missing: Brokers, until: Instant) {
         let id = message.event.id;
         // a panic below must not leave the id under way for ever
-        let mut begun = Begun { deliver: self, id, stored: Brokers::NONE, outcome: Outcome::NotStored };
+        let mut begun = UnderWay { deliver: self, id, stored: Brokers::NONE, outcome: Outcome::NotStored };
         let late = || self.with_seen(|seen| seen.tell(id, Outcome::NotStored));
         let mut targets = self.targets.iter().filter(|target| missing.has(target.publisher.broker()));
         // apart: one large piece of memory costs more than two small ones
@@ -158,15 +169,22 @@ impl Deliver {
     }
 }
 
+/// Where a message was begun, and where its outcome is told.
+enum Begun<F: Future<Output = ()> + Send + 'static> {
+    Here(Told, CarriedOn<F>),
+    Before(Told),
+    Ended,
+}
+
 /// A notification under way; when dropped, it is not, and whoever waits for it is told.
-struct Begun<'d> {
+struct UnderWay<'d> {
     deliver: &'d Deliver,
     id: Id,
     stored: Brokers,
     outcome: Outcome,
 }
 
-impl Drop for Begun<'_> {
+impl Drop for UnderWay<'_> {
     fn drop(&mut self) {
         let now = std::time::Instant::now();
         let evicted = self.deliver.with_seen(|seen| seen.end(self.id, self.stored, self.outcome, now));

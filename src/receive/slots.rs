@@ -1,6 +1,7 @@
 //! Overload: how many notifications, and how many bytes of them, are in flight at once.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use hyper::body::{Body, Incoming};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -43,15 +44,33 @@ impl Slots {
         if declared > config.max_body as u64 {
             return Err(Answer::TooLarge);
         }
-        let wait = config.answer_within / 2;
         let units = units(usize::try_from(declared).unwrap_or(usize::MAX));
+        match self.at_once(units) {
+            Some(slot) => Ok(slot),
+            // rare: what the wait needs room for is apart
+            None => Box::pin(self.in_line(units, config.answer_within / 2)).await,
+        }
+    }
+
+    /// None while there are none; whoever waits comes first.
+    fn at_once(&self, units: u32) -> Option<Slot> {
+        let place = self.places.clone().try_acquire_owned().ok()?;
+        let bytes = self.bytes.clone().try_acquire_many_owned(units).ok()?;
+        Some(self.slot(place, bytes))
+    }
+
+    async fn in_line(&self, units: u32, wait: Duration) -> Result<Slot, Answer> {
         let both = async {
             let place = self.places.clone().acquire_owned().await.ok()?;
             let bytes = self.bytes.clone().acquire_many_owned(units).await.ok()?;
-            Some(Slot { _place: place, bytes, pool: self.bytes.clone() })
+            Some(self.slot(place, bytes))
         };
         let _in_line = self.line.try_acquire().map_err(|_| Answer::Overloaded)?;
         timeout(wait, both).await.ok().flatten().ok_or(Answer::Overloaded)
+    }
+
+    fn slot(&self, place: OwnedSemaphorePermit, bytes: OwnedSemaphorePermit) -> Slot {
+        Slot { _place: place, bytes, pool: self.bytes.clone() }
     }
 }
 

@@ -29,6 +29,25 @@ pub(super) enum Event {
     Other,
 }
 
+/// Reports on their way from librdkafka's thread; as many as there are records in flight at most.
+type Reports = mpsc::UnboundedSender<(Box<Waiter>, Report)>;
+
+/// Where reports are sent, and from where each reaches who waits for it. Waking every one of them from librdkafka's
+/// thread would cost a system call each; here the first of many wakes this, and this the others.
+fn reports() -> Reports {
+    const AT_ONCE: usize = 256;
+    let (sender, mut line) = mpsc::unbounded_channel::<(Box<Waiter>, Report)>();
+    tokio::spawn(async move {
+        let mut come = Vec::with_capacity(AT_ONCE);
+        while line.recv_many(&mut come, AT_ONCE).await > 0 {
+            for (waiter, report) in come.drain(..) {
+                waiter.tell(report);
+            }
+        }
+    });
+    sender
+}
+
 /// Who waits for a record's report. Counts the record as in flight until then.
 pub(super) struct Waiter {
     report: Option<oneshot::Sender<Report>>,
@@ -47,18 +66,27 @@ impl Waiter {
         in_flight.fetch_add(1, Ordering::Relaxed);
         (Box::new(Self { report: Some(report), in_flight }), receiver)
     }
+
+    fn tell(mut self, report: Report) {
+        if let Some(waits) = self.report.take() {
+            // a waiter that gave up has nothing to hear
+            let _ = waits.send(report);
+        }
+    }
 }
 
 /// Hears reports and events, on librdkafka's own thread, and is asked there for tokens.
 #[derive(Clone)]
 pub(super) struct Context {
     events: mpsc::Sender<Event>,
+    reports: Reports,
     token: Option<Arc<TokenFile>>,
 }
 
 impl Context {
     pub(super) fn new(config: &Config, events: mpsc::Sender<Event>) -> Self {
-        Self { events, token: config.token_file.clone().map(|path| Arc::new(TokenFile::new(path))) }
+        let token = config.token_file.clone().map(|path| Arc::new(TokenFile::new(path)));
+        Self { events, reports: reports(), token }
     }
 }
 
@@ -93,11 +121,10 @@ impl ClientContext for Context {
 impl ProducerContext for Context {
     type DeliveryOpaque = Box<Waiter>;
 
-    fn delivery(&self, result: &DeliveryResult<'_>, mut waiter: Box<Waiter>) {
-        if let Some(report) = waiter.report.take() {
-            // a waiter that gave up has nothing to hear
-            let _ = report.send(result.as_ref().map(|_| ()).map_err(|(error, _)| fault(error)));
-        }
+    fn delivery(&self, result: &DeliveryResult<'_>, waiter: Box<Waiter>) {
+        let report = result.as_ref().map(|_| ()).map_err(|(error, _)| fault(error));
+        // without a runtime nobody waits any more
+        let _ = self.reports.send((waiter, report));
     }
 }
 
