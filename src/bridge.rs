@@ -166,7 +166,8 @@ async fn targets(config: &Config, routes: &Routes, metrics: &Arc<Metrics>) -> Re
     let mut targets = Vec::new();
     #[cfg(feature = "kafka")]
     if let Some(kafka) = config.kafka.as_ref().filter(|_| routes.use_broker(Broker::Kafka)) {
-        let (known, most) = (routes.known(Broker::Kafka), config.route.max_destinations);
+        let known = routes.known(Broker::Kafka);
+        let most = if routes.is_open(Broker::Kafka) { config.route.max_destinations } else { 0 };
         let publisher = kafka::Publisher::start(kafka, known, most, kafka::REPORT_WITHIN);
         let publisher = Publisher::Kafka(publisher.map_err(|error| unusable("kafka", &error))?);
         targets.push(Target { publisher, dead_letter: kafka.dead_letter_topic.clone(), metrics: metrics.clone() });

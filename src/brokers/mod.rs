@@ -78,7 +78,7 @@ impl Fault {
 }
 
 /// Every [`Fault::reason`], for labels.
-pub const REASONS: [&str; 25] = [
+pub const REASONS: [&str; 26] = [
     "connecting",
     "disconnected",
     "unsafe_stream",
@@ -101,6 +101,7 @@ pub const REASONS: [&str; 25] = [
     "no_topic",
     "too_many_topics",
     "not_authenticated",
+    "no_leader",
     "too_few_replicas",
     "queue_full",
     "wrong_clock",

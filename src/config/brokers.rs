@@ -12,6 +12,18 @@ pub(super) fn check(config: &Config, places: &[Place]) -> Result<(), ConfigError
     config.nats.as_ref().map_or(Ok(()), of_nats)
 }
 
+/// Whether each broker's own library takes what its section says. Reads the secrets; asks nobody.
+pub(super) fn usable(config: &Config) -> Result<(), ConfigError> {
+    #[cfg(feature = "kafka")]
+    config.kafka.as_ref().map_or(Ok(()), kafka::validate).map_err(of_client)?;
+    #[cfg(feature = "nats")]
+    config.nats.as_ref().map_or(Ok(()), nats::validate).map_err(|error| {
+        let nats::ConnectError { key, value, source } = error;
+        ConfigError::new(&format!("nats.{key}"), value, source.to_string())
+    })?;
+    Ok(())
+}
+
 /// Whether each broker takes the names it is given.
 fn destinations(routes: &Routes, places: &[Place]) -> Result<(), ConfigError> {
     for Named { broker, key, text, template } in routes.templates() {
@@ -77,6 +89,17 @@ fn of_nats(nats: &nats::Config) -> Result<(), ConfigError> {
     secrets(nats)
 }
 
+/// As librdkafka reads it: a host, perhaps with a port behind it and a security protocol before it.
+fn is_kafka_server(text: &str) -> bool {
+    let protocol = |(protocol, _): &(&str, &str)| ["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"].contains(protocol);
+    let rest = text.split_once("://").filter(protocol).map_or(text, |(_, rest)| rest);
+    let (host, port) = match rest.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, port),
+        _ => (rest, "9092"),
+    };
+    !host.is_empty() && !host.contains(['/', '@']) && port.parse::<std::num::NonZeroU16>().is_ok()
+}
+
 /// `[kafka]` alone.
 fn of_kafka(kafka: &kafka::Config) -> Result<(), ConfigError> {
     if kafka.bootstrap_servers.is_empty() {
@@ -84,6 +107,11 @@ fn of_kafka(kafka: &kafka::Config) -> Result<(), ConfigError> {
         return Err(ConfigError::new("kafka.bootstrap_servers", "[]", problem));
     }
     addresses("kafka.bootstrap_servers", &kafka.bootstrap_servers)?;
+    if let Some(server) = kafka.bootstrap_servers.iter().find(|server| !is_kafka_server(server)) {
+        let problem = "no address; give host and port, such as \"127.0.0.1:9092\"";
+        let shown = if server.contains('@') { "…" } else { server };
+        return Err(ConfigError::new("kafka.bootstrap_servers", shown, problem));
+    }
     let provision = &kafka.provision;
     if provision.partitions == 0 || provision.min_insync_replicas == 0 {
         let values = format!("{} and {}", provision.partitions, provision.min_insync_replicas);
@@ -96,12 +124,11 @@ fn of_kafka(kafka: &kafka::Config) -> Result<(), ConfigError> {
         let problem = "less than min_insync_replicas, so nothing would be acknowledged; raise it or lower the other";
         return Err(ConfigError::new("kafka.provision.replicas", count, problem));
     }
-    let owned = |error: kafka::ClientError| ConfigError {
-        key: format!("kafka.{}", error.key),
-        value: None,
-        problem: error.problem,
-    };
-    kafka::may_be_set(kafka).map_err(owned)
+    kafka::may_be_set(kafka).map_err(of_client)
+}
+
+fn of_client(error: kafka::ClientError) -> ConfigError {
+    ConfigError { key: format!("kafka.{}", error.key), value: None, problem: error.problem }
 }
 
 fn secrets(nats: &nats::Config) -> Result<(), ConfigError> {
@@ -131,4 +158,19 @@ fn secrets(nats: &nats::Config) -> Result<(), ConfigError> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kafka_servers_are_what_librdkafka_can_reach() {
+        for server in ["kafka:9092", "kafka", "10.0.0.1:9092", "[::1]:9092", "[::1]", "SASL_SSL://kafka.example:9092"] {
+            assert!(is_kafka_server(server), "{server}");
+        }
+        for wrong in ["kafka:99999", "kafka:0", "kafka:", "kafka:x", ":9092", "http://kafka:9092", "kafka:9092/"] {
+            assert!(!is_kafka_server(wrong), "{wrong}");
+        }
+    }
 }

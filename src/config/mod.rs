@@ -84,6 +84,7 @@ impl Config {
                 ConfigError::new(key, path.display(), format!("{error}; put the file there, or correct the key"))
             })?;
         }
+        brokers::usable(&config)?;
         Ok(config)
     }
 
@@ -135,6 +136,7 @@ impl Config {
             }
         }
         if let Some(kafka) = &mut self.kafka {
+            files.push(("kafka.token_file", kafka.token_file.as_mut()));
             files.extend(kafka.secret_files.values_mut().map(|file| ("kafka.secret_files", Some(file))));
         }
         files.into_iter().filter_map(|(key, file)| Some((key, file?))).collect()

@@ -9,7 +9,7 @@ use crate::shutdown::Shutdown;
 pub struct BrokerState {
     /// Whether it stores now.
     pub up: bool,
-    /// A bounded tag; `up` where it does.
+    /// A bounded tag; `up` where it stores everything, and what it lacks where it stores the rest.
     pub reason: &'static str,
     /// For people; may be empty.
     pub detail: String,
@@ -19,6 +19,11 @@ impl BrokerState {
     /// It stores.
     pub fn up() -> Self {
         Self { up: true, reason: "up", detail: String::new() }
+    }
+
+    /// It stores, but not all, for this reason.
+    pub fn up_but(reason: &'static str) -> Self {
+        Self { up: true, reason, detail: String::new() }
     }
 
     /// It does not.
@@ -60,7 +65,11 @@ impl Health {
         for (name, state) in &self.brokers {
             let state = state.borrow();
             ready &= state.up;
-            brokers.insert((*name).into(), serde_json::json!({"state": state.reason}));
+            let mut said = serde_json::json!({"state": if state.up { "up" } else { state.reason }});
+            if state.up && state.reason != "up" {
+                said["lacks"] = state.reason.into();
+            }
+            brokers.insert((*name).into(), said);
         }
         (ready, serde_json::json!({"ready": ready, "stopping": stopping, "brokers": brokers}).to_string())
     }

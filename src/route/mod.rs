@@ -94,6 +94,11 @@ impl Routes {
         known
     }
 
+    /// Whether payloads choose destinations at a broker.
+    pub fn is_open(&self, broker: Broker) -> bool {
+        self.templates().into_iter().any(|named| named.broker == broker && named.template.all().is_none())
+    }
+
     /// The patterns of all destinations at a broker: each class in one of its own, dead letters last, each once.
     pub fn patterns(&self, broker: Broker) -> Vec<String> {
         let tables = std::iter::once(None).chain(self.instances().into_iter().map(Some));

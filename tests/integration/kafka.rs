@@ -200,3 +200,14 @@ fn where_payloads_choose_the_topic_a_missing_one_is_a_dead_letter() {
     let details: Vec<_> = dead.iter().map(|dead| dead["headers"]["bridge-detail"].as_str().unwrap()).collect();
     assert_eq!(details.iter().filter(|detail| detail.contains("max_destinations = 2")).count(), 1, "{details:?}");
 }
+
+#[test]
+fn where_payloads_choose_the_topic_a_missing_dead_letter_topic_harms_no_other() {
+    let kafka = Kafka::shared();
+    kafka.tool("tools.Topic", &["--create", "--topic", "free.at.incomingCall", "--partitions", "1"]);
+    let open = kafka.config("free").replace("free.{class}", "free.at.{type}");
+    let bridge = Bridge::with(&format!("publish.timeout = \"5s\"\n{open}"), false).ready();
+    assert!(bridge.get("/readyz").1.contains(r#""lacks":"no_topic""#), "{:?}", bridge.get("/readyz"));
+    assert_eq!(bridge.post(&text(1)), (200, "{\"stored\":\"broker\"}".into()));
+    assert_eq!(bridge.post(b"{").0, 503);
+}

@@ -157,3 +157,28 @@ fn without_two_of_three_brokers_nothing_is_answered_200_and_with_them_it_goes_on
     cluster.complete();
     assert_eq!(lost(&answers, &cluster.nodes[0], "quorum.incoming"), 0);
 }
+
+/// With one copy nobody else can lead; with two, both of which must have a record, one is too few.
+#[test]
+fn what_a_dead_broker_leaves_without_a_leader_or_with_too_few_copies_is_said_while_the_rest_is_stored() {
+    let mut cluster = KafkaCluster::shared();
+    let with = |prefix: &str, provision| {
+        let bridge = Bridge::with(&format!("{}provision = {provision}\n", cluster.config(prefix)), true).ready();
+        cluster.complete();
+        bridge
+    };
+    let (one, two) = (with("single", "{ replicas = 1, min_insync_replicas = 1 }"), with("pair", "{ replicas = 2 }"));
+    let victim = (cluster.controller() + 1) % 3;
+    cluster.nodes[victim].kill();
+    for (bridge, reason) in [(&one, "no_leader"), (&two, "too_few_replicas")] {
+        let lacks = format!("\"lacks\":\"{reason}\"");
+        eventually(&lacks, Duration::from_secs(45), || bridge.get("/readyz").1.contains(&lacks));
+        assert_eq!(bridge.get("/readyz").0, 200, "{reason}");
+    }
+    cluster.nodes[victim].start_again();
+    cluster.complete();
+    for bridge in [one, two] {
+        eventually("nothing is lacking", Duration::from_secs(20), || !bridge.get("/readyz").1.contains("lacks"));
+        assert_eq!(bridge.post(&text(1)).0, 200);
+    }
+}

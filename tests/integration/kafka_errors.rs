@@ -13,6 +13,7 @@ use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 use crate::harness::{Bridge, eventually, text};
 
 const STORED: &str = r#"{"stored":"broker"}"#;
+const TOPICS: [&str; 6] = ["incoming", "outgoing", "state", "device", "other", "dead-letter"];
 
 /// A cluster of one, with the topics of the default routes, each of one partition.
 struct Mock(MockCluster<'static, DefaultProducerContext>);
@@ -20,7 +21,7 @@ struct Mock(MockCluster<'static, DefaultProducerContext>);
 impl Mock {
     fn start() -> Self {
         let mock = MockCluster::new(1).unwrap();
-        for class in ["incoming", "outgoing", "state", "device", "other", "dead-letter"] {
+        for class in TOPICS {
             mock.create_topic(&format!("greenapi.{class}"), 1, 1).unwrap();
         }
         Self(mock)
@@ -34,6 +35,13 @@ impl Mock {
     /// The next requests to produce are answered with these.
     fn refuse(&self, errors: &[RDKafkaRespErr]) {
         self.0.request_errors(RDKafkaApiKey::Produce, errors);
+    }
+
+    /// Somebody leads these topics, or nobody does.
+    fn led(&self, classes: &[&str], by: Option<i32>) {
+        for class in classes {
+            self.0.partition_leader(&format!("greenapi.{class}"), 0, by).unwrap();
+        }
     }
 
     /// The values a topic holds.
@@ -110,4 +118,42 @@ fn a_cluster_that_is_slow_to_answer_is_a_503_in_time_and_its_late_report_counts(
     mock.0.broker_round_trip_time(1, Duration::ZERO).unwrap();
     assert_eq!(bridge.post(&text(2)), (200, r#"{"stored":"duplicate"}"#.into()));
     assert_eq!(mock.held("greenapi.incoming"), [1, 2].map(text));
+}
+
+#[test]
+fn topics_without_a_leader_are_said_at_once_and_count_as_down_only_when_no_failover_lasts_so_long() {
+    const STATE: &[u8] = br#"{"typeWebhook":"stateInstanceChanged","instanceData":{"idInstance":7}}"#;
+    let mock = Mock::start();
+    let bridge = mock.bridge("publish.timeout = \"2s\"\n");
+    mock.led(&["incoming"], None);
+    let lacks = || bridge.get("/readyz").1.contains(r#""lacks":"no_leader""#);
+    eventually("it says so", Duration::from_secs(15), lacks);
+    assert_eq!(bridge.get("/readyz").0, 200);
+    assert_eq!(bridge.post(&text(1)).0, 503);
+    assert_eq!(bridge.post(STATE), (200, STORED.into()), "another topic is unharmed");
+    mock.led(&TOPICS, None);
+    let since = Instant::now();
+    eventually("no topic has a leader", Duration::from_secs(40), || bridge.get("/readyz").0 == 503);
+    assert!(since.elapsed() > Duration::from_secs(15), "a failover may take longer than {:?}", since.elapsed());
+    assert!(bridge.get("/readyz").1.contains(r#""state":"no_leader""#), "{:?}", bridge.get("/readyz"));
+    assert!(bridge.log().contains("no leader for greenapi.incoming (1 of 1 partitions)"), "{}", bridge.log());
+    mock.led(&TOPICS, Some(1));
+    let bridge = bridge.ready();
+    assert_eq!(bridge.post(&text(2)), (200, STORED.into()));
+    eventually("nothing is lacking", Duration::from_secs(15), || !bridge.get("/readyz").1.contains("lacks"));
+}
+
+/// librdkafka tries these again until the record has waited for 30 s.
+#[test]
+fn what_only_records_find_out_is_said_too_until_one_is_stored() {
+    let mock = Mock::start();
+    let bridge = mock.bridge("publish.timeout = \"2s\"\n");
+    mock.refuse(&[TOO_FEW; 1000]);
+    assert_eq!(bridge.post(&text(1)).0, 503);
+    let lacks = || bridge.get("/readyz").1.contains(r#""lacks":"no_report""#);
+    eventually("it says so", Duration::from_secs(60), lacks);
+    assert_eq!(bridge.get("/readyz").0, 200, "only a record can find out that it stores again");
+    mock.0.clear_request_errors(RDKafkaApiKey::Produce);
+    assert_eq!(bridge.post(&text(2)).0, 200);
+    eventually("nothing is lacking", Duration::from_secs(15), || !lacks());
 }

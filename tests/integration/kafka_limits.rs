@@ -1,7 +1,11 @@
 //! Limits with a real Kafka: sizes of topics, overload, start, stop, and the properties of the client.
 
 use std::collections::HashSet;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use greenapi_bridge::brokers::kafka::{Config, Publisher};
+use greenapi_bridge::message::{Event, Id, Message};
 
 use crate::harness::{Bridge, Connection, Kafka, body, command, eventually, text};
 
@@ -155,4 +159,36 @@ fn properties_reach_the_client_and_wrong_ones_are_refused_at_start() {
         assert_eq!(answer.status.code(), Some(2), "{said}");
         assert!(says.iter().all(|says| said.contains(says)), "{said}");
     }
+}
+
+/// What became of a record that was received so long ago, as far as a clock here can tell.
+async fn published(publisher: &Publisher, topic: &str, hours: u64) -> Result<(), &'static str> {
+    let at = SystemTime::now() - Duration::from_secs(hours * 3600);
+    let event = Event::unparsed(Id::from(u128::from(hours)), at);
+    let (to, body) = ([Some(topic.to_owned()), None], Bytes::from_static(b"{}"));
+    let message = Message { to, event, body, dead_letter: None, open: false, structured: false };
+    publisher.publish(&message).await.map_err(|fault| fault.reason)
+}
+
+#[test]
+fn what_a_slow_clock_dates_so_far_back_that_it_would_be_deleted_at_once_is_refused() {
+    let kafka = Kafka::shared();
+    create(kafka, "slow.state", 1_000_000);
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), format!("{}provision.retention = \"4h\"\n", kafka.config("slow"))).unwrap();
+    let said = String::from_utf8(command("provision", file.path()).stdout).unwrap();
+    assert!(said.contains("+ message.timestamp.before.max.ms 7200000\n"), "{said}");
+    assert!(said.contains("= keeps message.timestamp.before.max.ms 9223372036854775807, not 7200000\n"), "{said}");
+    let said = String::from_utf8(command("check", file.path()).stdout).unwrap();
+    let notes: Vec<_> = said.lines().filter(|line| line.contains("deleted at once")).collect();
+    assert!(notes.len() == 1 && notes[0].starts_with("! retention     slow.state: "), "{said}");
+    tokio::runtime::Runtime::new().unwrap().block_on(async {
+        let config = Config { bootstrap_servers: vec![kafka.server()], ..Config::default() };
+        let topics = vec!["slow.incoming".into()];
+        let publisher = Publisher::start(&config, topics, 0, Duration::from_secs(10)).unwrap();
+        publisher.state().wait_for(|state| state.up).await.unwrap();
+        assert_eq!(published(&publisher, "slow.incoming", 1).await, Ok(()));
+        assert_eq!(published(&publisher, "slow.incoming", 3).await, Err("wrong_clock"));
+    });
+    assert_eq!(kafka.read(&["slow.incoming"]).len(), 1);
 }

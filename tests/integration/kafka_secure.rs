@@ -1,8 +1,12 @@
 //! Being known to a real Kafka: passwords, SCRAM, TLS, client certificates.
 
 use std::io::Write;
+use std::path::Path;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use crate::harness::{Bridge, Certificates, Kafka, text};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+
+use crate::harness::{Bridge, Certificates, Kafka, command, eventually, text};
 
 fn secret(text: &str) -> tempfile::NamedTempFile {
     let mut file = tempfile::NamedTempFile::new().unwrap();
@@ -81,14 +85,21 @@ fn by_client_certificate() {
     assert_eq!(Bridge::with(&stranger, false).post(&text(2)).0, 503);
 }
 
+/// One that takes tokens that nobody signed, and holds each connection to the time its token has.
+fn knows_tokens() -> Kafka {
+    let module = "org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule";
+    let jaas = format!("{module} required unsecuredLoginStringClaim_sub=\"broker\";");
+    let ours = "listener.name.client.oauthbearer";
+    let properties = format!(
+        "sasl.enabled.mechanisms=OAUTHBEARER\n{ours}.sasl.jaas.config={jaas}\n{ours}.connections.max.reauth.ms=3600000\n"
+    );
+    Kafka::start_with("SASL_PLAINTEXT", &properties, &[])
+}
+
 /// What librdkafka itself can do of OAUTHBEARER: a token without a signature, for clusters of a test.
 #[test]
 fn by_a_token_that_nobody_signed() {
-    let module = "org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule";
-    let jaas = format!("{module} required unsecuredLoginStringClaim_sub=\"broker\";");
-    let properties =
-        format!("sasl.enabled.mechanisms=OAUTHBEARER\nlistener.name.client.oauthbearer.sasl.jaas.config={jaas}\n");
-    let kafka = Kafka::start_with("SASL_PLAINTEXT", &properties, &[]);
+    let kafka = knows_tokens();
     let (right, wrong) =
         (secret("principal=bridge lifeSeconds=3600"), secret("principal=bridge scope=wrong-password nonsense"));
     let config = |claims: &tempfile::NamedTempFile| {
@@ -100,4 +111,57 @@ fn by_a_token_that_nobody_signed() {
         )
     };
     known_by(&kafka, &config(&right), &config(&wrong));
+}
+
+/// Puts a token in a file, as a kubelet does: all of it at once.
+fn renew(file: &Path, user: &str, seconds: u64) {
+    let expires = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() + seconds;
+    let claims = format!(r#"{{"sub":"{user}","exp":{expires}}}"#);
+    let [head, claims] = [r#"{"alg":"none"}"#, &claims].map(|part| URL_SAFE_NO_PAD.encode(part));
+    let new = file.with_extension("new");
+    std::fs::write(&new, format!("{head}.{claims}.")).unwrap();
+    std::fs::rename(new, file).unwrap();
+}
+
+/// What a configuration says to be known by the token in this file.
+fn by_token(kafka: &Kafka, file: &Path) -> String {
+    let bearer = "properties = { \"security.protocol\" = \"SASL_PLAINTEXT\", \"sasl.mechanism\" = \"OAUTHBEARER\" }";
+    format!("publish.timeout = \"3s\"\n{}token_file = \"{}\"\n{bearer}\n", kafka.config("k"), file.display())
+}
+
+#[test]
+fn by_a_token_that_is_renewed_in_its_file() {
+    let (kafka, folder) = (knows_tokens(), tempfile::tempdir().unwrap());
+    let [renewed, forgotten] = ["renewed", "forgotten"].map(|name| folder.path().join(name));
+    renew(&renewed, "first", 3600);
+    let config = folder.path().join("bridge.toml");
+    std::fs::write(&config, by_token(&kafka, &renewed)).unwrap();
+    // topics cannot be created with a token, but what does it without the bridge is said
+    let answer = command("provision", &config);
+    let said = String::from_utf8(answer.stderr).unwrap();
+    assert_eq!(answer.status.code(), Some(1), "{said}");
+    let commands: Vec<_> = said.lines().filter_map(|line| line.trim().strip_prefix("kafka-topics.sh ")).collect();
+    assert_eq!(commands.len(), 6, "{said}");
+    commands.iter().for_each(|words| drop(kafka.tool("tools.Topic", &words.split(' ').collect::<Vec<_>>())));
+    assert_eq!(command("provision", &config).status.code(), Some(0));
+    let said = String::from_utf8(command("check", &config).stdout).unwrap();
+    assert!(said.contains("! settings      cannot be asked with kafka.token_file"), "{said}");
+    // long enough to start with
+    let begun = Instant::now();
+    [&renewed, &forgotten].iter().for_each(|file| renew(file, "first", 15));
+    let [bridge, other] = [&renewed, &forgotten].map(|file| Bridge::with(&by_token(&kafka, file), false).ready());
+    assert_eq!([&bridge, &other].map(|bridge| bridge.post(&text(1)).0), [200; 2]);
+    renew(&renewed, "second", 3600);
+    for number in 2.. {
+        assert_eq!(bridge.post(&text(number)).0, 200, "after {:?}: {}", begun.elapsed(), bridge.log());
+        if begun.elapsed() > Duration::from_secs(20) {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(500));
+    }
+    eventually("the other is not known", Duration::from_secs(20), || {
+        other.get("/readyz").1.contains("not_authenticated") && other.post(&text(0)).0 == 503
+    });
+    renew(&forgotten, "third", 3600);
+    assert_eq!(other.ready().post(&text(3)).0, 200, "late is not never");
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 const SECRET: &str = "hunter2";
-const COMMANDS: [&str; 3] = ["run", "check", "provision"];
+const COMMANDS: [&str; 4] = ["run", "check", "check --offline", "provision"];
 
 fn file(text: &str) -> tempfile::NamedTempFile {
     let mut file = tempfile::NamedTempFile::new().unwrap();
@@ -24,7 +24,9 @@ fn program(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
 /// One line on standard error that has all of `says`, this exit code, and no secret anywhere.
 fn assert_refused(command: &str, toml: &str, environment: &[(&str, &str)], code: i32, says: &[&str]) {
     let config = file(toml);
-    let answer = program(&[command, "--config", &config.path().display().to_string()], environment);
+    let path = config.path().display().to_string();
+    let arguments: Vec<_> = command.split(' ').chain(["--config", &path]).collect();
+    let answer = program(&arguments, environment);
     let error = String::from_utf8(answer.stderr).unwrap();
     let context = format!("{command} with {toml:?} and {environment:?} says {error:?}");
     assert_eq!(answer.status.code(), Some(code), "{context}");
@@ -47,6 +49,19 @@ fn a_configuration_that_cannot_be_meant() {
         ("[nast]\n", ["nast", "unknown key", "`nats`"]),
         ("[nats]\n[route]\nclasses.state.brokers = [\"kafka\"]", ["route.classes.state.brokers", "kafka", "[kafka]"]),
         ("[kafka]\nproperties.acks = 1", ["kafka.properties", "acks", "allow_unsafe_acks"]),
+        ("[kafka]\nproperties.retries = \"many\"", ["kafka.properties", "\"retries\" = many", "nvalid"]),
+        ("[kafka]\nproperties.\"compresion.type\" = \"gzip\"", ["kafka.properties", "compresion", "correct its name"]),
+        (
+            "[kafka]\nproperties.\"ssl.ca.location\" = \"/nowhere\"\nproperties.\"security.protocol\" = \"SSL\"",
+            ["kafka.properties", "ssl.ca.location failed", "correct what it names"],
+        ),
+        (
+            "[kafka]\nproperties.\"sasl.mechanism\" = \"OAUTHBEARER\"",
+            ["kafka.properties", "there is no token", "set token_file"],
+        ),
+        ("[kafka]\nbootstrap_servers = [\"h:99999\"]", ["kafka.bootstrap_servers", "h:99999", "give host and port"]),
+        ("[nats]\nservers = [\"http://h:4222\"]", ["nats.servers", "http://h:4222", "nats://host:4222"]),
+        ("[nats]\nservers = [\"nats://h:99999\"]", ["nats.servers", "nats://h:99999", "nats://host:4222"]),
         ("[nats]\n[journal]", ["journal", "this version does not have it", "remove"]),
         ("[nats]\n[http.tls]", ["http.tls", "this version does not have it", "remove"]),
         (
@@ -98,6 +113,7 @@ fn secrets_put_in_the_wrong_place() {
         ("[nats]\nservers = [\"nats://u:hunter2@h:4222\"]", "nats.servers"),
         ("[nats]\nservers = \"nats://u:hunter2@h:4222\"", "nats.servers"),
         ("[nats]\nservers = [[\"nats://u:hunter2@h:4222\"]]", "nats.servers"),
+        ("[kafka]\nbootstrap_servers = [\"u:hunter2@h:9092\"]", "kafka.bootstrap_servers"),
         ("[nats]\npassword = \"hunter2", "line 2"),
         ("[nats]\npassword = \"x\" hunter2", "line 2"),
         ("[nats]\n[auth]\ntokens = [\"hunter2\"]", "auth.tokens"),
@@ -118,7 +134,7 @@ fn secrets_put_in_the_wrong_place() {
 fn files_that_are_not_there_or_hold_nothing() {
     let free = ("BRIDGE_HTTP__LISTEN", "127.0.0.1:0");
     let run = |toml: String, says: &[&str]| {
-        ["run", "check"].iter().for_each(|command| assert_refused(command, &toml, &[free], 2, says));
+        COMMANDS.iter().for_each(|command| assert_refused(command, &toml, &[free], 2, says));
     };
     let tokens = |path: &Path| format!("[nats]\n[auth]\ntokens_file = \"{}\"", path.display());
     run(tokens(Path::new("/nowhere/tokens")), &["auth.tokens_file", "/nowhere/tokens", "No such file"]);
@@ -137,7 +153,12 @@ fn files_that_are_not_there_or_hold_nothing() {
     }
     let wrong = file("hunter2");
     let toml = format!("[nats]\ncredentials_file = \"{}\"", wrong.path().display());
-    assert_refused("run", &toml, &[free], 2, &["nats.credentials_file", &wrong.path().display().to_string()]);
+    run(toml, &["nats.credentials_file", &wrong.path().display().to_string()]);
+    let bearer = "properties.\"sasl.mechanism\" = \"OAUTHBEARER\"";
+    for (path, says) in [(Path::new("/nowhere/token"), "No such file"), (wrong.path(), "no JSON Web Token")] {
+        let toml = format!("[kafka]\ntoken_file = \"{}\"\n{bearer}", path.display());
+        run(toml, &["kafka.token_file", &path.display().to_string(), says]);
+    }
     let missing = program(&["--config", "/nowhere/bridge.toml"], &[]);
     assert_eq!(missing.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&missing.stderr).contains("/nowhere/bridge.toml"));

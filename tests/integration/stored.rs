@@ -150,7 +150,8 @@ fn a_stream_that_holds_one_class_stores_that_class() {
     assert_eq!(bridge.post(state), not_stored);
     assert_eq!(bridge.post(b"{"), not_stored, "there is no place for dead letters");
     assert_eq!(bridge.post(&text(1)), (200, "{\"stored\":\"broker\"}".into()));
-    assert_eq!(bridge.get("/readyz").0, 200);
+    let (status, ready) = bridge.get("/readyz");
+    assert_eq!((status, ready.contains(r#"{"lacks":"no_subject","state":"up"}"#)), (200, true), "{ready}");
     let log = bridge.log();
     let missing = "does not hold greenapi.outgoing.*.*, greenapi.state.*.*, greenapi.device.*.*, greenapi.other.*.*, greenapi.dead-letter;";
     assert!(log.contains(missing), "{log}");

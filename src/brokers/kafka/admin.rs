@@ -10,16 +10,20 @@ use rdkafka::metadata::MetadataPartition;
 use rdkafka::producer::{Producer as _, ThreadedProducer};
 use tokio::sync::mpsc;
 
-use super::report::{self, Context, Event};
+use super::report::{Context, Event};
 use super::{Config, client};
 use crate::units::show;
 
 /// How long a command waits for an answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// What bounds how old a record may be when it comes: since Kafka 3.6, and before that.
+pub(super) const OLDEST: [&str; 2] = ["message.timestamp.before.max.ms", "message.timestamp.difference.max.ms"];
+
 /// A connection of a command.
 pub(super) struct Admin {
-    client: AdminClient<Context>,
+    /// None where a token makes us known: rdkafka asks for one only where a producer or a consumer needs it.
+    client: Option<AdminClient<Context>>,
     /// Only a producer is told why there is no connection.
     witness: ThreadedProducer<Context>,
     events: mpsc::Receiver<Event>,
@@ -48,15 +52,28 @@ pub(super) struct Topic {
     pub(super) config: Option<HashMap<String, String>>,
 }
 
+impl Topic {
+    pub(super) fn setting(&self, name: &str) -> Option<&str> {
+        self.config.as_ref()?.get(name).map(String::as_str)
+    }
+
+    /// Whether a record keeps the date we give it.
+    pub(super) fn is_dated_by_us(&self) -> bool {
+        self.setting("message.timestamp.type") == Some("CreateTime")
+    }
+}
+
 impl Admin {
     pub(super) fn connect(config: &Config) -> Result<Self, String> {
         let properties = client::properties(config, PATIENCE).map_err(|error| error.to_string())?;
         let (sender, events) = mpsc::channel(64);
-        let reports = report::reports();
-        let context = || Context { events: sender.clone(), reports: reports.clone() };
+        let context = Context::new(config, sender);
         let explain = |error: KafkaError| client::explain(config, &error).to_string();
-        let client = AdminClient::from_config_and_context(&properties, context()).map_err(explain)?;
-        let witness = ThreadedProducer::from_config_and_context(&properties, context()).map_err(explain)?;
+        let client = match config.token_file {
+            Some(_) => None,
+            None => Some(AdminClient::from_config_and_context(&properties, context.clone()).map_err(explain)?),
+        };
+        let witness = ThreadedProducer::from_config_and_context(&properties, context).map_err(explain)?;
         Ok(Self { client, witness, events, servers: config.bootstrap_servers.join(", ") })
     }
 
@@ -88,7 +105,8 @@ impl Admin {
     }
 
     async fn config(&mut self, name: &str) -> Result<Option<HashMap<String, String>>, String> {
-        let asked = self.client.describe_configs(&[ResourceSpecifier::Topic(name)], &options()).await;
+        let Some(client) = &self.client else { return Ok(None) };
+        let asked = client.describe_configs(&[ResourceSpecifier::Topic(name)], &options()).await;
         let answers = asked.map_err(|error| self.explain(&error))?;
         let mut all = HashMap::new();
         for answer in answers {
@@ -108,8 +126,9 @@ impl Admin {
         &self.witness
     }
 
-    pub(super) fn client(&self) -> &AdminClient<Context> {
-        &self.client
+    /// What creates topics; none where a token makes us known.
+    pub(super) fn client(&self) -> Option<&AdminClient<Context>> {
+        self.client.as_ref()
     }
 
     /// An error with what the cluster said before it, which is the cause more often.

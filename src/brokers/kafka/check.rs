@@ -42,7 +42,8 @@ async fn ask(config: &Config, topics: &[String], window: Duration, found: &mut V
     }
     found.push(Finding::fine("topics", is_there(&there, topics.len())));
     found.extend(rights::check(&admin, config.user().as_deref(), &there).await);
-    let by = Measure { wanted: &config.provision, brokers, window };
+    let by_token = config.token_file.is_some();
+    let by = Measure { wanted: &config.provision, brokers, window, by_token };
     let judged: Vec<_> = there.iter().map(|(name, topic)| (*name, judge(topic, &by))).collect();
     found.extend(together(&judged));
     found.push(largest(config, &there));
@@ -58,7 +59,7 @@ fn is_there(there: &[(&str, Topic)], asked: usize) -> String {
 /// The largest body that every topic takes: the client has a limit, and so has each topic.
 fn largest(config: &Config, there: &[(&str, Topic)]) -> Finding {
     let client = properties::takes(config).unwrap_or(DEFAULT_TAKES);
-    let of_topic = |topic: &Topic| topic.config.as_ref()?.get("max.message.bytes")?.parse::<usize>().ok();
+    let of_topic = |topic: &Topic| topic.setting("max.message.bytes")?.parse::<usize>().ok();
     let limits = there.iter().filter_map(|(name, topic)| Some((of_topic(topic)?, *name)));
     let (takes, whose) = match limits.min() {
         Some((topic, name)) if topic < client => (topic, format!("max.message.bytes of {name}")),

@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use super::Config;
 use super::properties::{ACKS, ClientError, is_secret};
+use super::token::TokenFile;
 use rdkafka::ClientConfig;
+use rdkafka::client::{Client, DefaultClientContext};
 use rdkafka::error::KafkaError;
-use rdkafka::types::RDKafkaConfRes;
+use rdkafka::types::{RDKafkaConfRes, RDKafkaType};
 
 /// A client's properties; `report_within` bounds how long a record may wait for its report.
 ///
@@ -42,11 +44,33 @@ pub(super) fn properties(config: &Config, report_within: Duration) -> Result<Cli
     Ok(client)
 }
 
+/// Whether librdkafka takes this configuration. Reads the secrets; asks nobody.
+///
+/// # Errors
+/// The first thing it does not take.
+pub fn validate(config: &Config) -> Result<(), ClientError> {
+    if let Some(path) = &config.token_file {
+        // whether it has expired is for the cluster to say: who renews it may be late
+        TokenFile::new(path.clone()).token()?;
+    }
+    let mut alone = properties(config, Duration::from_secs(30))?;
+    // a client without servers goes nowhere
+    alone.remove("bootstrap.servers");
+    let native = alone.create_native_config().map_err(|error| explain(config, &error))?;
+    let client = Client::new(&alone, native, RDKafkaType::RD_KAFKA_PRODUCER, DefaultClientContext);
+    client.map(drop).map_err(|error| explain(config, &error))
+}
+
 /// What librdkafka says of a property, in our words. A value that may be a secret is not shown: one from a file, one
 /// whose name says so, and one whose name librdkafka does not know, which may be a slip.
 pub(super) fn explain(config: &Config, error: &KafkaError) -> ClientError {
-    let KafkaError::ClientConfig(what, problem, name, value) = error else {
-        return ClientError { key: "properties".into(), problem: error.to_string() };
+    let (what, problem, name, value) = match error {
+        KafkaError::ClientConfig(what, problem, name, value) => (what, problem, name, value),
+        KafkaError::ClientCreation(why) => {
+            let problem = format!("librdkafka makes no client of them: {why}; correct what it names");
+            return ClientError { key: "properties".into(), problem };
+        }
+        other => return ClientError { key: "properties".into(), problem: other.to_string() },
     };
     let unknown = *what == RDKafkaConfRes::RD_KAFKA_CONF_UNKNOWN;
     let from_file = config.secret_files.contains_key(name);
@@ -76,6 +100,16 @@ mod tests {
         let safe = properties(&Config::default(), Duration::from_secs(30)).unwrap();
         assert_eq!(safe.get("enable.idempotence"), Some("true"));
         assert!(safe.create_native_config().is_ok());
+    }
+
+    #[test]
+    fn a_property_of_the_operator_is_stronger_than_what_the_bridge_would_choose() {
+        let names = ["client.id", "socket.keepalive.enable", "reconnect.backoff.max.ms", "retry.backoff.max.ms"];
+        for (name, value) in names.into_iter().zip(["mine", "false", "1234", "345"]) {
+            let config = toml::from_str(&format!("properties.\"{name}\" = \"{value}\"")).unwrap();
+            let client = properties(&config, Duration::from_secs(30)).unwrap();
+            assert_eq!(client.create_native_config().unwrap().get(name).unwrap(), value);
+        }
     }
 
     #[test]

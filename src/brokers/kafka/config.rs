@@ -23,6 +23,8 @@ pub struct Config {
     pub properties: BTreeMap<String, Property>,
     /// Properties whose value stands in a file, such as `"sasl.password" = "/run/secrets/kafka"`.
     pub secret_files: BTreeMap<String, PathBuf>,
+    /// A file with a token for `"sasl.mechanism" = "OAUTHBEARER"`, a JWT; read again before each has expired.
+    pub token_file: Option<PathBuf>,
     /// Whether `acks` may be weaker than `all`: then a 200 no longer means stored. Default false.
     pub allow_unsafe_acks: bool,
     /// `[kafka.provision]`.
@@ -30,10 +32,13 @@ pub struct Config {
 }
 
 impl Config {
-    /// Who the cluster knows us as, where a property says so.
+    /// Who the cluster knows us as, where a token or a property says so.
     #[cfg(feature = "kafka")]
     pub(super) fn user(&self) -> Option<String> {
-        self.properties.get("sasl.username").map(ToString::to_string)
+        match &self.token_file {
+            Some(path) => super::token::TokenFile::new(path.clone()).user(),
+            None => self.properties.get("sasl.username").map(ToString::to_string),
+        }
     }
 }
 
@@ -45,6 +50,7 @@ impl Default for Config {
             dead_letter_topic: "greenapi.dead-letter".into(),
             properties: BTreeMap::new(),
             secret_files: BTreeMap::new(),
+            token_file: None,
             allow_unsafe_acks: false,
             provision: ProvisionConfig::default(),
         }

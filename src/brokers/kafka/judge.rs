@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::admin::Topic;
+use super::admin::{OLDEST, Topic};
 use super::config::ProvisionConfig;
 use crate::brokers::{Finding, Replicas, Verdict};
 use crate::units::show;
@@ -17,17 +17,24 @@ pub(super) struct Measure<'m> {
     pub(super) brokers: usize,
     /// `dedupe.window`.
     pub(super) window: Duration,
+    /// Whether a token makes us known: then settings cannot be asked.
+    pub(super) by_token: bool,
 }
 
 /// One topic: a line for each thing that is asked, and one more for each that is not as it should be.
 pub(super) fn judge(topic: &Topic, by: &Measure<'_>) -> Vec<Finding> {
     let mut found = vec![replicas(topic.replicas, by)];
-    let Some(config) = &topic.config else {
-        let remedy = "allow its user DescribeConfigs on it to see min.insync.replicas, retention and the largest body";
-        found.push(Finding::note("settings", "may not be looked at", remedy));
+    if topic.config.is_none() {
+        let (what, remedy) = if by.by_token {
+            ("cannot be asked with kafka.token_file", "look with `kafka-configs.sh --describe` for")
+        } else {
+            ("may not be looked at", "allow its user DescribeConfigs on it to see")
+        };
+        let remedy = format!("{remedy} min.insync.replicas, retention and the largest body");
+        found.push(Finding::note("settings", what, remedy));
         return found;
-    };
-    let setting = |key: &str| config.get(key).map(String::as_str).unwrap_or_default();
+    }
+    let setting = |key: &str| topic.setting(key).unwrap_or_default();
     let number = |key: &str| setting(key).parse::<i64>().unwrap_or(-1);
     let needed = usize::try_from(number("min.insync.replicas")).unwrap_or(1);
     found.extend(in_sync(topic, needed, by.wanted));
@@ -36,16 +43,11 @@ pub(super) fn judge(topic: &Topic, by: &Measure<'_>) -> Vec<Finding> {
         found.push(Finding::wrong("in sync", what, format!("set unclean.leader.election.enable=false {ALTER}")));
     }
     found.push(retention(number("retention.ms"), by.window));
+    found.extend(clock(topic, number("retention.ms")));
     if number("retention.bytes") >= 0 {
-        let what = format!(
-            "retention.bytes {}: beyond it the oldest records go before their time",
-            setting("retention.bytes")
-        );
-        found.push(Finding::note(
-            "retention",
-            what,
-            format!("set retention.bytes=-1 {ALTER}, or see to it that consumers keep up"),
-        ));
+        let bytes = setting("retention.bytes");
+        let what = format!("retention.bytes {bytes}: beyond it the oldest records go, read or not, to make room");
+        found.push(Finding::wrong("retention", what, format!("set retention.bytes=-1 {ALTER}")));
     }
     if setting("cleanup.policy").contains("compact") {
         let what = format!("cleanup.policy {} keeps only the last of each key", setting("cleanup.policy"));
@@ -134,6 +136,17 @@ fn retention(milliseconds: i64, window: Duration) -> Finding {
     }
 }
 
+/// Whether a record that a slow clock here dates far back would be stored, and deleted at once for its age.
+fn clock(topic: &Topic, kept: i64) -> Option<Finding> {
+    let limits = OLDEST.into_iter().filter_map(|name| topic.setting(name)?.parse::<i64>().ok());
+    if kept < 0 || !topic.is_dated_by_us() || limits.min().is_some_and(|oldest| oldest < kept) {
+        return None;
+    }
+    let what = "were a clock here so slow that records seem older than that, they would be stored and deleted at once";
+    let remedy = format!("set {}={} {ALTER}, so that those are refused", OLDEST[0], kept / 2);
+    Some(Finding::note("retention", what, remedy))
+}
+
 /// What was found of several topics: what holds for all of them is one line, and what does not names its topics.
 pub(super) fn together(all: &[(&str, Vec<Finding>)]) -> Vec<Finding> {
     let mut lines: Vec<(Finding, Vec<&str>)> = Vec::new();
@@ -162,14 +175,15 @@ mod tests {
     const NEEDED: (&str, &str) = ("min.insync.replicas", "2");
 
     fn topic(replicas: usize, in_sync: usize, settings: &[(&str, &str)]) -> Topic {
-        let config = [NEEDED, ("retention.ms", "604800000"), ("cleanup.policy", "delete")];
+        let dates = [("message.timestamp.type", "CreateTime"), (OLDEST[0], "302400000")];
+        let config = [NEEDED, ("retention.ms", "604800000"), ("cleanup.policy", "delete"), dates[0], dates[1]];
         let config = config.iter().chain(settings).map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
         Topic { partitions: 6, leaderless: 0, replicas, in_sync, config: Some(config.collect()) }
     }
 
     fn judged(topic: &Topic, brokers: usize, wanted: &str) -> Vec<(Verdict, &'static str, String)> {
         let wanted = &toml::from_str(wanted).unwrap();
-        let found = judge(topic, &Measure { wanted, brokers, window: Duration::from_secs(900) });
+        let found = judge(topic, &Measure { wanted, brokers, window: Duration::from_secs(900), by_token: false });
         found.into_iter().map(|finding| (finding.verdict, finding.about, finding.found)).collect()
     }
 
@@ -204,13 +218,19 @@ mod tests {
             (2, 2, one, "replicas = 3\nmin_insync_replicas = 1", no, "replicas", "2, and kafka.provision.replicas = 3"),
             (2, 2, NEEDED, "replicas = 2", no, "in sync", "stops with the first"),
             (3, 3, ("retention.ms", "1000"), "", no, "retention", "kept 1s, less than dedupe.window = 15m"),
-            (3, 3, ("retention.bytes", "5"), "", note, "retention", "retention.bytes 5"),
+            (3, 3, ("retention.bytes", "5"), "", no, "retention", "retention.bytes 5"),
+            (3, 3, (OLDEST[0], "9223372036854775807"), "", note, "retention", "stored and deleted at once"),
+            (3, 3, (OLDEST[0], "604800000"), "", note, "retention", "stored and deleted at once"),
             (3, 2, NEEDED, "", note, "in sync", "2 of 3 copies"),
             (3, 1, NEEDED, "", no, "in sync", "only 1 of 3 copies"),
         ] {
             let found = judged(&topic(replicas, in_sync, &[setting]), 3, wanted);
             let is = |line: &&(Verdict, &str, String)| line.0 == verdict && line.1 == about && line.2.contains(says);
             assert_eq!(found.iter().filter(is).count(), 1, "{says}: {found:?}");
+        }
+        let unlimited = (OLDEST[0], "9223372036854775807");
+        for safe in [("message.timestamp.type", "LogAppendTime"), (OLDEST[1], "1000"), ("retention.ms", "-1")] {
+            assert_eq!(judged(&topic(3, 3, &[unlimited, safe]), 3, "").len(), 3, "{safe:?}");
         }
         let leaderless = Topic { leaderless: 2, ..topic(3, 0, &[]) };
         assert_eq!(judged(&leaderless, 3, "")[2].2, "2 of 6 partitions have no leader: what goes there is not stored");

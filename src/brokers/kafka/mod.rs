@@ -15,6 +15,8 @@ mod headers;
 #[cfg(feature = "kafka")]
 mod judge;
 #[cfg(feature = "kafka")]
+mod look;
+#[cfg(feature = "kafka")]
 mod provision;
 #[cfg(feature = "kafka")]
 mod publish;
@@ -23,10 +25,12 @@ mod report;
 #[cfg(feature = "kafka")]
 mod rights;
 #[cfg(feature = "kafka")]
+mod token;
+#[cfg(feature = "kafka")]
 mod watch;
 
 pub use config::{Config, ProvisionConfig};
 pub use properties::{ClientError, may_be_set};
 
 #[cfg(feature = "kafka")]
-pub use {check::check, provision::provision, publish::Publisher, publish::REPORT_WITHIN};
+pub use {check::check, client::validate, provision::provision, publish::Publisher, publish::REPORT_WITHIN};

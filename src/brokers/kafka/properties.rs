@@ -84,8 +84,38 @@ pub fn may_be_set(config: &Config) -> Result<(), ClientError> {
             return wrong(format!("{section}.\"{name}\""), format!("the bridge owns it: {why}; leave it out"));
         }
     }
-    Ok(())
+    tokens(config)
 }
+
+/// Whether tokens have one source, where there are any.
+fn tokens(config: &Config) -> Result<(), ClientError> {
+    let wrong = |key: &str, problem: &str| Err(ClientError { key: key.into(), problem: problem.into() });
+    let set = |name: &str| config.properties.get(name).map(ToString::to_string);
+    let mechanism = set("sasl.mechanism").or_else(|| set("sasl.mechanisms"));
+    let by_token = mechanism.is_some_and(|mechanism| mechanism.eq_ignore_ascii_case("OAUTHBEARER"));
+    let unsigned = set(UNSIGNED).is_some_and(|unsigned| unsigned == "true");
+    let other = config.secret_files.keys().find(|name| name.starts_with("sasl."));
+    match (&config.token_file, by_token, other) {
+        (Some(_), false, _) => wrong(
+            "token_file",
+            "of use only with properties.\"sasl.mechanism\" = \"OAUTHBEARER\"; set that, or remove it",
+        ),
+        (Some(_), true, Some(other)) => {
+            wrong(&format!("secret_files.\"{other}\""), "two sources of a secret, this and token_file; keep one")
+        }
+        (Some(_), true, None) if unsigned => {
+            wrong(&format!("properties.\"{UNSIGNED}\""), "two sources of a token, this and token_file; keep one")
+        }
+        (None, true, _) if !unsigned => wrong(
+            "properties.\"sasl.mechanism\" = OAUTHBEARER",
+            "there is no token; set token_file to the file that holds it",
+        ),
+        _ => Ok(()),
+    }
+}
+
+/// With it librdkafka makes tokens that nobody has signed, for tests.
+const UNSIGNED: &str = "enable.sasl.oauthbearer.unsecure.jwt";
 
 /// The most bytes of a record the client takes, where the operator says so.
 #[cfg(feature = "kafka")]
@@ -120,5 +150,30 @@ mod tests {
         }
         assert_eq!(may_be_set(&toml::from_str("properties.acks = 1\nallow_unsafe_acks = true").unwrap()), Ok(()));
         assert_eq!(may_be_set(&toml::from_str("properties.\"security.protocol\" = \"SSL\"").unwrap()), Ok(()));
+    }
+
+    #[test]
+    fn a_token_has_one_source_and_is_of_use() {
+        let bearer = "properties.\"sasl.mechanism\" = \"OAUTHBEARER\"\n";
+        let (file, unsigned) = ("token_file = \"x\"\n", format!("properties.\"{UNSIGNED}\" = true\n"));
+        let config = "secret_files.\"sasl.oauthbearer.config\" = \"x\"\n";
+        for (toml, begins) in [
+            (file.to_owned(), "kafka.token_file: of use only with"),
+            (format!("{file}properties.\"sasl.mechanisms\" = \"PLAIN\"\n"), "kafka.token_file: of use only with"),
+            (bearer.to_owned(), "kafka.properties.\"sasl.mechanism\" = OAUTHBEARER: there is no token"),
+            (
+                format!("{file}{bearer}{config}"),
+                "kafka.secret_files.\"sasl.oauthbearer.config\": two sources of a secret",
+            ),
+            (
+                format!("{file}{bearer}{unsigned}"),
+                "kafka.properties.\"enable.sasl.oauthbearer.unsecure.jwt\": two sources of a token",
+            ),
+        ] {
+            assert!(fault(&toml).starts_with(begins), "{toml}: {}", fault(&toml));
+        }
+        for toml in [format!("{file}{bearer}"), format!("{bearer}{unsigned}{config}")] {
+            assert_eq!(may_be_set(&toml::from_str(&toml).unwrap()), Ok(()), "{toml}");
+        }
     }
 }

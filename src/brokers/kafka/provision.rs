@@ -1,10 +1,13 @@
 //! `provision`: creates the topics that are not there. It never narrows, never deletes, and never changes a
 //! number of partitions: keys would land elsewhere, and order would be lost.
 
+use std::time::Duration;
+
 use rdkafka::admin::{NewTopic, TopicReplication};
+use rdkafka::error::RDKafkaErrorCode;
 
 use super::Config;
-use super::admin::{Admin, Lookup, Topic, options};
+use super::admin::{Admin, Lookup, OLDEST, Topic, options};
 use crate::brokers::{Provisioned, Replicas};
 use crate::units::show;
 
@@ -16,7 +19,7 @@ pub async fn provision(config: &Config, topics: &[String], dry_run: bool) -> Res
     let mut admin = Admin::connect(config)?;
     let brokers = admin.brokers().await?;
     let wanted = Wanted::new(config, brokers);
-    let mut done = Vec::new();
+    let (mut done, mut by_hand) = (Vec::new(), Vec::new());
     for name in topics {
         let what = format!("topic {name}");
         match admin.topic(name).await? {
@@ -24,20 +27,23 @@ pub async fn provision(config: &Config, topics: &[String], dry_run: bool) -> Res
             Lookup::There(topic) => {
                 done.push(Provisioned { what, kept: wanted.differences(&topic), ..Provisioned::default() })
             }
+            Lookup::Missing if admin.client().is_none() => by_hand.push(wanted.command(name)),
             Lookup::Missing => {
-                if !dry_run {
-                    create(&mut admin, name, &wanted).await?;
+                let oldest = if dry_run { Some(OLDEST[0]) } else { create(&mut admin, name, &wanted).await? };
+                let (mut changes, mut kept) = (wanted.describe(config, brokers), Vec::new());
+                match oldest {
+                    Some(oldest) => changes.push(format!("{oldest} {}", wanted.oldest.as_millis())),
+                    None => kept.push("no limit on how old a record may be: the cluster knows none".into()),
                 }
-                done.push(Provisioned {
-                    what,
-                    created: true,
-                    changes: wanted.describe(config, brokers),
-                    kept: Vec::new(),
-                });
+                done.push(Provisioned { what, created: true, changes, kept });
             }
         }
     }
-    Ok(done)
+    if by_hand.is_empty() {
+        return Ok(done);
+    }
+    let commands = by_hand.join("\n  ");
+    Err(format!("with kafka.token_file topics can be looked at and not created; create them with\n  {commands}"))
 }
 
 /// A topic as it should be.
@@ -45,7 +51,10 @@ struct Wanted {
     partitions: usize,
     replicas: usize,
     in_sync: usize,
-    retention: std::time::Duration,
+    retention: Duration,
+    /// How old a record may be when it comes. One older than [`Wanted::retention`], which a clock here that is days slow
+    /// would make, would be stored and deleted at once. Half of it is left to those who read.
+    oldest: Duration,
 }
 
 impl Wanted {
@@ -57,7 +66,30 @@ impl Wanted {
             Replicas::Auto => 1,
         };
         let in_sync = provision.min_insync_replicas.min(replicas);
-        Self { partitions: provision.partitions, replicas, in_sync, retention: provision.retention }
+        let (partitions, retention) = (provision.partitions, provision.retention);
+        Self { partitions, replicas, in_sync, retention, oldest: retention / 2 }
+    }
+
+    /// The settings of a topic, beside the limit to the age of its records.
+    fn settings(&self) -> [(&'static str, String); 4] {
+        [
+            ("min.insync.replicas", self.in_sync.to_string()),
+            ("retention.ms", self.retention.as_millis().to_string()),
+            // compaction would delete all but the last notification of an instance
+            ("cleanup.policy", "delete".into()),
+            ("unclean.leader.election.enable", "false".into()),
+        ]
+    }
+
+    /// What creates a topic without us.
+    fn command(&self, name: &str) -> String {
+        let oldest = (OLDEST[0], self.oldest.as_millis().to_string());
+        let settings = self.settings().into_iter().chain([oldest]);
+        let settings: String = settings.map(|(key, value)| format!(" --config {key}={value}")).collect();
+        let (partitions, replicas) = (self.partitions, self.replicas);
+        format!(
+            "kafka-topics.sh --create --topic {name} --partitions {partitions} --replication-factor {replicas}{settings}"
+        )
     }
 
     fn describe(&self, config: &Config, brokers: usize) -> Vec<String> {
@@ -76,39 +108,45 @@ impl Wanted {
     /// What an existing topic has otherwise.
     fn differences(&self, topic: &Topic) -> Vec<String> {
         let setting = |name: &str| match &topic.config {
-            Some(config) => config.get(name).cloned().unwrap_or_default(),
+            Some(_) => topic.setting(name).unwrap_or_default().to_owned(),
             None => "not known".into(),
         };
-        let retention = self.retention.as_millis().to_string();
+        // a cluster that dates records itself, or knows no such limit, needs none
+        let oldest = OLDEST.into_iter().find_map(|name| Some((name, topic.setting(name)?.to_owned())));
+        let oldest = oldest.filter(|_| topic.is_dated_by_us());
+        let oldest = oldest.map(|(name, has)| (name, has, self.oldest.as_millis().to_string()));
         [
             ("partitions", topic.partitions.to_string(), self.partitions.to_string()),
             ("replicas", topic.replicas.to_string(), self.replicas.to_string()),
             ("min.insync.replicas", setting("min.insync.replicas"), self.in_sync.to_string()),
-            ("retention.ms", setting("retention.ms"), retention),
+            ("retention.ms", setting("retention.ms"), self.retention.as_millis().to_string()),
         ]
         .into_iter()
+        .chain(oldest)
         .filter(|(_, has, wanted)| has != wanted)
         .map(|(name, has, wanted)| format!("{name} {has}, not {wanted}"))
         .collect()
     }
 }
 
-async fn create(admin: &mut Admin, name: &str, wanted: &Wanted) -> Result<(), String> {
-    let too_many = |count: usize| i32::try_from(count).unwrap_or(i32::MAX);
-    let (in_sync, retention) = (wanted.in_sync.to_string(), wanted.retention.as_millis().to_string());
-    let topic = NewTopic::new(name, too_many(wanted.partitions), TopicReplication::Fixed(too_many(wanted.replicas)))
-        .set("min.insync.replicas", &in_sync)
-        .set("retention.ms", &retention)
-        // compaction would delete all but the last notification of an instance
-        .set("cleanup.policy", "delete")
-        .set("unclean.leader.election.enable", "false");
-    let created = admin.client().create_topics([&topic], &options()).await;
-    let answers = match created {
-        Ok(answers) => answers,
-        Err(error) => return Err(admin.explain(&error)),
-    };
-    match answers.into_iter().next() {
-        Some(Err((name, code))) => Err(format!("topic {name}: {code}")),
-        _ => Ok(()),
+/// Creates a topic, and says what bounds how old its records may be.
+async fn create(admin: &mut Admin, name: &str, wanted: &Wanted) -> Result<Option<&'static str>, String> {
+    let count = |count: usize| i32::try_from(count).unwrap_or(i32::MAX);
+    let (settings, age) = (wanted.settings(), wanted.oldest.as_millis().to_string());
+    // a cluster that does not know a limit may know the next, or none
+    for oldest in OLDEST.into_iter().map(Some).chain([None]) {
+        let limit = oldest.map(|oldest| (oldest, age.as_str()));
+        let settings = settings.iter().map(|(key, value)| (*key, value.as_str())).chain(limit);
+        let topic = NewTopic::new(name, count(wanted.partitions), TopicReplication::Fixed(count(wanted.replicas)));
+        let topic = settings.fold(topic, |topic, (key, value)| topic.set(key, value));
+        let Some(client) = admin.client() else { return Ok(None) };
+        let created = client.create_topics([&topic], &options()).await;
+        let answers = created.map_err(|error| admin.explain(&error))?;
+        match answers.into_iter().next() {
+            Some(Err((_, RDKafkaErrorCode::InvalidConfig))) if oldest.is_some() => {}
+            Some(Err((name, code))) => return Err(format!("topic {name}: {code}")),
+            _ => return Ok(oldest),
+        }
     }
+    Ok(None)
 }

@@ -1,7 +1,7 @@
 //! Publishing, and hearing what became of it.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::client;
 use super::properties::{self, ClientError};
-use super::report::{self, Context, Event, Waiter};
+use super::report::{self, Context, Waiter};
 use super::watch::Watch;
 use super::{Config, headers};
 use crate::brokers::{Fault, FaultKind};
@@ -53,6 +53,9 @@ pub struct Publisher {
     producers: Arc<RwLock<Arc<Producers>>>,
     in_flight: Arc<AtomicUsize>,
     lately: Arc<AtomicUsize>,
+    /// Whether the last record got no report in time: a cluster that has lost its controllers, or that wants more
+    /// copies than there are, shows it only so.
+    silent: Arc<AtomicBool>,
     state: watch::Receiver<BrokerState>,
     takes: usize,
     opened: Arc<Opened>,
@@ -116,12 +119,11 @@ pub(super) struct Producers {
 }
 
 impl Producers {
-    pub(super) fn new(config: &ClientConfig, events: &mpsc::Sender<Event>) -> Result<Self, KafkaError> {
-        let reports = report::reports();
+    pub(super) fn new(config: &ClientConfig, context: &Context) -> Result<Self, KafkaError> {
         let with = |linger: &str, batch: &str| {
             let mut config = config.clone();
             config.set("linger.ms", linger).set("batch.num.messages", batch);
-            Producer::from_config_and_context(&config, Context { events: events.clone(), reports: reports.clone() })
+            Producer::from_config_and_context(&config, context.clone())
         };
         Ok(Self { quick: with("0", BATCH)?, gathering: with(LINGER, BATCH)?, alone: with("0", "1")? })
     }
@@ -139,7 +141,7 @@ impl Producers {
 
 impl Publisher {
     /// Starts to connect, in the background and for ever; the cluster may be down. `topics` are those whose names
-    /// are known; payloads may choose `most_opened` others. A record whose report is not there after `report_within`
+    /// are known; payloads may choose `most_opened` others, or none. A record whose report is not there after `report_within`
     /// is given up; less than a second is not kept to.
     ///
     /// # Errors
@@ -152,17 +154,29 @@ impl Publisher {
     ) -> Result<Self, ClientError> {
         let properties = client::properties(config, report_within)?;
         let (sender, events) = mpsc::channel(64);
-        let producers = Producers::new(&properties, &sender).map_err(|error| client::explain(config, &error))?;
+        let context = Context::new(config, sender);
+        let producers = Producers::new(&properties, &context).map_err(|error| client::explain(config, &error))?;
         let producers = Arc::new(RwLock::new(Arc::new(producers)));
         let (set, state) = watch::channel(BrokerState::down("connecting"));
         let takes = properties::takes(config).unwrap_or(DEFAULT_TAKES);
-        let watch = Watch { producers: producers.clone(), properties, sender, state: set, topics };
+        let silent: Arc<AtomicBool> = Arc::default();
+        let watch = Watch {
+            producers: producers.clone(),
+            silent: silent.clone(),
+            properties,
+            context,
+            state: set,
+            topics,
+            open: most_opened > 0,
+            in_sync: config.provision.min_insync_replicas,
+        };
         tokio::spawn(watch.follow(events));
         let opened = Arc::new(Opened { most: most_opened, topics: Mutex::default() });
         Ok(Self {
             producers,
             in_flight: Arc::default(),
             lately: Arc::default(),
+            silent,
             state,
             takes,
             opened,
@@ -204,7 +218,13 @@ impl Publisher {
     async fn send(&self, message: &Message, way: Way) -> Result<(), Fault> {
         let (waiter, report) = Waiter::new(self.in_flight.clone());
         self.enqueue(message, way, waiter)?;
-        report.await.unwrap_or_else(|_| Err(Fault::unknown("closed", "the client is gone")))
+        let report = report.await.unwrap_or_else(|_| Err(Fault::unknown("closed", "the client is gone")));
+        match &report {
+            Ok(()) => self.silent.store(false, Ordering::Relaxed),
+            Err(fault) if fault.reason == "no_report" => self.silent.store(true, Ordering::Relaxed),
+            Err(_) => {}
+        }
+        report
     }
 
     /// The most records in flight of late. A batch that was reported leaves few for a moment, and the next of as many

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use rdkafka::client::ClientContext;
+use rdkafka::client::{ClientContext, OAuthToken};
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::DeliveryResult;
@@ -11,6 +11,8 @@ use rdkafka::producer::ProducerContext;
 use tokio::sync::{mpsc, oneshot};
 use tracing::debug;
 
+use super::Config;
+use super::token::TokenFile;
 use crate::brokers::Fault;
 
 /// What became of one record.
@@ -28,11 +30,11 @@ pub(super) enum Event {
 }
 
 /// Reports on their way from librdkafka's thread; as many as there are records in flight at most.
-pub(super) type Reports = mpsc::UnboundedSender<(Box<Waiter>, Report)>;
+type Reports = mpsc::UnboundedSender<(Box<Waiter>, Report)>;
 
 /// Where reports are sent, and from where each reaches who waits for it. Waking every one of them from librdkafka's
 /// thread would cost a system call each; here the first of many wakes this, and this the others.
-pub(super) fn reports() -> Reports {
+fn reports() -> Reports {
     const AT_ONCE: usize = 256;
     let (sender, mut line) = mpsc::unbounded_channel::<(Box<Waiter>, Report)>();
     tokio::spawn(async move {
@@ -73,13 +75,29 @@ impl Waiter {
     }
 }
 
-/// Hears reports and events, on librdkafka's own thread.
+/// Hears reports and events, on librdkafka's own thread, and is asked there for tokens.
+#[derive(Clone)]
 pub(super) struct Context {
-    pub(super) events: mpsc::Sender<Event>,
-    pub(super) reports: Reports,
+    events: mpsc::Sender<Event>,
+    reports: Reports,
+    token: Option<Arc<TokenFile>>,
+}
+
+impl Context {
+    pub(super) fn new(config: &Config, events: mpsc::Sender<Event>) -> Self {
+        let token = config.token_file.clone().map(|path| Arc::new(TokenFile::new(path)));
+        Self { events, reports: reports(), token }
+    }
 }
 
 impl ClientContext for Context {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
+    fn generate_oauth_token(&self, _: Option<&str>) -> Result<OAuthToken, Box<dyn std::error::Error>> {
+        let Some(token) = &self.token else { return Err("kafka.token_file is not set".into()) };
+        Ok(token.token()?)
+    }
+
     fn log(&self, level: RDKafkaLogLevel, facility: &str, text: &str) {
         // what matters of it comes as an event or a report, and is logged there
         debug!(target: "librdkafka", ?level, facility, text);

@@ -8,7 +8,7 @@ use futures_util::future::join_all;
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::producer::{BaseRecord, Producer as _, ThreadedProducer};
 
-use super::admin::{Admin, Topic};
+use super::admin::{Admin, OLDEST, Topic};
 use super::report::{Context, Waiter, fault};
 use crate::brokers::{Fault, FaultKind, Finding};
 
@@ -55,10 +55,10 @@ async fn ask(producer: &ThreadedProducer<Context>, name: &str, topic: &Topic) ->
 
 /// Whether this topic is known to refuse the record that asks.
 fn refuses(topic: &Topic) -> bool {
-    let setting = |key: &str| topic.config.as_ref()?.get(key);
-    let created = setting("message.timestamp.type").is_some_and(|kind| kind == "CreateTime");
-    let ahead = setting("message.timestamp.after.max.ms").and_then(|most| most.parse::<i64>().ok());
-    created && ahead.is_some_and(|most| most < SURE)
+    // before Kafka 3.6 one limit held for both sides
+    let ahead = topic.setting("message.timestamp.after.max.ms").or_else(|| topic.setting(OLDEST[1]));
+    let ahead = ahead.and_then(|most| most.parse::<i64>().ok());
+    topic.is_dated_by_us() && ahead.is_some_and(|most| most < SURE)
 }
 
 fn right(settled: Result<(), Fault>) -> Right {
@@ -137,7 +137,9 @@ mod tests {
     fn only_a_topic_that_surely_refuses_is_asked() {
         let (created, ahead) = ("message.timestamp.type", "message.timestamp.after.max.ms");
         assert!(refuses(&topic(&[(created, "CreateTime"), (ahead, "3600000")])));
+        assert!(refuses(&topic(&[(created, "CreateTime"), (OLDEST[1], "3600000")])));
         for settings in [
+            vec![(created, "CreateTime"), (ahead, "9223372036854775807"), (OLDEST[1], "3600000")],
             vec![(created, "LogAppendTime"), (ahead, "3600000")],
             vec![(created, "CreateTime"), (ahead, "9223372036854775807")],
             vec![(created, "CreateTime"), (ahead, &SURE.to_string())],

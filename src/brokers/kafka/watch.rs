@@ -1,22 +1,21 @@
-//! Following the cluster: whether it can be reached, and whether its topics are there.
+//! Following the cluster: whether it can be reached, and whether its topics can store.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use rdkafka::config::ClientConfig;
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::error::RDKafkaErrorCode;
 use tokio::sync::{mpsc, watch};
 use tracing::{error, info, warn};
 
+use super::look::{self, Look, look};
 use super::publish::Producers;
-use super::report::Event;
+use super::report::{Context, Event};
 use crate::observe::BrokerState;
 
 /// How often the cluster is looked at: while it stores, and while it does not.
 const RECHECK: [Duration; 2] = [Duration::from_secs(10), Duration::from_secs(1)];
-
-/// How long the cluster may take to answer.
-const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A producer that fails for good sooner than this after the one before is not followed by another at once.
 const STEADY: Duration = Duration::from_secs(10);
@@ -24,11 +23,17 @@ const STEADY: Duration = Duration::from_secs(10);
 /// Keeps what is known of a cluster up to date.
 pub(super) struct Watch {
     pub(super) producers: Arc<RwLock<Arc<Producers>>>,
+    /// Whether the last record got no report in time.
+    pub(super) silent: Arc<AtomicBool>,
     pub(super) properties: ClientConfig,
-    pub(super) sender: mpsc::Sender<Event>,
+    pub(super) context: Context,
     pub(super) state: watch::Sender<BrokerState>,
     /// The topics whose names are known before a notification comes.
     pub(super) topics: Vec<String>,
+    /// Whether payloads choose others.
+    pub(super) open: bool,
+    /// How many copies of a partition are taken to be needed.
+    pub(super) in_sync: usize,
 }
 
 impl Watch {
@@ -36,6 +41,7 @@ impl Watch {
         let look = self.look_after(Duration::ZERO);
         tokio::pin!(look);
         let mut renewed: Option<Instant> = None;
+        let mut leaderless: Option<Instant> = None;
         loop {
             let event = tokio::select! {
                 event = events.recv() => event,
@@ -44,7 +50,7 @@ impl Watch {
                         renewed = Some(Instant::now());
                         self.renew();
                     } else {
-                        self.set(found);
+                        self.set(self.judge(found, &mut leaderless));
                     }
                     look.set(self.look_after(RECHECK[usize::from(!self.state.borrow().up)]));
                     continue;
@@ -71,12 +77,27 @@ impl Watch {
         }
     }
 
-    async fn look_after(&self, pause: Duration) -> BrokerState {
+    async fn look_after(&self, pause: Duration) -> Look {
         tokio::time::sleep(pause).await;
-        let (producers, topics) = (self.current(), self.topics.clone());
-        // librdkafka waits for the answer in the thread that asks
-        let looked = tokio::task::spawn_blocking(move || look(&producers, &topics)).await;
-        looked.unwrap_or_else(|_| BrokerState::down("not_inspected"))
+        let (producers, topics, in_sync) = (self.current(), self.topics.clone(), self.in_sync);
+        let looked = tokio::task::spawn_blocking(move || look(&producers, &topics, in_sync)).await;
+        looked.unwrap_or_else(|_| Err(BrokerState::down("not_inspected")))
+    }
+
+    /// `leaderless` is since when all topics have been without a leader, look for look.
+    fn judge(&self, found: Look, leaderless: &mut Option<Instant>) -> BrokerState {
+        let state = found.map_or_else(
+            |state| state,
+            |seen| {
+                *leaderless = look::is_leaderless(&seen).then(|| leaderless.unwrap_or_else(Instant::now));
+                look::judge(&seen, self.open, leaderless.map_or(Duration::ZERO, |since| since.elapsed()))
+            },
+        );
+        if state.reason != "up" {
+            // that is why it was silent
+            self.silent.store(false, Ordering::Relaxed);
+        }
+        if self.silent.load(Ordering::Relaxed) { silent() } else { state }
     }
 
     fn current(&self) -> Arc<Producers> {
@@ -112,7 +133,7 @@ impl Watch {
     fn renew(&self) {
         let old = self.current();
         let why = old.fatal_error().map(|(_, why)| why).unwrap_or_default();
-        match Producers::new(&self.properties, &self.sender) {
+        match Producers::new(&self.properties, &self.context) {
             Ok(new) => {
                 // while it is down that is said already
                 if self.state.borrow().up {
@@ -128,33 +149,11 @@ impl Watch {
     }
 }
 
-fn look(producers: &Producers, topics: &[String]) -> BrokerState {
-    let (mut missing, mut hidden) = (Vec::new(), Vec::new());
-    for topic in topics {
-        let found = match producers.client().fetch_metadata(Some(topic), PATIENCE) {
-            Ok(found) => found,
-            Err(error) => return unreachable(&error),
-        };
-        match found.topics().first().and_then(|found| found.error()).map(RDKafkaErrorCode::from) {
-            None => {}
-            Some(RDKafkaErrorCode::TopicAuthorizationFailed) => hidden.push(topic.as_str()),
-            Some(_) => missing.push(topic.as_str()),
-        }
-    }
-    let bad = missing.len() + hidden.len();
-    let lines = [
-        ("no topic", missing, "run `greenapi-bridge provision`"),
-        ("not allowed to see", hidden, "allow Describe and Write"),
-    ];
-    let reason = if lines[0].1.is_empty() { "not_authorized" } else { "no_topic" };
-    let said = lines.iter().filter(|(_, topics, _)| !topics.is_empty());
-    let said: Vec<_> = said.map(|(what, topics, remedy)| format!("{what} {}; {remedy}", topics.join(", "))).collect();
-    match (said.join("; "), bad) {
-        (_, 0) => BrokerState::up(),
-        // the others are unharmed
-        (detail, bad) if bad < topics.len() => BrokerState::up().because(detail),
-        (detail, _) => BrokerState::down(reason).because(detail),
-    }
+/// Nothing is wrong with what the cluster says, and yet it did not take the last record. Only another can tell that it
+/// does again, so it must not count as down.
+fn silent() -> BrokerState {
+    let detail = "the last record got no report in time; are enough copies up to date, and do the controllers live?";
+    BrokerState::up_but("no_report").because(detail.to_owned())
 }
 
 /// The state of producers that failed for good.
@@ -167,12 +166,4 @@ fn failed(producers: &Producers) -> BrokerState {
         Some((_, why)) => BrokerState::down("closed").because(why),
         None => BrokerState::down("closed"),
     }
-}
-
-fn unreachable(error: &KafkaError) -> BrokerState {
-    let reason = match error.rdkafka_error_code() {
-        Some(RDKafkaErrorCode::Authentication) => "not_authenticated",
-        _ => "disconnected",
-    };
-    BrokerState::down(reason).because(error.to_string())
 }

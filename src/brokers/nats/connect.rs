@@ -11,11 +11,29 @@ use super::Config;
 
 /// Why no connection could even be tried.
 #[derive(Debug, Error)]
-#[error("nats.{key} = {path:?}: {source}")]
+#[error("nats.{key} = {value}: {source}")]
 pub struct ConnectError {
-    key: &'static str,
-    path: String,
-    source: std::io::Error,
+    /// The key inside `[nats]`.
+    pub key: &'static str,
+    /// Its value, which is no secret: a path, or servers.
+    pub value: String,
+    /// What is wrong.
+    pub source: std::io::Error,
+}
+
+/// Whether the client takes this configuration. Reads the secrets; asks nobody.
+///
+/// # Errors
+/// The first thing it does not take.
+pub fn validate(config: &Config) -> Result<(), ConnectError> {
+    for server in &config.servers {
+        let wrong = |error: std::io::Error| {
+            let source = std::io::Error::other(format!("{error}; give it as nats://host:4222, or tls://…"));
+            ConnectError { key: "servers", value: server.clone(), source }
+        };
+        server.parse::<async_nats::ServerAddr>().map_err(wrong)?;
+    }
+    authenticate(ConnectOptions::new(), config).map(drop)
 }
 
 /// A client that connects in the background and for ever, and the events it meets.
@@ -44,7 +62,7 @@ pub(super) async fn connect(config: &Config) -> Result<(Client, mpsc::Receiver<E
     };
     let wrong = |error: async_nats::ConnectError| ConnectError {
         key: "servers",
-        path: config.servers.join(","),
+        value: config.servers.join(","),
         source: std::io::Error::other(error.to_string()),
     };
     let client = tls(options, config).connect(config.servers.clone()).await.map_err(wrong)?;
@@ -55,7 +73,7 @@ fn authenticate(options: ConnectOptions, config: &Config) -> Result<ConnectOptio
     if let Some(path) = &config.credentials_file {
         // the client's parser wants a newline after the last line too
         let text = secret("credentials_file", path)? + "\n";
-        let wrong = |source| ConnectError { key: "credentials_file", path: path.display().to_string(), source };
+        let wrong = |source| ConnectError { key: "credentials_file", value: path.display().to_string(), source };
         return options.credentials(&text).map_err(wrong);
     }
     if let Some(path) = &config.nkey_file {
@@ -86,7 +104,7 @@ fn secret(key: &'static str, path: &Path) -> Result<String, ConnectError> {
     let read = std::fs::read_to_string(path);
     read.map(|text| text.trim().to_owned()).map_err(|source| ConnectError {
         key,
-        path: path.display().to_string(),
+        value: path.display().to_string(),
         source,
     })
 }

@@ -41,7 +41,7 @@ pub(crate) use stream::Inspection;
 #[cfg(feature = "nats")]
 pub use {
     check::check,
-    connect::ConnectError,
+    connect::{ConnectError, validate},
     provision::provision,
     publish::{Publisher, REPORT_WITHIN},
 };

@@ -144,7 +144,7 @@ impl Watch {
             return BrokerState::up();
         }
         let some = self.subjects.iter().any(|pattern| any(overlap, pattern));
-        let state = if some { BrokerState::up() } else { BrokerState::down("no_subject") };
+        let state = if some { BrokerState::up_but("no_subject") } else { BrokerState::down("no_subject") };
         let named = |pattern: &String| format!("{pattern}{}", if any(overlap, pattern) { " as a whole" } else { "" });
         let (stream, missing) = (&self.config.stream, missing.into_iter().map(named).collect::<Vec<_>>().join(", "));
         state.because(format!("stream {stream} does not hold {missing}; run `greenapi-bridge provision`"))

@@ -46,7 +46,7 @@ impl KafkaCluster {
 
     /// Waits until all three are of the cluster and every copy is up to date.
     pub fn complete(&self) {
-        eventually("three brokers, in sync", Duration::from_secs(60), || {
+        eventually("three brokers, in sync", Duration::from_secs(120), || {
             self.metadata(None).is_some_and(|seen| {
                 let mut partitions = seen.topics().iter().flat_map(|topic| topic.partitions());
                 seen.brokers().len() == 3 && partitions.all(|one| one.isr().len() == one.replicas().len())

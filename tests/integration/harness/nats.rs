@@ -71,7 +71,18 @@ impl Nats {
     pub fn replace_stream(&self, config: stream::Config) {
         self.jetstream(async |context| {
             context.delete_stream(&config.name).await.unwrap();
-            context.create_stream(config).await.map(|_| ()).unwrap();
+            // the server takes the files away in its own time, and has no room for another stream until then
+            let mut made = context.create_stream(&config).await;
+            for _ in 0..100 {
+                match &made {
+                    Err(refused) if refused.to_string().contains("error creating store") => {
+                        tokio::time::sleep(Duration::from_millis(50)).await;
+                    }
+                    _ => break,
+                }
+                made = context.create_stream(&config).await;
+            }
+            made.map(|_| ()).unwrap();
         });
     }
 
