@@ -2,6 +2,8 @@
 
 import argparse
 import collections
+import concurrent.futures
+import itertools
 import json
 import pathlib
 import shutil
@@ -103,6 +105,39 @@ def idle_connections(broker, folder):
         bridge.process.stop()
 
 
+def second_worker(broker, folder):
+    """The throughput of two workers, of that of one: with repeats of a large body, so that it is the bridge that has the
+    most to do, and not the broker or this script."""
+    bridges = [programs.Bridge(broker, folder, workers=count) for count in (1, 2)]
+    try:
+        rounds = [[large_repeats(bridge, 2) for bridge in bridges] for _ in range(3)]
+        return statistics.median(two / one for one, two in rounds)
+    finally:
+        for bridge in bridges:
+            bridge.process.stop()
+
+
+def large_repeats(bridge, seconds):
+    """How many are answered in so many seconds over 16 connections."""
+    body = f'{{"typeWebhook":"incomingCall","instanceData":{{"idInstance":7}},"text":"{"x" * 500_000}"}}'
+    request = (
+        f"POST /green-api/webhook/ HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n"
+        f"Authorization: Bearer {bridge.token_file.read_text().strip()}\r\n\r\n{body}"
+    ).encode()
+
+    def repeat(until):
+        with socket.create_connection(("127.0.0.1", bridge.port), timeout=20) as connection:
+            for count in itertools.count():
+                if time.monotonic() > until:
+                    return count
+                connection.sendall(request)
+                if not connection.recv(4096).startswith(b"HTTP/1.1 200"):
+                    raise Broken("a repeat was not answered 200")
+
+    with concurrent.futures.ThreadPoolExecutor(16) as pool:
+        return sum(pool.map(repeat, [time.monotonic() + seconds] * 16))
+
+
 def section(make, arguments):
     """Everything about one broker."""
     folder = pathlib.Path(tempfile.mkdtemp(prefix="bridge-bench-"))
@@ -116,9 +151,9 @@ def section(make, arguments):
         for row in rows:
             if isinstance(row, programs.Served):
                 row.process.stop()
-        say("  memory with a full window of duplicates, start, idle connections")
+        say("  memory with a full window of duplicates, start, idle connections, a second worker")
         once = {"window_memory": full_window(broker, folder), "start": starts(broker, folder, 5 if arguments.quick else 11),
-                "idle_memory": idle_connections(broker, folder)}
+                "idle_memory": idle_connections(broker, folder), "second_worker": second_worker(broker, folder)}
         return {"broker": broker.name, "title": broker.title, "version": broker.version, "rounds": figures, "once": once,
                 "median": {level: {row: median_of(rounds) for row, rounds in of.items()} for level, of in figures.items()}}
     finally:

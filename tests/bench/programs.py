@@ -59,18 +59,19 @@ class Served:
 class Bridge(Served):
     """This bridge, with a configuration of its own."""
 
-    def __init__(self, broker, folder, extra=""):
+    def __init__(self, broker, folder, extra="", workers=1):
         port, admin = free_port(), free_port()
         token_file, self.config = folder / "tokens", folder / f"bridge-{port}.toml"
         if not token_file.exists():
             token_file.write_text("a-token-for-the-benchmark\n")
             token_file.chmod(0o600)
         self.config.write_text(
-            f'[http]\nlisten = "127.0.0.1:{port}"\n[auth]\ntokens_file = "{token_file}"\n'
+            f'[http]\nlisten = "127.0.0.1:{port}"\nworkers = {workers}\n[auth]\ntokens_file = "{token_file}"\n'
             f'[admin]\nlisten = "127.0.0.1:{admin}"\n{broker.section()}{extra}'
         )
         self.provision()
-        super().__init__("this bridge", [BRIDGE, "run", "--config", self.config], folder, token_file, port)
+        name = "this bridge" if workers == 1 else f"this, {workers} workers"
+        super().__init__(name, [BRIDGE, "run", "--config", self.config], folder, token_file, port)
         self.wait_until_ready(admin)
 
     def provision(self):
@@ -126,6 +127,7 @@ def start(broker, folder, quick):
     programs.append(Direct("direct, no HTTP", (f"bench-direct-{broker.name}", broker.server)))
     if quick:
         return programs
+    programs.append(Bridge(broker, folder, workers=2))
     if GO.exists():
         programs.append(served("Go", GO, broker.name, "ADDRESS", broker.server))
     return programs

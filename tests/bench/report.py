@@ -47,6 +47,7 @@ def judgements(section):
     yield "memory under load, window of 250,000 full", once["window_memory"] / MB, "MB", "<=", 25
     yield "from start to listening", once["start"] * 1000, "ms", "<=", 50
     yield "memory with 10,000 idle connections", once["idle_memory"] / MB, "MB", "<=", 150
+    yield "a second worker with large bodies, of one's throughput", once["second_worker"], "x", ">=", 1.1
     if section["broker"] == "nats":
         yield "stretch: CPU at 64, of bare hyper's", ratio(section, "64", "cpu", MINE, BARE), "x", "<=", 1.5
 
