@@ -28,12 +28,19 @@ async fn collect(mut body: Incoming, most: usize, mut slot: Slot) -> Result<Read
         }
         slot.grow_to(length)?;
         match (first.is_empty(), all.is_empty()) {
-            // most bodies come in one piece, which needs no copy
-            (true, true) => first = data,
+            // most bodies come in one piece
+            (true, true) => first = alone(data),
             (_, true) => all = [std::mem::take(&mut first), data].concat(),
             (_, false) => all.extend_from_slice(&data),
         }
     }
     let bytes = if all.is_empty() { first } else { all.into() };
     Ok(Read { bytes, slot })
+}
+
+/// A piece that does not keep the much larger buffer of its connection: that one can be read into again.
+fn alone(data: Bytes) -> Bytes {
+    /// Beyond this a copy costs more than it saves.
+    const SMALL: usize = 4 * 1024;
+    if data.len() > SMALL { data } else { Bytes::copy_from_slice(&data) }
 }
