@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use crate::harness::{Bridge, Nats, exchange};
+use crate::harness::{Bridge, Connection, Nats, exchange};
 
 const BODY: &[u8] = br#"{"typeWebhook":"incomingCall","instanceData":{"idInstance":7}}"#;
 
@@ -41,4 +41,22 @@ fn everything_else_is_refused_as_the_table_says() {
     );
     assert_eq!(raw(&chunked), 200);
     assert_eq!(nats.read().len(), 1);
+}
+
+/// Many clients read no answer before all of their body is sent.
+#[test]
+fn who_sends_more_than_is_read_hears_why() {
+    let nats = Nats::start();
+    let bridge = Bridge::start(&nats, "http.limits.connections = 4\n");
+    let large = vec![b' '; 40 * 1024 * 1024];
+    for (path, status) in [("/green-api/webhook", 413), ("/other", 404)] {
+        // more often than there are places: each is given back
+        for _ in 0..6 {
+            let mut connection = Connection::open(bridge.http);
+            connection.send(format!("POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", large.len()));
+            connection.send(&large);
+            assert_eq!(connection.answer().status, status);
+            assert!(connection.is_closed());
+        }
+    }
 }
