@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, UNIX_EPOCH};
 
 use rdkafka::config::{ClientConfig, FromClientConfigAndContext};
@@ -110,33 +110,47 @@ enum Way {
     Alone,
 }
 
-/// The same client three times: two differ in linger, the third sends every record in a batch of its own. No order
-/// is lost between them: GREEN-API has one notification of an instance in flight.
+/// The same client up to three times: two differ in linger; the third, which is rarely needed, sends every record in a
+/// batch of its own. No order is lost between them: GREEN-API has one notification of an instance in flight.
 pub(super) struct Producers {
+    config: ClientConfig,
+    context: Context,
     quick: Producer,
     gathering: Producer,
-    alone: Producer,
+    alone: OnceLock<Producer>,
 }
 
 impl Producers {
     pub(super) fn new(config: &ClientConfig, context: &Context) -> Result<Self, KafkaError> {
-        let with = |linger: &str, batch: &str| {
-            let mut config = config.clone();
-            config.set("linger.ms", linger).set("batch.num.messages", batch);
-            Producer::from_config_and_context(&config, context.clone())
-        };
-        Ok(Self { quick: with("0", BATCH)?, gathering: with(LINGER, BATCH)?, alone: with("0", "1")? })
+        let [quick, gathering] = ["0", LINGER].map(|linger| producer(config, context, linger, BATCH));
+        let (config, context) = (config.clone(), context.clone());
+        Ok(Self { config, context, quick: quick?, gathering: gathering?, alone: OnceLock::new() })
+    }
+
+    fn alone(&self) -> Result<&Producer, KafkaError> {
+        if let Some(there) = self.alone.get() {
+            return Ok(there);
+        }
+        let new = producer(&self.config, &self.context, "0", "1")?;
+        Ok(self.alone.get_or_init(|| new))
     }
 
     /// Why one of them will never produce again.
     pub(super) fn fatal_error(&self) -> Option<(RDKafkaErrorCode, String)> {
-        [&self.quick, &self.gathering, &self.alone].into_iter().find_map(|producer| producer.client().fatal_error())
+        let all = [&self.quick, &self.gathering].into_iter().chain(self.alone.get());
+        all.into_iter().find_map(|producer| producer.client().fatal_error())
     }
 
     /// The client to ask for metadata.
     pub(super) fn client(&self) -> &rdkafka::client::Client<Context> {
         self.quick.client()
     }
+}
+
+fn producer(config: &ClientConfig, context: &Context, linger: &str, batch: &str) -> Result<Producer, KafkaError> {
+    let mut config = config.clone();
+    config.set("linger.ms", linger).set("batch.num.messages", batch);
+    Producer::from_config_and_context(&config, context.clone())
 }
 
 impl Publisher {
@@ -240,7 +254,7 @@ impl Publisher {
         let producers = self.producers.read().unwrap_or_else(PoisonError::into_inner).clone();
         let few = self.lately_in_flight() <= AT_ONCE;
         let producer = match way {
-            Way::Alone => &producers.alone,
+            Way::Alone => producers.alone().map_err(|error| Fault::not_sent("closed", error.to_string()))?,
             Way::Batched if few => &producers.quick,
             Way::Batched => &producers.gathering,
         };
