@@ -112,7 +112,7 @@ impl Bridge {
     /// what is begun, listeners for operators last; all inside `shutdown.grace`.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Ended {
         let grace = self.config.shutdown.grace;
-        let served = limits(&self.config.http.limits, grace);
+        let served = limits(&self.config.http.limits, grace.saturating_sub(self.config.shutdown.delay));
         let (no_more, over) = (CancellationToken::new(), CancellationToken::new());
         let endpoint = self.endpoint.clone();
         let counted = Some(endpoint.metrics.clone());
@@ -121,7 +121,8 @@ impl Bridge {
         }));
         for (listener, guard) in self.watched {
             let operators = Arc::new(Operators::new(self.health.clone(), self.endpoint.metrics.clone(), guard));
-            let limits = Limits { connections: 64, ..served };
+            // health must be heard of: no one address takes all places, and none is kept by who says nothing
+            let limits = Limits { connections: 256, connections_per_address: 16, idle: served.head, ..served };
             tokio::spawn(serve(listener, limits, None, over.clone(), move |_, request| {
                 std::future::ready(Ok(operators.answer(&request)))
             }));
@@ -181,14 +182,15 @@ async fn targets(config: &Config, routes: &Routes, metrics: &Arc<Metrics>) -> Re
     Ok(targets)
 }
 
-fn limits(of: &receive::Limits, grace: Duration) -> Limits {
+/// `left` is what is left of the grace when no more is accepted.
+fn limits(of: &receive::Limits, left: Duration) -> Limits {
     Limits {
         connections: of.connections,
         connections_per_address: of.connections_per_address,
         head: of.head,
         idle: of.idle,
         write: of.write,
-        linger: grace / 5,
+        linger: left / 5,
     }
 }
 

@@ -141,6 +141,7 @@ fn environment() -> impl Iterator<Item = (String, String)> {
 
 async fn serve(config: Config) -> ExitCode {
     logging::start();
+    outlive_hangups();
     let bridge = match Bridge::build(config).await {
         Ok(bridge) => bridge,
         Err(error) => {
@@ -161,6 +162,19 @@ async fn serve(config: Config) -> ExitCode {
         Ended::Failed => 1,
         Ended::GraceExceeded => 3,
     })
+}
+
+/// SIGHUP asks for the files to be read again, which a restart does; unheard, it would end the process.
+fn outlive_hangups() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let Ok(mut hangup) = signal(SignalKind::hangup()) else { return };
+    tokio::spawn(async move {
+        while hangup.recv().await.is_some() {
+            tracing::warn!(
+                "SIGHUP: nothing is read again; restart for a changed configuration, tokens or certificates"
+            );
+        }
+    });
 }
 
 /// Waits for SIGTERM or SIGINT.

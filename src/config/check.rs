@@ -93,6 +93,10 @@ fn limits(config: &Config) -> Result<(), ConfigError> {
             return Err(ConfigError::new(&format!("http.limits.{key}"), show(value), problem));
         }
     }
+    if config.dedupe.max_ids > MOST_AT_ONCE {
+        let problem = format!("more than one process can remember; give at most {MOST_AT_ONCE}");
+        return Err(ConfigError::new("dedupe.max_ids", config.dedupe.max_ids, problem));
+    }
     if http.max_body == 0 || http.body_time.is_zero() {
         let problem = "would refuse every notification; give a size such as \"8MiB\" and a time such as \"10s\"";
         let values = format!("{} and {}", http.max_body, show(http.body_time));
@@ -157,6 +161,7 @@ mod tests {
             ("nats.provision.replicas = 9", "nats.provision.replicas = 9: JetStream has 1 to 5"),
             ("kafka.bootstrap_servers = []", "kafka.bootstrap_servers = []: no server"),
             ("kafka.provision.replicas = 1", "kafka.provision.replicas = 1: less than min_insync_replicas"),
+            ("nats = {}\ndedupe.max_ids = 10000000000", "dedupe.max_ids = 10000000000: more than one process"),
             ("nats = {}\n[http]\nmax_body = \"65MiB\"", "http.max_body = 68157440: more than"),
             ("nats = {}\n[http.limits]\nin_flight = 0", "http.limits.in_flight = 0: would refuse"),
             (

@@ -147,6 +147,12 @@ impl Producers {
     }
 }
 
+/// What a compacted topic says of every record without a key. That is no fault of the record.
+fn without_key() -> Fault {
+    let detail = "refused for want of a key; set cleanup.policy=delete on the topic, which keeps records without one";
+    Fault::destination("refused", detail)
+}
+
 fn producer(config: &ClientConfig, context: &Context, linger: &str, batch: &str) -> Result<Producer, KafkaError> {
     let mut config = config.clone();
     config.set("linger.ms", linger).set("batch.num.messages", batch);
@@ -220,6 +226,10 @@ impl Publisher {
             // a batch is refused as a whole: the record may be unharmed alone
             Err(fault) if fault.kind == FaultKind::Record => {
                 let settled = Box::pin(self.send(message, Way::Alone)).await;
+                if message.event.partition_key.is_none() && matches!(&settled, Err(fault) if fault.reason == "refused")
+                {
+                    return Err(without_key());
+                }
                 if matches!(&settled, Err(fault) if fault.reason == "too_large") && message.dead_letter.is_some() {
                     self.limits.refused(message.destination(Broker::Kafka), message.body.len());
                 }
