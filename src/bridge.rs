@@ -171,13 +171,13 @@ async fn targets(config: &Config, routes: &Routes, metrics: &Arc<Metrics>) -> Re
         let most = if routes.is_open(Broker::Kafka) { config.route.max_destinations } else { 0 };
         let publisher = kafka::Publisher::start(kafka, known, most, kafka::REPORT_WITHIN);
         let publisher = Publisher::Kafka(publisher.map_err(|error| unusable("kafka", &error))?);
-        targets.push(Target { publisher, dead_letter: kafka.dead_letter_topic.clone(), metrics: metrics.clone() });
+        targets.push(Target::new(publisher, kafka.dead_letter_topic.clone(), metrics.clone()));
     }
     #[cfg(feature = "nats")]
     if let Some(nats) = config.nats.as_ref().filter(|_| routes.use_broker(Broker::Nats)) {
         let publisher = nats::Publisher::start(nats, routes.patterns(Broker::Nats), nats::REPORT_WITHIN).await;
         let publisher = Publisher::Nats(publisher.map_err(|error| unusable("nats", &error))?);
-        targets.push(Target { publisher, dead_letter: nats.dead_letter_subject.clone(), metrics: metrics.clone() });
+        targets.push(Target::new(publisher, nats.dead_letter_subject.clone(), metrics.clone()));
     }
     Ok(targets)
 }

@@ -145,6 +145,17 @@ impl Publisher {
         }
     }
 
+    /// How often it was found that what was stored before is gone as a whole. Kafka does not tell: a topic made anew
+    /// looks like the one before.
+    pub fn made_anew(&self) -> usize {
+        match self {
+            #[cfg(feature = "kafka")]
+            Self::Kafka(_) => 0,
+            #[cfg(feature = "nats")]
+            Self::Nats(nats) => nats.made_anew(),
+        }
+    }
+
     /// Waits until it can store, or until `until`.
     pub async fn ready(&self, until: Instant) {
         let _ = timeout_at(until, self.state().wait_for(|state| state.up)).await;

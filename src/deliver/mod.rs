@@ -112,7 +112,12 @@ impl Deliver {
     ) -> impl Future<Output = Outcome> + use<S> {
         let until = deadline.min(Instant::now() + self.timeout);
         let now = std::time::Instant::now();
-        let standing = self.with_seen(|seen| seen.begin(message.event.id, message.brokers(), now));
+        let standing = self.with_seen(|seen| {
+            for lost in self.targets.iter().filter(|target| target.has_lost_all()) {
+                seen.forget(lost.publisher.broker());
+            }
+            seen.begin(message.event.id, message.brokers(), now)
+        });
         if !matches!(standing, Standing::New(..)) {
             self.metrics.duplicate();
         }

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::time::{Instant, sleep, timeout_at};
 use tracing::{info, warn};
@@ -29,9 +30,21 @@ pub struct Target {
     pub dead_letter: String,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    made_anew: AtomicUsize,
 }
 
 impl Target {
+    /// Stores by `publisher`, dead letters at `dead_letter`.
+    pub fn new(publisher: Publisher, dead_letter: String, metrics: Arc<Metrics>) -> Self {
+        Self { publisher, dead_letter, metrics, made_anew: AtomicUsize::new(0) }
+    }
+
+    /// Whether the broker has lost all it stored since this was last asked.
+    pub(super) fn has_lost_all(&self) -> bool {
+        let now = self.publisher.made_anew();
+        self.made_anew.swap(now, Ordering::Relaxed) != now
+    }
+
     /// Carries one message to its end here; `late` is called at `until` if that has not come. Logs once what the
     /// sender is told then, and once what is different afterwards.
     pub(super) async fn carry(&self, message: &Message, until: Instant, late: impl Fn()) -> (Broker, Outcome) {

@@ -7,6 +7,7 @@
 #[cfg(feature = "nats")]
 mod acks;
 #[cfg(feature = "nats")]
+mod anew;
 mod answers;
 #[cfg(all(feature = "kafka", feature = "nats"))]
 mod both;

@@ -75,31 +75,6 @@ fn a_stream_that_acknowledges_before_it_stores_is_not_trusted() {
 }
 
 #[test]
-fn a_stream_made_anew_in_memory_is_not_trusted_for_one_message() {
-    let nats = Nats::start();
-    let bridge = Bridge::start(&nats, "publish.timeout = \"1s\"\n");
-    assert_eq!(bridge.post(&text(1)).0, 200);
-    nats.replace_stream(stream::Config { storage: stream::StorageType::Memory, ..Nats::safe_stream() });
-    assert_eq!(bridge.post(&text(2)).0, 503);
-    eventually("said", Duration::from_secs(1), || bridge.get("/readyz").1.contains("unsafe_stream"));
-    nats.replace_stream(Nats::safe_stream());
-    let bridge = bridge.ready();
-    assert_eq!(bridge.post(&text(2)), (200, "{\"stored\":\"broker\"}".into()));
-    assert_eq!(nats.read().len(), 1);
-}
-
-#[test]
-fn a_stream_made_anew_on_file_costs_one_look() {
-    let nats = Nats::start();
-    let bridge = Bridge::start(&nats, "publish.timeout = \"2s\"\n");
-    assert_eq!(bridge.post(&text(1)).0, 200);
-    nats.replace_stream(Nats::safe_stream());
-    assert_eq!(bridge.post(&text(2)), (200, "{\"stored\":\"broker\"}".into()));
-    assert_eq!(nats.read().len(), 1);
-    assert_eq!(bridge.log().matches("has begun to count anew").count(), 1);
-}
-
-#[test]
 fn a_jetstream_domain_is_reached_by_its_name() {
     let server = file("jetstream: { domain: hub }");
     let nats = Nats::start_with(&["-c".to_owned(), server.path().display().to_string()]);

@@ -6,7 +6,7 @@ use async_nats::{Client, Event};
 use tokio::sync::mpsc;
 
 use super::stream::{self, Inspection, NO_QUORUM};
-use super::{Config, admin, headers, judge, leader, rights};
+use super::{Config, admin, advisories, headers, judge, rights};
 use crate::brokers::Finding;
 
 /// What replies begin with unless told otherwise; async-nats's own default.
@@ -34,7 +34,7 @@ pub async fn check(config: &Config, subjects: &[String], window: Duration) -> Ve
             found.extend(judge::room(stream, &info.state));
             found.extend(judge::times(stream, window));
             found.push(judge::largest(stream, server.max_payload, headers));
-            elections = (stream.num_replicas > 1).then(|| leader::elections(name));
+            elections = (stream.num_replicas > 1).then(|| advisories::elections(name));
         }
         Inspection::Missing => {
             found.push(Finding::wrong("stream", format!("there is no {name}"), "run `greenapi-bridge provision`"));

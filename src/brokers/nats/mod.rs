@@ -8,6 +8,8 @@ mod ack;
 #[cfg(feature = "nats")]
 mod admin;
 #[cfg(feature = "nats")]
+mod advisories;
+#[cfg(feature = "nats")]
 mod check;
 #[cfg(feature = "nats")]
 mod connect;
@@ -15,8 +17,6 @@ mod connect;
 mod headers;
 #[cfg(feature = "nats")]
 mod judge;
-#[cfg(feature = "nats")]
-mod leader;
 #[cfg(feature = "nats")]
 mod pending;
 #[cfg(feature = "nats")]

@@ -78,6 +78,12 @@ impl Pending {
         self.with(|table| act(&mut table.sequence))
     }
 
+    /// Believes no report until the stream was looked at.
+    pub(super) fn doubt(&self) {
+        self.with(|table| table.sequence.doubt());
+        self.doubted.notify_one();
+    }
+
     /// Ends every wait on `subject`, or all of them: no report will come.
     pub(super) fn fail(&self, subject: Option<&str>, fault: &Fault) {
         let gone: Vec<_> = self.with(|table| {

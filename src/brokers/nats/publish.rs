@@ -13,7 +13,7 @@ use tracing::debug;
 use super::ack::Ours;
 use super::pending::Pending;
 use super::watch::Watch;
-use super::{Config, connect, headers, leader};
+use super::{Config, advisories, connect, headers};
 use crate::brokers::Fault;
 use crate::message::{Broker, Message};
 use crate::observe::BrokerState;
@@ -33,6 +33,7 @@ pub struct Publisher {
     state: watch::Receiver<BrokerState>,
     report_within: Duration,
     stream_takes: Arc<AtomicUsize>,
+    made_anew: Arc<AtomicUsize>,
 }
 
 impl Publisher {
@@ -52,6 +53,7 @@ impl Publisher {
         let (set, state) = watch::channel(BrokerState::down("connecting"));
         let ours = Arc::new(Ours::new(config));
         tokio::spawn(hear_reports(client.clone(), inbox.clone(), pending.clone(), ours.clone()));
+        let made_anew: Arc<AtomicUsize> = Arc::default();
         let stream_takes = Arc::new(AtomicUsize::new(usize::MAX));
         let watch = Watch {
             client: client.clone(),
@@ -59,17 +61,24 @@ impl Publisher {
             pending: pending.clone(),
             ours,
             state: set,
+            made_anew: made_anew.clone(),
             stream_takes: stream_takes.clone(),
             subjects,
         };
-        tokio::spawn(leader::hear_of_new_leaders(client.clone(), config.stream.clone(), pending.clone()));
+        advisories::hear(&client, &config.stream, &pending);
         tokio::spawn(watch.follow(events));
-        Ok(Self { client, stream: config.stream.as_str().into(), inbox, pending, state, report_within, stream_takes })
+        let stream = config.stream.as_str().into();
+        Ok(Self { client, stream, inbox, pending, state, report_within, stream_takes, made_anew })
     }
 
     /// Whether it can store now; changes are seen as they happen.
     pub fn state(&self) -> watch::Receiver<BrokerState> {
         self.state.clone()
+    }
+
+    /// How often the stream was found to be another than before, which has nothing of what that one stored.
+    pub fn made_anew(&self) -> usize {
+        self.made_anew.load(Ordering::Relaxed)
     }
 
     /// Publishes, and returns when it is known what became of it.

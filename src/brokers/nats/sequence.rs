@@ -8,7 +8,7 @@ use crate::brokers::Fault;
 #[derive(Debug, Default)]
 pub(super) struct Sequence {
     highest: u64,
-    /// How often it has counted backwards.
+    /// How often it has counted backwards, or has said that it was changed.
     doubts: u64,
     /// Whether it has done so since it was last looked at.
     doubted: bool,
@@ -31,17 +31,22 @@ impl Sequence {
     pub(super) fn take(&mut self, ack: Ack, floor: u64) -> Result<(), Fault> {
         // a repeat is told the number of the first
         if ack.seq <= floor && !ack.duplicate && !self.doubted {
-            self.doubts += 1;
-            self.doubted = true;
+            self.doubt();
         }
         if self.doubted {
             return Err(Fault::unknown(
                 "not_inspected",
-                "the stream has begun to count anew and must be looked at first",
+                "the stream was changed or made anew and must be looked at first",
             ));
         }
         self.highest = self.highest.max(ack.seq);
         Ok(())
+    }
+
+    /// It may be another stream: it must be looked at before a report means anything.
+    pub(super) fn doubt(&mut self) {
+        self.doubts += 1;
+        self.doubted = true;
     }
 
     /// Whether it must be looked at before a report means anything.

@@ -40,6 +40,7 @@ pub(super) struct Watch {
     pub(super) pending: Arc<Pending>,
     pub(super) ours: Arc<Ours>,
     pub(super) state: watch::Sender<BrokerState>,
+    pub(super) made_anew: Arc<AtomicUsize>,
     /// The patterns of all that is published, each class in one of its own.
     pub(super) subjects: Vec<String>,
     /// The most bytes of a message the stream takes.
@@ -49,7 +50,7 @@ pub(super) struct Watch {
 impl Watch {
     /// Looks at the stream whenever it is there, and ends waits that are in vain.
     pub(super) async fn follow(self, mut events: mpsc::Receiver<Event>) {
-        let mut unsure = None;
+        let (mut unsure, mut created) = (None, None);
         let look = self.look_after(Duration::ZERO);
         // beside the events, since a stream that does not answer must not hide a lost connection
         tokio::pin!(look);
@@ -57,13 +58,18 @@ impl Watch {
             let event = tokio::select! {
                 event = events.recv() => event,
                 looked = &mut look => {
+                    if let Some(Look { found: Inspection::Safe { info, .. }, .. }) = &looked
+                        && created.replace(info.created).is_some_and(|before| before != info.created)
+                    {
+                        self.made_anew.fetch_add(1, Ordering::Relaxed);
+                    }
                     unsure = looked.and_then(|looked| self.found(looked, unsure));
                     let soon = !self.state.borrow().up || unsure.is_some();
                     look.set(self.look_after(RECHECK[usize::from(soon)]));
                     continue;
                 }
                 () = self.pending.doubted.notified() => {
-                    warn!(broker = "nats", "the stream has begun to count anew; it is looked at again");
+                    warn!(broker = "nats", "the stream was changed or made anew; it is looked at again");
                     look.set(self.look_after(Duration::ZERO));
                     continue;
                 }
@@ -132,6 +138,10 @@ impl Watch {
     }
 
     fn sure(&self, state: BrokerState) -> Option<Instant> {
+        if !state.up {
+            // of what is on its way nothing will be heard that counts
+            self.pending.fail(None, &Fault::unknown(state.reason, "its report would mean nothing"));
+        }
         self.set(state);
         None
     }
