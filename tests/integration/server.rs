@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_nats::jetstream::stream;
 
 use crate::check::create;
-use crate::harness::{Bridge, Certificates, Nats, command, eventually, text};
+use crate::harness::{Bridge, Certificates, Nats, command, eventually};
 
 const BODY: &[u8] = br#"{"typeWebhook":"incomingCall","instanceData":{"idInstance":7}}"#;
 

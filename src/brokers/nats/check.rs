@@ -20,7 +20,7 @@ pub async fn check(config: &Config, subjects: &[String], window: Duration) -> Ve
     };
     let (server, name) = (client.server_info(), &config.stream);
     let mut found = vec![Finding::fine("server", format!("nats-server {}", server.version))];
-    let mut elections = None;
+    let mut advisories = advisories::changes(name).to_vec();
     match stream::inspect(&client, config).await {
         Inspection::Safe { info, .. } => {
             let stream = &info.config;
@@ -34,7 +34,7 @@ pub async fn check(config: &Config, subjects: &[String], window: Duration) -> Ve
             found.extend(judge::room(stream, &info.state));
             found.extend(judge::times(stream, window));
             found.push(judge::largest(stream, server.max_payload, headers));
-            elections = (stream.num_replicas > 1).then(|| advisories::elections(name));
+            advisories.extend((stream.num_replicas > 1).then(|| advisories::elections(name)));
         }
         Inspection::Missing => {
             found.push(Finding::wrong("stream", format!("there is no {name}"), "run `greenapi-bridge provision`"));
@@ -46,7 +46,7 @@ pub async fn check(config: &Config, subjects: &[String], window: Duration) -> Ve
         Inspection::Unknown(why) => found.push(unknown(&client, config, &why, &mut events)),
     }
     let inbox = config.inbox_prefix.as_deref().unwrap_or(INBOX);
-    found.extend(rights::check(&client, subjects, inbox, elections.as_deref()).await);
+    found.extend(rights::check(&client, subjects, inbox, &advisories).await);
     found
 }
 

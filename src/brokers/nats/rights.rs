@@ -48,12 +48,12 @@ enum Right {
     None,
 }
 
-/// Whether we may publish to each of `subjects`, hear answers below `inbox`, and of new leaders at `elections`.
-pub(super) async fn check(client: &Client, subjects: &[String], inbox: &str, elections: Option<&str>) -> Vec<Finding> {
+/// Whether we may publish to each of `subjects`, hear answers below `inbox`, and what is told of the stream at `advisories`.
+pub(super) async fn check(client: &Client, subjects: &[String], inbox: &str, advisories: &[String]) -> Vec<Finding> {
     let asked = tokio::time::timeout(Duration::from_secs(2), client.request(USER_INFO, "".into())).await;
     let answer = asked.ok().and_then(Result::ok);
     match answer.and_then(|answer| serde_json::from_slice::<Answer>(&answer.payload).ok()) {
-        Some(Answer { data: user }) => judge(&user, subjects, inbox, elections),
+        Some(Answer { data: user }) => judge(&user, subjects, inbox, advisories),
         None => vec![Finding::note(
             "rights",
             "the server does not tell what this user may publish",
@@ -62,7 +62,7 @@ pub(super) async fn check(client: &Client, subjects: &[String], inbox: &str, ele
     }
 }
 
-fn judge(user: &User, subjects: &[String], inbox: &str, elections: Option<&str>) -> Vec<Finding> {
+fn judge(user: &User, subjects: &[String], inbox: &str, advisories: &[String]) -> Vec<Finding> {
     let name = match user.user.as_str() {
         "" => format!("account {}", user.account),
         user => format!("user {user}"),
@@ -84,11 +84,14 @@ fn judge(user: &User, subjects: &[String], inbox: &str, elections: Option<&str>)
     if found.is_empty() {
         found.push(Finding::fine("rights", format!("{name} may publish to all of them and hear answers at {inbox}")));
     }
-    let deaf = |subject: &&str| user.permissions.subscribe.right(subject) != Right::Whole;
-    found.extend(elections.filter(deaf).map(|subject| {
-        let missed = "is not told when the stream has a new leader: what is on its way then is a 503";
-        Finding::note("rights", format!("{name} {missed}"), format!("allow {name} to subscribe {subject}"))
-    }));
+    let deaf = |subject: &&String| user.permissions.subscribe.right(subject) != Right::Whole;
+    let deaf: Vec<_> = advisories.iter().filter(deaf).map(String::as_str).collect();
+    if !deaf.is_empty() {
+        let missed =
+            "is not told all that happens to the stream: an election costs a 503, a change is seen up to 10 s late";
+        let remedy = format!("allow {name} to subscribe {}", deaf.join(", "));
+        found.push(Finding::note("rights", format!("{name} {missed}"), remedy));
+    }
     found
 }
 
@@ -138,14 +141,14 @@ mod tests {
             subscribe: permission(r#"{"allow":["_INBOX_other.>"]}"#),
         };
         let user = User { user: "u".into(), account: "A".into(), permissions };
-        let found = judge(&user, &["a.*".into(), "dead".into()], "_INBOX", Some("elections"));
+        let found = judge(&user, &["a.*".into(), "dead".into()], "_INBOX", &["elections".into(), "changes".into()]);
         let remedies: Vec<_> = found.iter().map(|finding| finding.remedy.as_str()).collect();
         assert_eq!(
             remedies,
             [
                 "allow user u to publish to dead",
                 "allow user u to subscribe _INBOX.*.*",
-                "allow user u to subscribe elections"
+                "allow user u to subscribe elections, changes"
             ]
         );
     }
