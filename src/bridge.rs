@@ -8,7 +8,7 @@ use tokio::net::TcpListener;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use crate::admit::{AllowList, Tokens};
 #[cfg(feature = "kafka")]
@@ -184,8 +184,13 @@ async fn targets(config: &Config, routes: &Routes, metrics: &Arc<Metrics>) -> Re
 
 /// `left` is what is left of the grace when no more is accepted.
 fn limits(of: &receive::Limits, left: Duration) -> Limits {
+    let room = serve::room_for_connections();
+    if room < of.connections {
+        let (wanted, remedy) = (of.connections, "raise the limit of open files (LimitNOFILE, ulimit -n)");
+        warn!(wanted, room, remedy, "fewer connections than http.limits.connections can be open");
+    }
     Limits {
-        connections: of.connections,
+        connections: of.connections.min(room),
         connections_per_address: of.connections_per_address,
         head: of.head,
         idle: of.idle,

@@ -140,7 +140,7 @@ fn environment() -> impl Iterator<Item = (String, String)> {
 }
 
 async fn serve(config: Config) -> ExitCode {
-    logging::start();
+    let _logging = logging::start();
     outlive_hangups();
     let bridge = match Bridge::build(config).await {
         Ok(bridge) => bridge,

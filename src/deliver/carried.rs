@@ -2,20 +2,24 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use tokio::runtime::Handle;
+
+use crate::observe::Metrics;
 
 /// A future that is carried on by a task of its own once it is dropped, and until then needs none: a task for every
 /// message would cost more than all that is done to it here.
 pub(super) struct CarriedOn<F: Future<Output = ()> + Send + 'static> {
     rest: Option<Pin<Box<F>>>,
     on: Handle,
+    metrics: Arc<Metrics>,
 }
 
 impl<F: Future<Output = ()> + Send + 'static> CarriedOn<F> {
-    pub(super) fn new(work: F, on: Handle) -> Self {
-        Self { rest: Some(Box::pin(work)), on }
+    pub(super) fn new(work: F, on: Handle, metrics: Arc<Metrics>) -> Self {
+        Self { rest: Some(Box::pin(work)), on, metrics }
     }
 }
 
@@ -37,7 +41,11 @@ impl<F: Future<Output = ()> + Send + 'static> Future for CarriedOn<F> {
 impl<F: Future<Output = ()> + Send + 'static> Drop for CarriedOn<F> {
     fn drop(&mut self) {
         if let Some(rest) = self.rest.take() {
-            self.on.spawn(rest);
+            let counted = self.metrics.carried_on();
+            self.on.spawn(async move {
+                rest.await;
+                drop(counted);
+            });
         }
     }
 }
@@ -47,6 +55,21 @@ mod tests {
     use tokio::sync::oneshot;
 
     use super::*;
+    use crate::observe::Labels;
+
+    fn metrics() -> Arc<Metrics> {
+        let none = Labels {
+            classes: &[],
+            stored: &[],
+            statuses: &[],
+            refusals: &[],
+            reasons: &[],
+            brokers: &[],
+            faults: &[],
+            instances: &[],
+        };
+        Arc::new(Metrics::new(&none).unwrap())
+    }
 
     #[tokio::test]
     async fn what_is_dropped_goes_on_from_where_it_was() {
@@ -57,7 +80,7 @@ mod tests {
             begin.send("once").unwrap();
             end.send(gone_on.await.unwrap()).unwrap();
         };
-        let mut work = CarriedOn::new(work, Handle::current());
+        let mut work = CarriedOn::new(work, Handle::current(), metrics());
         assert!(futures_util::poll!(&mut work).is_pending());
         assert_eq!(begun.await, Ok("once"));
         drop(work);
@@ -67,7 +90,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_panics_is_not_begun_again() {
-        let work = CarriedOn::new(async { panic!("a bug") }, Handle::current());
+        let work = CarriedOn::new(async { panic!("a bug") }, Handle::current(), metrics());
         let failed = tokio::spawn(work).await.unwrap_err();
         assert!(failed.is_panic());
     }

@@ -128,7 +128,7 @@ impl Deliver {
                     this.carry(&message, missing, until).await;
                     drop((slot, counted));
                 };
-                Begun::Here(told, CarriedOn::new(work, self.runtime.clone()))
+                Begun::Here(told, CarriedOn::new(work, self.runtime.clone(), self.metrics.clone()))
             }
             Standing::UnderWay(told) => Begun::Before(told),
             Standing::Stored => Begun::Ended,

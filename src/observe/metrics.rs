@@ -98,7 +98,7 @@ impl Metrics {
             requests: family("http_requests_total", "Answers by status", &[("status", labels.statuses)])?,
             refused: family("refused_total", "Requests refused", &[("reason", labels.refusals)])?,
             dead_letters: family("dead_letters_total", "Dead letters stored", &[("reason", labels.reasons)])?,
-            in_flight: registry.gauge("in_flight", "Requests being answered")?,
+            in_flight: registry.gauge("in_flight", "Requests being answered, and messages carried on after theirs")?,
             connections: registry.gauge("connections", "Open connections of the endpoint")?,
             request_seconds: registry.histogram("http_request_duration_seconds", "From a head to its answer")?,
             publish_seconds: registry.histograms("publish_duration_seconds", "To a broker's report", brokers)?,
@@ -124,6 +124,11 @@ impl Metrics {
     /// A request has come.
     pub fn enter(&self) -> Entered<'_> {
         Entered { metrics: self, begun: Instant::now(), _counted: counted(&self.in_flight) }
+    }
+
+    /// A message is carried on although its request has ended.
+    pub fn carried_on(&self) -> Counted {
+        counted(&self.in_flight)
     }
 
     /// A connection was accepted.

@@ -134,7 +134,8 @@ impl Answer {
         if let Some((name, value)) = extra {
             headers.insert(name, HeaderValue::from_static(value));
         }
-        if last {
+        // the rest of a body that is not read cannot be told from the next request
+        if last || matches!(self, Self::Timeout | Self::TooLarge) {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
         response

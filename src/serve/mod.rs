@@ -1,6 +1,7 @@
 //! Listening: connections in, bounded, and let go in the end. Knows HTTP, but nothing of what is served.
 
 mod addresses;
+mod files;
 mod patience;
 
 use std::convert::Infallible;
@@ -23,6 +24,7 @@ use tracing::{debug, warn};
 
 use crate::observe::Metrics;
 use addresses::Addresses;
+pub use files::room_for_connections;
 use patience::Watched;
 
 /// What a listener takes on.

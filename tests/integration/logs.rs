@@ -129,3 +129,16 @@ fn a_missing_right_is_said_once_and_not_in_the_server_s_words() {
     assert_eq!(warnings(&events), 1, "{}", bridge.log());
     assert!(!bridge.log().contains("weirdType"), "{}", bridge.log());
 }
+
+#[test]
+fn a_log_that_nobody_reads_holds_up_nothing() {
+    let nats = Nats::start();
+    let bridge = Bridge::start(&nats, "").unread();
+    // each is a line, and all together more than a pipe holds
+    for _ in 0..1500 {
+        assert_eq!(exchange(bridge.http, b"POST /x HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").0, 404);
+    }
+    assert_eq!(bridge.post(&message("incomingCall", 1)).0, 200);
+    assert_eq!(bridge.get("/livez").0, 200);
+    assert_eq!(bridge.terminate(), Some(0));
+}

@@ -118,9 +118,11 @@ fn a_client_that_hangs_up_cancels_nothing() {
     let begun = bridge.begin(&text(1));
     bridge.holds(1);
     drop(begun);
-    pause(300);
+    eventually("the connection is gone", Duration::from_secs(5), || bridge.metric("connections") == 0.0);
+    bridge.holds(1);
     nats.signal("-CONT");
     eventually("stored all the same", Duration::from_secs(5), || nats.read().len() == 1);
+    bridge.holds(0);
 }
 
 #[test]

@@ -12,7 +12,7 @@ mod wire;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
-use std::process::{Child, Command, Output};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
@@ -118,11 +118,24 @@ impl Bridge {
             assert!(answer.status.success(), "{}", String::from_utf8_lossy(&answer.stderr));
         }
         let log = tempfile::NamedTempFile::new().unwrap();
-        let mut run = Command::new(env!("CARGO_BIN_EXE_greenapi-bridge"));
-        let child = run.args(["run", "--config"]).arg(config.path()).stderr(log.reopen().unwrap()).spawn().unwrap();
+        let child = Self::run(config.path(), log.reopen().unwrap().into());
         let bridge = Self { child, http, admin, config, log };
         eventually("listens", Duration::from_secs(10), || TcpStream::connect(admin).is_ok());
         bridge
+    }
+
+    fn run(config: &Path, log: Stdio) -> Child {
+        let mut run = Command::new(env!("CARGO_BIN_EXE_greenapi-bridge"));
+        run.args(["run", "--config"]).arg(config).stderr(log).spawn().unwrap()
+    }
+
+    /// The same started again, with a log that nobody reads.
+    pub fn unread(mut self) -> Self {
+        self.signal("-TERM");
+        assert_eq!(self.exit_code(), Some(0));
+        self.child = Self::run(self.config.path(), Stdio::piped());
+        eventually("listens", Duration::from_secs(10), || TcpStream::connect(self.admin).is_ok());
+        self.ready()
     }
 
     /// Waits until a notification would be stored.

@@ -1,0 +1,16 @@
+//! How many files this process may have open: each connection is one.
+
+use rustix::process::{Resource, getrlimit, setrlimit};
+
+/// What is open besides the connections of one listener: those of others, to brokers, and files.
+const OTHERS: usize = 640;
+
+/// How many connections a listener can have. Many systems give 1,024 files and allow far more to who asks, so this asks
+/// for all that is allowed.
+pub fn room_for_connections() -> usize {
+    let allowed = getrlimit(Resource::Nofile);
+    let mut asked = allowed;
+    asked.current = asked.maximum;
+    let granted = if setrlimit(Resource::Nofile, asked).is_ok() { allowed.maximum } else { allowed.current };
+    granted.map_or(usize::MAX, |files| usize::try_from(files).unwrap_or(usize::MAX).saturating_sub(OTHERS).max(1))
+}
