@@ -4,8 +4,8 @@ ports FROM...         one free loopback port for each FROM: that one or the next
 sample FILE           the notification in FILE as if it had been sent now; no FILE: one of a type nobody knows
 last                  waits for the server, prints the stream's last sequence number (0: no stream yet)
 watch                 prints what arrives in the stream after a sequence number
-lines                 prints what it reads, so that nothing in it can steer the terminal
-expect FILE...        reads records of Kafka as JSON lines, prints those whose bytes are a FILE's
+show                  reads records of Kafka as JSON lines, prints each
+expect FILE...        the same, but only those whose bytes are a FILE's
 """
 
 import argparse
@@ -90,12 +90,12 @@ def show_nats(message):
     show(message.metadata.sequence.stream, message.subject, headers, message.data)
 
 
-def expect_records(files):
+def show_records(files):
     wanted = {path.read_bytes(): path.name for path in files}
     for line in sys.stdin:
         record = json.loads(line)
         data = base64.b64decode(record["body"])
-        if wanted.pop(data, None):
+        if not files or wanted.pop(data, None):
             show(record["offset"], record["topic"], record["headers"], data)
     if wanted:
         sys.exit(f"not arrived: {', '.join(sorted(wanted.values()))}")
@@ -172,7 +172,7 @@ def main():
     command.add_argument("start", nargs="+", type=int)
     command = commands.add_parser("sample")
     command.add_argument("file", nargs="?")
-    commands.add_parser("lines")
+    commands.add_parser("show")
     command = commands.add_parser("expect")
     command.add_argument("files", nargs="+", type=pathlib.Path)
     for name in ("last", "watch"):
@@ -189,11 +189,10 @@ def main():
         ports(arguments.start)
     elif arguments.command == "sample":
         sample(arguments.file)
-    elif arguments.command == "lines":
-        for line in sys.stdin:
-            print(f"  {printable(line, 400)}", flush=True)
+    elif arguments.command == "show":
+        show_records([])
     elif arguments.command == "expect":
-        expect_records(arguments.files)
+        show_records(arguments.files)
     elif arguments.command == "last":
         try:
             print(asyncio.run(last(arguments.server, arguments.stream)))
