@@ -48,17 +48,22 @@ broker_answers() { (exec 3<>"/dev/tcp/127.0.0.1/$broker_port"); }
 
 broker_section() { printf '[kafka]\nbootstrap_servers = ["%s"]\n' "$server"; }
 
-stored() { "${kafka[@]}" tests/consumers/KafkaRead.java "$state/reader.properties" "${topics[@]}" 2>"$state/reader.log"; }
+# The reader of the tests, with Kafka's own client. Its start takes seconds.
+reader=("${kafka[@]}" tests/consumers/KafkaRead.java)
 
 # What was stored by an earlier start has other bytes.
 broker_remember() { :; }
 
-broker_expect() { stored | "$python" deploy/quickstart.py expect "$@"; }
+broker_expect() {
+  "${reader[@]}" "$state/reader.properties" "${topics[@]}" 2>"$state/reader.log" |
+    "$python" deploy/quickstart.py expect "$@"
+}
 
-broker_follow() {
-  "${leash[@]}" "${kafka[@]}" org.apache.kafka.tools.consumer.ConsoleConsumer --bootstrap-server "$server" \
-    --include 'greenapi\..*' --formatter-property print.headers=true --formatter-property headers.separator=' ' |
-    "${leash[@]}" "$python" deploy/quickstart.py lines
+broker_now() { date +%s%3N; }
+
+broker_follow() { # milliseconds since 1970
+  "${leash[@]}" "${reader[@]}" "$state/reader.properties" --since "$1" "${topics[@]}" |
+    "${leash[@]}" "$python" deploy/quickstart.py show
 }
 
 broker_hint() { printf "any Kafka client, at %s\n" "$server"; }

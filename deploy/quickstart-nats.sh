@@ -40,8 +40,10 @@ broker_expect() {
   "$python" deploy/quickstart.py watch --server "$server" --stream GREENAPI --after "$before" --expect "$@"
 }
 
-broker_follow() {
-  exec "${leash[@]}" "$python" deploy/quickstart.py watch --server "$server" --stream GREENAPI --after "$(last_stored)"
+broker_now() { last_stored; }
+
+broker_follow() { # the last sequence number not to show
+  exec "${leash[@]}" "$python" deploy/quickstart.py watch --server "$server" --stream GREENAPI --after "$1"
 }
 
 broker_hint() { printf "nats --server %s sub 'greenapi.>'   (the nats command line is not part of this)\n" "$server"; }

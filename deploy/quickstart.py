@@ -1,16 +1,17 @@
 """The parts of deploy/quickstart that bash does badly.
 
-ports FROM...         one free loopback port for each FROM: that one or the next
+ports FROM...         one free loopback port for each FROM: that one or the next; last the one to listen on
 sample FILE           the notification in FILE as if it had been sent now; no FILE: one of a type nobody knows
 last                  waits for the server, prints the stream's last sequence number (0: no stream yet)
 watch                 prints what arrives in the stream after a sequence number
-lines                 prints what it reads, so that nothing in it can steer the terminal
-expect FILE...        reads records of Kafka as JSON lines, prints those whose bytes are a FILE's
+show                  reads records of Kafka as JSON lines, prints each
+expect FILE...        the same, but only those whose bytes are a FILE's
 """
 
 import argparse
 import asyncio
 import base64
+import errno
 import json
 import os
 import pathlib
@@ -27,24 +28,39 @@ UNKNOWN = (
 )
 
 
-def ports(starts):
+def hold(address, port):
+    listener = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
+    # As servers do: a port whose last connections are still closing is free.
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((address, port))
+        listener.listen()
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def first_free(address, start):
+    for port in range(start, 65536):
+        try:
+            return hold(address, port)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
+    sys.exit(f"no free port from {start} on")
+
+
+def ports(starts, address, port=None):
     """Holds each port until all are found, so that no two are the same."""
-    held = []
-    for start in starts:
-        for port in range(start, 65536):
-            listener = socket.socket()
-            # As servers do: a port whose last connections are still closing is free.
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                listener.bind(("127.0.0.1", port))
-                listener.listen()
-            except OSError:
-                listener.close()
-                continue
-            held.append(listener)
-            break
-        else:
-            sys.exit(f"no free port from {start} on")
+    # The one that was asked for is not given away to another.
+    try:
+        listener = hold(address, int(port)) if port else None
+        held = [first_free("127.0.0.1", start) for start in starts]
+        held.append(listener or first_free(address, 3000))
+    except OSError as error:
+        asked = f"--listen, address {address}" + (f", port {port}" if port else "")
+        sys.exit(f"error: {asked}: {error.strerror}\n       Name an IP address of this machine and a port that is free.")
     print(*(listener.getsockname()[1] for listener in held))
 
 
@@ -90,12 +106,12 @@ def show_nats(message):
     show(message.metadata.sequence.stream, message.subject, headers, message.data)
 
 
-def expect_records(files):
+def show_records(files):
     wanted = {path.read_bytes(): path.name for path in files}
     for line in sys.stdin:
         record = json.loads(line)
         data = base64.b64decode(record["body"])
-        if wanted.pop(data, None):
+        if not files or wanted.pop(data, None):
             show(record["offset"], record["topic"], record["headers"], data)
     if wanted:
         sys.exit(f"not arrived: {', '.join(sorted(wanted.values()))}")
@@ -170,9 +186,10 @@ def main():
     commands = parser.add_subparsers(dest="command", required=True)
     command = commands.add_parser("ports")
     command.add_argument("start", nargs="+", type=int)
+    command.add_argument("--listen", nargs="+", required=True, help="address, and the port if only that one will do")
     command = commands.add_parser("sample")
     command.add_argument("file", nargs="?")
-    commands.add_parser("lines")
+    commands.add_parser("show")
     command = commands.add_parser("expect")
     command.add_argument("files", nargs="+", type=pathlib.Path)
     for name in ("last", "watch"):
@@ -186,14 +203,13 @@ def main():
     arguments = parser.parse_args()
 
     if arguments.command == "ports":
-        ports(arguments.start)
+        ports(arguments.start, *arguments.listen)
     elif arguments.command == "sample":
         sample(arguments.file)
-    elif arguments.command == "lines":
-        for line in sys.stdin:
-            print(f"  {printable(line, 400)}", flush=True)
+    elif arguments.command == "show":
+        show_records([])
     elif arguments.command == "expect":
-        expect_records(arguments.files)
+        show_records(arguments.files)
     elif arguments.command == "last":
         try:
             print(asyncio.run(last(arguments.server, arguments.stream)))

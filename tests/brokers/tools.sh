@@ -59,7 +59,7 @@ need_rust() {
   local wanted have
   wanted=$(sed -n 's/^rust-version *= *"\(.*\)"/\1/p' Cargo.toml)
   # rustup puts cargo here; a shell opened before its installation does not know yet.
-  if ! command -v cargo >/dev/null && [[ -x $HOME/.cargo/bin/cargo ]]; then
+  if ! command -v cargo >/dev/null && [[ -x ${HOME-}/.cargo/bin/cargo ]]; then
     PATH=$HOME/.cargo/bin:$PATH
   fi
   if ! command -v cargo >/dev/null; then

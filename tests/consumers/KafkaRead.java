@@ -2,6 +2,7 @@ import java.nio.charset.StandardCharsets;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Base64;
+import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Properties;
@@ -13,11 +14,12 @@ import org.apache.kafka.common.header.Header;
 import org.apache.kafka.common.serialization.ByteArrayDeserializer;
 
 /**
- * Reads topics from their first record to the last one there at start, with Kafka's own client.
+ * Reads topics from their first record to the last one there at start, with Kafka's own client; with --since, all that
+ * was received from that time on and what comes, until it is ended.
  *
  * <p>One JSON line per record: {"topic", "partition", "offset", "timestamp", "key", "headers", "body": base64}.
  *
- * <p>Usage: java -cp 'lib/*' KafkaRead.java PROPERTIES-FILE TOPIC...
+ * <p>Usage: java -cp 'lib/*' KafkaRead.java PROPERTIES-FILE [--since MILLISECONDS] TOPIC...
  *
  * <p>Exit codes: 0 all read; 1 a record that was announced did not come; 3 a repeated header.
  */
@@ -29,21 +31,39 @@ public class KafkaRead {
         try (var file = java.nio.file.Files.newBufferedReader(java.nio.file.Path.of(arguments[0]))) {
             properties.load(file);
         }
+        boolean follow = arguments[1].equals("--since");
+        List<String> topics = List.of(arguments).subList(follow ? 3 : 1, arguments.length);
         properties.put("enable.auto.commit", "false");
         properties.put("allow.auto.create.topics", "false");
         var bytes = new ByteArrayDeserializer();
         try (var consumer = new KafkaConsumer<>(properties, bytes, bytes)) {
             List<TopicPartition> partitions = new ArrayList<>();
-            for (String topic : List.of(arguments).subList(1, arguments.length)) {
+            for (String topic : topics) {
                 var found = consumer.partitionsFor(topic);
                 if (found != null) {
                     found.forEach(one -> partitions.add(new TopicPartition(topic, one.partition())));
                 }
             }
             consumer.assign(partitions);
+            if (follow) {
+                seek(consumer, partitions, Long.parseLong(arguments[2]));
+                while (true) {
+                    consumer.poll(Duration.ofSeconds(1)).forEach(record -> System.out.println(line(record)));
+                    System.out.flush();
+                }
+            }
             consumer.seekToBeginning(partitions);
             read(consumer, consumer.endOffsets(partitions));
         }
+    }
+
+    /** Goes to the first record of that time or later; where there is none yet, to the end. */
+    private static void seek(KafkaConsumer<byte[], byte[]> consumer, List<TopicPartition> partitions, long since) {
+        var ends = consumer.endOffsets(partitions);
+        Map<TopicPartition, Long> times = new HashMap<>();
+        partitions.forEach(one -> times.put(one, since));
+        consumer.offsetsForTimes(times).forEach(
+            (one, found) -> consumer.seek(one, found == null ? ends.get(one) : found.offset()));
     }
 
     private static void read(KafkaConsumer<byte[], byte[]> consumer, Map<TopicPartition, Long> ends) {
