@@ -26,7 +26,7 @@ pub struct Provisioned {
     pub created: bool,
     /// What it has now that it had not.
     pub changes: Vec<String>,
-    /// What was asked for and not done.
+    /// What it has otherwise than asked for, or than one made anew would, and keeps.
     pub kept: Vec<String>,
 }
 

@@ -41,7 +41,8 @@ fn print(Provisioned { what, created, changes, kept }: &Provisioned, dry_run: bo
     let done = match (created, changes.is_empty(), dry_run) {
         (true, _, false) => "created, with",
         (true, _, true) => "would be created, with",
-        (false, true, _) => "is as needed",
+        (false, true, _) if kept.is_empty() => "is as needed",
+        (false, true, _) => "stays as it is",
         (false, false, false) => "now also has",
         (false, false, true) => "would also have",
     };

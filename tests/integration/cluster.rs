@@ -55,7 +55,7 @@ fn one_copy_in_a_cluster_is_wrong_until_three_are_asked_for_and_is_never_asked_b
     let (_, text) = said("provision", &one);
     assert_eq!(
         text,
-        "stream GREENAPI is as needed\n  = keeps replicas: 3; nats.provision.replicas = 1 would be fewer\n"
+        "stream GREENAPI stays as it is\n  = keeps replicas: 3; nats.provision.replicas = 1 would be fewer\n"
     );
 }
 

@@ -45,19 +45,64 @@ fn it_widens_a_stream_and_keeps_everything_else() {
     let config = json!({"name": "GREENAPI", "subjects": subjects, "retention": "limits", "storage": "file", "num_replicas": 1,
         "duplicate_window": window, "max_age": keep, "max_msgs": 1_000_000, "allow_batched": true});
     assert_eq!(ask(&nats, "STREAM.CREATE.GREENAPI", &config)["error"], Value::Null);
-    let bridge = Bridge::start_unprovisioned(&nats, "", false);
+    let bridge = Bridge::start_unprovisioned(&nats, "nats.provision.max_age = \"2h\"\n", false);
     let before = made(&nats);
-    assert!(command("provision --dry-run", bridge.config.path()).status.success());
+    let said = |words: &str| {
+        let answer = command(words, bridge.config.path());
+        assert!(answer.status.success(), "{}", String::from_utf8_lossy(&answer.stderr));
+        String::from_utf8(answer.stdout).unwrap()
+    };
+    let checked = String::from_utf8(command("check", bridge.config.path()).stdout).unwrap();
+    let shorter =
+        "! retention     kept for 1h, less than nats.provision.max_age = 2h  → run `greenapi-bridge provision`";
+    assert!(checked.contains(shorter), "{checked}");
+    assert!(said("provision --dry-run").contains("  + max_age 2h instead of 1h\n"));
     assert_eq!(made(&nats), before);
-    let answer = command("provision", bridge.config.path());
-    assert!(answer.status.success(), "{}", String::from_utf8_lossy(&answer.stderr));
+    let text = said("provision");
+    assert!(text.contains("  + max_age 2h instead of 1h\n"), "{text}");
+    assert!(text.contains("  = keeps max_msgs 1000000: when it holds them it is full\n"), "{text}");
     let mut wanted = before;
     let mut subjects = vec!["greenapi.incoming.*.*".to_owned(), "mine.>".into()];
     subjects.extend(["outgoing", "state", "device", "other"].map(|class| format!("greenapi.{class}.*.*")));
     subjects.push("greenapi.dead-letter".into());
     wanted["subjects"] = json!(subjects);
     wanted["duplicate_window"] = json!(nanos(Duration::from_secs(900)));
+    wanted["max_age"] = json!(nanos(Duration::from_secs(2 * 3600)));
     assert_eq!(made(&nats), wanted);
+}
+
+#[test]
+fn limits_are_raised_as_asked_and_never_lowered() {
+    let nats = Nats::start();
+    nats.put_stream(stream::Config {
+        max_age: Duration::from_secs(7 * 24 * 3600),
+        max_bytes: 1_000_000,
+        max_messages_per_subject: 1000,
+        discard: stream::DiscardPolicy::Old,
+        ..Nats::safe_stream()
+    });
+    let before = made(&nats);
+    let said = |extra: &str| {
+        let bridge = Bridge::start_unprovisioned(&nats, &format!("nats.provision = {extra}\n"), false);
+        String::from_utf8(command("provision", bridge.config.path()).stdout).unwrap()
+    };
+    let otherwise = "  = keeps discard old, not new: when full it deletes what was acknowledged
+  = keeps max_msgs_per_subject 1000: beyond it what was acknowledged is deleted\n";
+    assert_eq!(
+        said("{ max_age = \"1h\", max_bytes = \"5000B\" }"),
+        format!(
+            "stream GREENAPI stays as it is\n  = keeps max_age 7days, not 1h\n  = keeps max_bytes 1000000, not 5000\n{otherwise}"
+        )
+    );
+    assert_eq!(made(&nats), before);
+    assert_eq!(
+        said("{ max_age = \"0s\", max_bytes = \"2MB\" }"),
+        format!(
+            "stream GREENAPI now also has\n  + max_age for ever instead of 7days\n  + max_bytes 2000000 instead of 1000000\n{otherwise}"
+        )
+    );
+    assert_eq!((&made(&nats)["max_age"], &made(&nats)["max_bytes"]), (&json!(0), &json!(2_000_000)));
+    assert_eq!(made(&nats)["discard"], "old");
 }
 
 #[test]
@@ -75,7 +120,11 @@ fn a_window_longer_than_messages_are_kept_is_refused_with_the_keys() {
         "num_replicas": 1, "max_age": nanos(Duration::from_secs(300))});
     ask(&nats, "STREAM.CREATE.GREENAPI", &short);
     let text = refused("provision --dry-run");
-    assert!(text.contains("dedupe.window = 15m: more than the stream's max_age = 5m"), "{text}");
+    assert!(text.contains("dedupe.window = 15m: more than nats.provision.max_age = 10m"), "it is widened: {text}");
+    let other = json!({"name": "GREENAPI", "subjects": ["greenapi.>"], "max_age": nanos(Duration::from_secs(780))});
+    ask(&nats, "STREAM.UPDATE.GREENAPI", &other);
+    let text = refused("provision --dry-run");
+    assert!(text.contains("dedupe.window = 15m: more than the stream's max_age = 13m"), "{text}");
 }
 
 #[test]

@@ -32,7 +32,7 @@ pub async fn check(config: &Config, subjects: &[String], window: Duration) -> Ve
             let headers = [None, Some(headers::longest_dead_letter())].map(|dead| headers::most(name, dead));
             found.push(judge::when_full(stream));
             found.extend(judge::room(stream, &info.state));
-            found.extend(judge::times(stream, window));
+            found.extend(judge::times(stream, window, config.provision.max_age));
             found.push(judge::largest(stream, server.max_payload, headers));
             elections = (stream.num_replicas > 1).then(|| leader::elections(name));
         }

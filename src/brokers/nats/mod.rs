@@ -33,6 +33,8 @@ mod stream;
 mod subjects;
 #[cfg(feature = "nats")]
 mod watch;
+#[cfg(feature = "nats")]
+mod widen;
 
 pub use config::{Config, ProvisionConfig, Tls};
 

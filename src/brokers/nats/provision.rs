@@ -6,9 +6,10 @@ use async_nats::jetstream::context::CreateStreamErrorKind;
 use async_nats::jetstream::response::Response;
 use async_nats::jetstream::stream::{Config as Stream, DiscardPolicy, StorageType};
 use async_nats::jetstream::{Context, ErrorCode};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::subjects::covers;
+use super::widen::{Widening, age, bytes, duplicate_window, longest};
 use super::{Config, Inspection, admin, stream};
 use crate::brokers::{Provisioned, Replicas};
 use crate::units::show;
@@ -21,8 +22,8 @@ struct Job<'c> {
     dry_run: bool,
 }
 
-/// Creates the stream, or widens it: adds subjects and copies, raises the duplicate window. `subjects` are the patterns
-/// of all that is published. With `dry_run` it only says what it would do.
+/// Creates the stream, or widens it: adds subjects and copies, raises the duplicate window and the limits. `subjects` are
+/// the patterns of all that is published. With `dry_run` it only says what it would do.
 ///
 /// # Errors
 /// No connection, an unsafe stream, a window the stream cannot have, or what the server refuses.
@@ -57,9 +58,9 @@ impl Job<'_> {
         let mut changes = vec![replicas.map_err(|error| self.failed(error))?];
         changes.extend(self.subjects.iter().map(|subject| format!("subject {subject}")));
         changes.push("file storage; full, it refuses what is new".into());
-        changes.push(format!("max_age {}", show(provision.max_age)));
+        changes.push(format!("max_age {}", age(provision.max_age)));
         changes.extend(provision.max_bytes.map(|bytes| format!("max_bytes {bytes}")));
-        changes.push(self.duplicate_window());
+        changes.push(duplicate_window(self.window));
         Ok(Provisioned { what: self.what(), created: true, changes, kept: Vec::new() })
     }
 
@@ -93,7 +94,7 @@ impl Job<'_> {
             storage: StorageType::File,
             discard: DiscardPolicy::New,
             max_age: provision.max_age,
-            max_bytes: provision.max_bytes.map_or(-1, |bytes| i64::try_from(bytes).unwrap_or(i64::MAX)),
+            max_bytes: provision.max_bytes.map_or(-1, bytes),
             duplicate_window: self.window,
             ..Stream::default()
         };
@@ -105,47 +106,25 @@ impl Job<'_> {
     }
 
     async fn widen(&self, stream: &Stream) -> Result<Provisioned, String> {
-        self.window_fits(stream.max_age, "the stream's max_age")?;
-        let mut wide = json!({});
-        let mut done = Provisioned { what: self.what(), ..Provisioned::default() };
-        let held = |subject: &&String| stream.subjects.iter().any(|taken| covers(taken, subject));
-        let missing: Vec<_> = self.subjects.iter().copied().filter(|subject| !held(subject)).collect();
-        if !missing.is_empty() {
-            // the server refuses subjects that overlap: those that lie inside a new one go up in it
-            let lie_outside = |subject: &&String| !missing.iter().any(|new| covers(new, subject));
-            let all: Vec<_> = stream.subjects.iter().filter(lie_outside).chain(missing.iter().copied()).collect();
-            wide["subjects"] = json!(all);
-            done.changes.extend(missing.iter().map(|subject| format!("subject {subject}")));
+        let asked = self.config.provision.max_age;
+        let max_age = longest(stream.max_age, asked);
+        let key = if max_age == stream.max_age { "the stream's max_age" } else { "nats.provision.max_age" };
+        self.window_fits(max_age, key)?;
+        let Widening { keys, changes, kept } =
+            Widening::new(stream, &self.subjects, self.window, &self.config.provision);
+        if !keys.is_empty() && !self.dry_run {
+            self.update(keys).await.map_err(|error| self.failed(error))?;
         }
-        if stream.duplicate_window < self.window {
-            wide["duplicate_window"] = json!(u64::try_from(self.window.as_nanos()).unwrap_or(u64::MAX));
-            done.changes.push(self.duplicate_window());
-        }
-        let have = stream.num_replicas;
-        match self.config.provision.replicas {
-            Replicas::Count(count) if count > have => {
-                wide["num_replicas"] = json!(count);
-                done.changes
-                    .push(format!("replicas: {count} instead of {have}; `check` says when they have caught up"));
-            }
-            Replicas::Count(count) if count < have => {
-                done.kept.push(format!("replicas: {have}; nats.provision.replicas = {count} would be fewer"));
-            }
-            _ => {}
-        }
-        if !done.changes.is_empty() && !self.dry_run {
-            self.update(wide).await.map_err(|error| self.failed(error))?;
-        }
-        Ok(done)
+        Ok(Provisioned { what: self.what(), created: false, changes, kept })
     }
 
     /// Changes these keys, and hands back every other as it came: the server may know keys this client does not,
     /// and those left out would be reset.
-    async fn update(&self, wide: Value) -> Result<(), String> {
+    async fn update(&self, keys: Map<String, Value>) -> Result<(), String> {
         let name = &self.config.stream;
         let mut stream = self.ask(format!("STREAM.INFO.{name}"), &json!({})).await?["config"].take();
-        for (key, value) in wide.as_object().into_iter().flatten() {
-            stream[key] = value.clone();
+        for (key, value) in keys {
+            stream[key] = value;
         }
         self.ask(format!("STREAM.UPDATE.{name}"), &stream).await.map(|_| ())
     }
@@ -168,10 +147,6 @@ impl Job<'_> {
         Err(format!(
             "dedupe.window = {window}: more than {key} = {age}, and repeats are known no longer than messages are kept; lower dedupe.window, or raise {key}"
         ))
-    }
-
-    fn duplicate_window(&self) -> String {
-        format!("duplicate window {}", show(self.window))
     }
 
     fn what(&self) -> String {
