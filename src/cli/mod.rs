@@ -19,8 +19,8 @@ use crate::observe::logging;
 use routes::Plan;
 
 const EXAMPLES: &str = "Examples:
-  greenapi-bridge provision --config bridge.toml   create the stream
-  greenapi-bridge check --config bridge.toml       is the broker ready?
+  greenapi-bridge provision --config bridge.toml   create the stream, the topics
+  greenapi-bridge check --config bridge.toml       are the brokers ready?
   greenapi-bridge --config bridge.toml             serve
   greenapi-bridge send --config bridge.toml        notifications to try it with
   BRIDGE_NATS__SERVERS='[\"nats://nats:4222\"]' greenapi-bridge";
@@ -54,14 +54,14 @@ enum Configured {
     #[command(after_help = "Example:
   greenapi-bridge run --config bridge.toml")]
     Run,
-    /// Ask the broker whether it would store what is sent to it, and keep it.
+    /// Ask the brokers whether their stream and topics would store what is sent to them, and keep it.
     ///
     /// Prints where each class goes, then a line for everything asked: ✓ fine, ! worth knowing, ✗ wrong, with the
     /// remedy. Exit code 0: nothing is wrong, 1: something is, 2: the configuration cannot be used.
     #[command(after_help = "Examples:
   greenapi-bridge check --config bridge.toml
   greenapi-bridge check --config bridge.toml --offline
-  greenapi-bridge check --config bridge.toml --json | jq '.brokers.nats[] | select(.verdict == \"wrong\")'")]
+  greenapi-bridge check --config bridge.toml --json | jq '.brokers[][] | select(.verdict == \"wrong\")'")]
     Check {
         /// Read the configuration and print the routes; ask nobody.
         #[arg(long)]
@@ -70,10 +70,13 @@ enum Configured {
         #[arg(long)]
         json: bool,
     },
-    /// Create the stream the routes need, or widen it; never narrows or deletes.
+    /// Create the stream and the topics the routes need, or widen the stream; never narrows or deletes.
+    ///
+    /// Prints what was done to each: + what it has now, ? what a dry run cannot be sure of, = what is otherwise than
+    /// asked for and stays. Exit code 0: it is done, 1: it is not, 2: the configuration cannot be used.
     #[command(after_help = "Examples:
   greenapi-bridge provision --config bridge.toml --dry-run
-  BRIDGE_NATS__PROVISION__REPLICAS=3 greenapi-bridge provision --config bridge.toml")]
+  BRIDGE_NATS__PROVISION__MAX_AGE=30d greenapi-bridge provision --config bridge.toml")]
     Provision {
         /// Say what would be done; change nothing.
         #[arg(long)]

@@ -37,6 +37,23 @@ fn a_dry_run_says_what_would_be_done_and_changes_nothing() {
 }
 
 #[test]
+fn a_dry_run_is_refused_more_copies_than_there_are_servers_as_it_would_be_in_earnest() {
+    let nats = Nats::start();
+    let bridge = Bridge::start_unprovisioned(&nats, "nats.provision.replicas = 3\n", false);
+    let refused = |words: &str| {
+        let answer = command(words, bridge.config.path());
+        (answer.status.code(), String::from_utf8(answer.stderr).unwrap())
+    };
+    let said = refused("provision");
+    assert_eq!(said.0, Some(1));
+    assert!(said.1.contains("stream GREENAPI: more copies than the cluster has servers; start more, or"), "{said:?}");
+    assert_eq!(refused("provision --dry-run"), said);
+    nats.put_stream(Nats::safe_stream());
+    assert_eq!(refused("provision"), said);
+    assert_eq!(refused("provision --dry-run"), said);
+}
+
+#[test]
 fn it_widens_a_stream_and_keeps_everything_else() {
     let nats = Nats::start();
     // inside a new subject, as one, and beside them; and a key this client does not know

@@ -35,7 +35,8 @@ pub async fn provision(config: &Config, topics: &[String], dry_run: bool) -> Res
                     Some(oldest) => changes.push(format!("{oldest} {}", show(wanted.oldest))),
                     None => kept.push("no limit on how old a record may be: the cluster knows none".into()),
                 }
-                done.push(Provisioned { what, created: true, changes, kept });
+                let doubts = if dry_run { wanted.doubts(brokers) } else { Vec::new() };
+                done.push(Provisioned { what, created: true, changes, doubts, kept });
             }
         }
     }
@@ -105,6 +106,15 @@ impl Wanted {
         ]
     }
 
+    /// What a dry run cannot find out: a broker that is down is not counted.
+    fn doubts(&self, brokers: usize) -> Vec<String> {
+        let many = self.replicas > brokers;
+        let doubt = many.then(|| {
+            format!("{} replica(s) are refused if there are fewer brokers; now there are {brokers}", self.replicas)
+        });
+        doubt.into_iter().collect()
+    }
+
     /// What an existing topic has otherwise.
     fn differences(&self, topic: &Topic) -> Vec<String> {
         let setting = |name: &str| match &topic.config {
@@ -163,6 +173,13 @@ async fn create(admin: &mut Admin, name: &str, wanted: &Wanted) -> Result<Option
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn more_copies_than_brokers_are_doubtful() {
+        let doubts = |brokers| Wanted::new(&toml::from_str("provision.replicas = 3").unwrap(), brokers).doubts(brokers);
+        assert_eq!(doubts(3), [""; 0]);
+        assert_eq!(doubts(2), ["3 replica(s) are refused if there are fewer brokers; now there are 2"]);
+    }
 
     #[test]
     fn what_a_topic_has_otherwise_is_said_in_units() {

@@ -20,6 +20,10 @@ struct Job<'c> {
     subjects: Vec<&'c String>,
     window: Duration,
     dry_run: bool,
+    /// How many servers it is told of.
+    servers: usize,
+    /// Whether there are surely no more of them.
+    alone: bool,
 }
 
 /// Creates the stream, or widens it: adds subjects and copies, raises the duplicate window and the limits. `subjects` are
@@ -37,9 +41,12 @@ pub async fn provision(
     // the server refuses subjects that overlap
     let inside = |subject: &String| subjects.iter().any(|wider| wider != subject && covers(wider, subject));
     let subjects = subjects.iter().filter(|subject| !inside(subject)).collect();
-    let job = Job { context: stream::context(&client, config), config, subjects, window, dry_run };
+    let (context, servers) = (stream::context(&client, config), admin::servers(&client));
+    // the streams of a domain may be those of other servers
+    let alone = servers == 1 && config.domain.is_none() && client.server_info().cluster.is_none();
+    let job = Job { context, config, subjects, window, dry_run, servers, alone };
     match stream::inspect(&client, config).await {
-        Inspection::Missing => job.create(admin::servers(&client)).await,
+        Inspection::Missing => job.create().await,
         Inspection::Safe { info, .. } => job.widen(&info.config).await,
         Inspection::Unsafe(why) => Err(job.failed(why)),
         Inspection::NoQuorum => Err(job.failed(stream::NO_QUORUM)),
@@ -48,12 +55,12 @@ pub async fn provision(
 }
 
 impl Job<'_> {
-    async fn create(&self, servers: usize) -> Result<Provisioned, String> {
+    async fn create(&self) -> Result<Provisioned, String> {
         let provision = &self.config.provision;
         self.window_fits(provision.max_age, "nats.provision.max_age")?;
         let replicas = match provision.replicas {
             Replicas::Count(count) => self.create_with(count).await.map(|()| format!("replicas: {count}")),
-            Replicas::Auto => self.create_with_most(servers).await,
+            Replicas::Auto => self.create_with_most().await,
         };
         let mut changes = vec![replicas.map_err(|error| self.failed(error))?];
         changes.extend(self.subjects.iter().map(|subject| format!("subject {subject}")));
@@ -61,13 +68,14 @@ impl Job<'_> {
         changes.push(format!("max_age {}", age(provision.max_age)));
         changes.extend(provision.max_bytes.map(|bytes| format!("max_bytes {bytes}")));
         changes.push(duplicate_window(self.window));
-        Ok(Provisioned { what: self.what(), created: true, changes, kept: Vec::new() })
+        let doubts = self.doubts(1)?;
+        Ok(Provisioned { what: self.what(), created: true, changes, doubts, ..Provisioned::default() })
     }
 
     /// `"auto"`: three copies where the cluster has them, else one.
-    async fn create_with_most(&self, servers: usize) -> Result<String, Refused> {
+    async fn create_with_most(&self) -> Result<String, Refused> {
         const CHOSEN: &str = "chosen by replicas = \"auto\"";
-        let three = if self.dry_run && servers < 3 { Err(Refused::TooFew) } else { self.create_with(3).await };
+        let three = if self.dry_run && self.servers < 3 { Err(Refused::TooFew) } else { self.create_with(3).await };
         match three {
             Ok(()) => Ok(format!("replicas: 3, {CHOSEN}")),
             Err(Refused::TooFew) => {
@@ -105,17 +113,35 @@ impl Job<'_> {
         })
     }
 
+    /// What a dry run cannot find out of the copies that are asked for, where there are so many already.
+    ///
+    /// # Errors
+    /// It is sure that there are too few servers for them.
+    fn doubts(&self, have: usize) -> Result<Vec<String>, String> {
+        match self.config.provision.replicas {
+            Replicas::Count(count) if self.dry_run && count > have.max(self.servers) => {
+                if self.alone {
+                    return Err(self.failed(Refused::TooFew));
+                }
+                let told = format!("as far as the server tells there are {}", self.servers);
+                Ok(vec![format!("replicas: {count} are refused if there are fewer servers; {told}")])
+            }
+            _ => Ok(Vec::new()),
+        }
+    }
+
     async fn widen(&self, stream: &Stream) -> Result<Provisioned, String> {
         let asked = self.config.provision.max_age;
         let max_age = longest(stream.max_age, asked);
         let key = if max_age == stream.max_age { "the stream's max_age" } else { "nats.provision.max_age" };
         self.window_fits(max_age, key)?;
+        let doubts = self.doubts(stream.num_replicas)?;
         let Widening { keys, changes, kept } =
             Widening::new(stream, &self.subjects, self.window, &self.config.provision);
         if !keys.is_empty() && !self.dry_run {
             self.update(keys).await.map_err(|error| self.failed(error))?;
         }
-        Ok(Provisioned { what: self.what(), created: false, changes, kept })
+        Ok(Provisioned { what: self.what(), created: false, changes, doubts, kept })
     }
 
     /// Changes these keys, and hands back every other as it came: the server may know keys this client does not,
