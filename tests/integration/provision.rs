@@ -6,6 +6,7 @@ use async_nats::jetstream::{self, stream};
 use serde_json::{Value, json};
 
 use crate::harness::{Bridge, Nats, command, text};
+use crate::server::denying;
 
 /// Asks JetStream in its own words, which no client version leaves out.
 fn ask(nats: &Nats, subject: &str, payload: &Value) -> Value {
@@ -168,4 +169,12 @@ fn a_stream_with_a_subject_for_each_class_needs_no_more() {
     let held = made(&nats)["subjects"].as_array().unwrap().len();
     assert_eq!(held, 6, "only what was missing was added");
     assert_eq!(bridge.post(&text(1)).0, 200);
+}
+
+#[test]
+fn a_right_that_is_missing_is_named_by_the_server() {
+    let (nats, login, _secret) = denying("$JS.API.STREAM.CREATE.>");
+    let bridge = Bridge::start_unprovisioned(&nats, &login, false);
+    let refused = String::from_utf8(command("provision", bridge.config.path()).stderr).unwrap();
+    assert!(refused.contains("Publish to \"$JS.API.STREAM.CREATE.GREENAPI\""), "{refused}");
 }

@@ -8,6 +8,8 @@ mod ack;
 #[cfg(feature = "nats")]
 mod admin;
 #[cfg(feature = "nats")]
+mod cause;
+#[cfg(feature = "nats")]
 mod check;
 #[cfg(feature = "nats")]
 mod connect;

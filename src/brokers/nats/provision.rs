@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use super::subjects::covers;
 use super::widen::{Widening, age, bytes, duplicate_window, longest};
 use super::{Config, Inspection, admin, stream};
-use crate::brokers::{Provisioned, Replicas};
+use crate::brokers::{Finding, Provisioned, Replicas};
 use crate::units::show;
 
 struct Job<'c> {
@@ -37,7 +37,7 @@ pub async fn provision(
     window: Duration,
     dry_run: bool,
 ) -> Result<Provisioned, String> {
-    let (client, _events) = admin::connected(config).await?;
+    let (client, mut events) = admin::connected(config).await.map_err(|cause| cause.to_string())?;
     // the server refuses subjects that overlap
     let inside = |subject: &String| subjects.iter().any(|wider| wider != subject && covers(wider, subject));
     let subjects = subjects.iter().filter(|subject| !inside(subject)).collect();
@@ -45,13 +45,17 @@ pub async fn provision(
     // the streams of a domain may be those of other servers
     let alone = servers == 1 && config.domain.is_none() && client.server_info().cluster.is_none();
     let job = Job { context, config, subjects, window, dry_run, servers, alone };
-    match stream::inspect(&client, config).await {
+    let done = match stream::inspect(&client, config).await {
         Inspection::Missing => job.create().await,
         Inspection::Safe { info, .. } => job.widen(&info.config).await,
         Inspection::Unsafe(why) => Err(job.failed(why)),
         Inspection::NoQuorum => Err(job.failed(stream::NO_QUORUM)),
-        Inspection::Unknown(why) => Err(job.failed(why)),
-    }
+        Inspection::Unknown(why) => {
+            let Finding { found, remedy, .. } = admin::unknown(&client, config, &why, &mut events);
+            return Err(format!("stream {found}; {remedy}"));
+        }
+    };
+    done.map_err(|error| error + &admin::complaints(&mut events))
 }
 
 impl Job<'_> {
