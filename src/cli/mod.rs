@@ -7,6 +7,7 @@ mod provision;
 mod routes;
 mod send;
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -86,11 +87,20 @@ enum Configured {
 
 /// Runs the command line. 0 clean, 1 failed, 2 configuration, 3 grace exceeded.
 pub fn main() -> ExitCode {
-    let Arguments { config, command } = Arguments::parse();
+    let Arguments { config, command } = Arguments::parse_from(arguments(std::env::args_os()));
     match command.unwrap_or(Command::Configured(Configured::Run)) {
         Command::Configured(command) => configured(command, config.as_deref()),
         Command::Send(arguments) => send::send(&arguments, config.as_deref()),
     }
+}
+
+/// `help --help` is what `help` prints: clap's own command takes no flags.
+fn arguments(words: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    let mut words: Vec<_> = words.collect();
+    if words.get(1).is_some_and(|word| word == "help") {
+        words.retain(|word| word != "--help" && word != "-h");
+    }
+    words
 }
 
 fn configured(command: Configured, config: Option<&Path>) -> ExitCode {
@@ -181,6 +191,17 @@ mod tests {
     use clap::CommandFactory;
 
     use super::*;
+
+    #[test]
+    fn help_takes_its_own_flag() {
+        let said = |words: &str| {
+            let words = arguments(words.split(' ').map(OsString::from));
+            Arguments::try_parse_from(words).unwrap_err().to_string()
+        };
+        assert!(said("greenapi-bridge help --help").starts_with("Stores GREEN-API webhooks"));
+        assert_eq!(said("greenapi-bridge help check -h"), said("greenapi-bridge check --help"));
+        assert_ne!(said("greenapi-bridge check -h"), said("greenapi-bridge check --help"), "shorter");
+    }
 
     #[test]
     fn the_help_of_each_command_has_an_example() {

@@ -6,7 +6,7 @@ use async_nats::jetstream::{self, stream};
 use serde_json::{Value, json};
 
 use crate::harness::{Bridge, Nats, command, text};
-use crate::server::denying;
+use crate::server::{denying, file};
 
 /// Asks JetStream in its own words, which no client version leaves out.
 fn ask(nats: &Nats, subject: &str, payload: &Value) -> Value {
@@ -172,9 +172,45 @@ fn a_stream_with_a_subject_for_each_class_needs_no_more() {
 }
 
 #[test]
-fn a_right_that_is_missing_is_named_by_the_server() {
-    let (nats, login, _secret) = denying("$JS.API.STREAM.CREATE.>");
-    let bridge = Bridge::start_unprovisioned(&nats, &login, false);
-    let refused = String::from_utf8(command("provision", bridge.config.path()).stderr).unwrap();
-    assert!(refused.contains("Publish to \"$JS.API.STREAM.CREATE.GREENAPI\""), "{refused}");
+fn a_right_that_is_missing_is_named_at_once() {
+    for (right, there) in [("CREATE", false), ("UPDATE", true)] {
+        let (nats, login, _secret) = denying(&format!("$JS.API.STREAM.{right}.>"));
+        let bridge = Bridge::start_unprovisioned(&nats, &login, there);
+        let asked = std::time::Instant::now();
+        std::fs::write(bridge.config.path(), std::fs::read_to_string(bridge.config.path()).unwrap() + WIDER).unwrap();
+        let refused = String::from_utf8(command("provision", bridge.config.path()).stderr).unwrap();
+        let said =
+            format!("stream GREENAPI: no right to Publish to \"$JS.API.STREAM.{right}.GREENAPI\"; allow its user");
+        assert!(refused.contains(&said), "{refused}");
+        assert!(asked.elapsed() < Duration::from_secs(2), "{:?}", asked.elapsed());
+    }
+}
+
+/// Asks for more than there is.
+const WIDER: &str = "nats.provision.max_age = \"8d\"\n";
+
+/// Users that have the rights a command needs and no others.
+#[test]
+fn the_rights_that_are_needed_are_enough() {
+    let rights =
+        |publish: &str| format!("password: p, permissions: {{ publish: [{publish}], subscribe: [\"_INBOX.>\"] }}");
+    let look = "\"$JS.API.STREAM.INFO.GREENAPI\"";
+    let create = rights(&format!("{look}, \"$JS.API.STREAM.CREATE.GREENAPI\""));
+    let widen = rights(&format!("{look}, \"$JS.API.STREAM.UPDATE.GREENAPI\""));
+    let check = rights(&format!("{look}, \"$SYS.REQ.USER.INFO\", \"greenapi.>\""));
+    let users = format!("[ {{ user: create, {create} }}, {{ user: widen, {widen} }}, {{ user: check, {check} }} ]");
+    let (server, secret) = (file(&format!("authorization: {{ users: {users} }}")), file("p"));
+    let nats = Nats::start_with(&["-c".to_owned(), server.path().display().to_string()]);
+    let said = |user: &str, words: &str, more: &str| {
+        let login = format!("nats.user = \"{user}\"\nnats.password_file = \"{}\"\n", secret.path().display());
+        let bridge = Bridge::start_unprovisioned(&nats, &format!("{login}{more}"), false);
+        let answer = command(words, bridge.config.path());
+        assert!(answer.status.success(), "{}", String::from_utf8_lossy(&answer.stderr));
+        String::from_utf8(answer.stdout).unwrap()
+    };
+    assert!(said("create", "provision", "").contains("created, with"));
+    assert!(said("create", "provision", "").contains("is as needed"));
+    assert!(said("widen", "provision", WIDER).contains("+ max_age 8days instead of 7days"));
+    let text = said("check", "check", "");
+    assert!(!text.contains("\n! ") && text.contains("✓ rights        user check may publish"), "{text}");
 }

@@ -52,8 +52,20 @@ pub(super) fn unknown(client: &Client, config: &Config, why: &str, events: &mut 
     Finding::wrong("stream", found, format!("allow its user to publish {subject} and to subscribe its inbox"))
 }
 
-/// What the server has said of what we may not do: it does not answer that.
-pub(super) fn complaints(events: &mut mpsc::Receiver<Event>) -> String {
+/// Waits for the server to deny a right, and says which; for ever if it denies none.
+pub(super) async fn denied(events: &mut mpsc::Receiver<Event>) -> String {
+    while let Some(event) = events.recv().await {
+        let Event::ServerError(complaint) = event else { continue };
+        let text = complaint.to_string();
+        if let Some(right) = text.split_once("ermissions Violation for ").map(|(_, right)| right) {
+            return format!("no right to {right}; allow its user that");
+        }
+    }
+    std::future::pending().await
+}
+
+/// What the server has said of what we may not do.
+fn complaints(events: &mut mpsc::Receiver<Event>) -> String {
     let said = std::iter::from_fn(|| events.try_recv().ok()).filter_map(|event| match event {
         Event::ServerError(complaint) => Some(format!("; the server says: {complaint}")),
         _ => None,

@@ -45,20 +45,29 @@ pub async fn provision(
     // the streams of a domain may be those of other servers
     let alone = servers == 1 && config.domain.is_none() && client.server_info().cluster.is_none();
     let job = Job { context, config, subjects, window, dry_run, servers, alone };
-    let done = match stream::inspect(&client, config).await {
-        Inspection::Missing => job.create().await,
-        Inspection::Safe { info, .. } => job.widen(&info.config).await,
-        Inspection::Unsafe(why) => Err(job.failed(why)),
-        Inspection::NoQuorum => Err(job.failed(stream::NO_QUORUM)),
-        Inspection::Unknown(why) => {
-            let Finding { found, remedy, .. } = admin::unknown(&client, config, &why, &mut events);
-            return Err(format!("stream {found}; {remedy}"));
-        }
-    };
-    done.map_err(|error| error + &admin::complaints(&mut events))
+    let found = stream::inspect(&client, config).await;
+    if let Inspection::Unknown(why) = &found {
+        let Finding { found, remedy, .. } = admin::unknown(&client, config, why, &mut events);
+        return Err(format!("stream {found}; {remedy}"));
+    }
+    tokio::select! {
+        done = job.done(found) => done,
+        // what the server denies it does not answer
+        right = admin::denied(&mut events) => Err(job.failed(right)),
+    }
 }
 
 impl Job<'_> {
+    async fn done(&self, found: Inspection) -> Result<Provisioned, String> {
+        match found {
+            Inspection::Missing => self.create().await,
+            Inspection::Safe { info, .. } => self.widen(&info.config).await,
+            Inspection::Unsafe(why) => Err(self.failed(why)),
+            Inspection::NoQuorum => Err(self.failed(stream::NO_QUORUM)),
+            Inspection::Unknown(why) => Err(self.failed(why)),
+        }
+    }
+
     async fn create(&self) -> Result<Provisioned, String> {
         let provision = &self.config.provision;
         self.window_fits(provision.max_age, "nats.provision.max_age")?;
