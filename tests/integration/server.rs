@@ -123,7 +123,10 @@ fn a_jetstream_domain_is_reached_by_its_name() {
     let bridge = Bridge::start(&nats, "nats.domain = \"hub\"\n");
     assert_eq!(bridge.post(BODY).0, 200);
     let other = "nats.domain = \"other\"\npublish.timeout = \"1s\"\n";
-    assert_eq!(Bridge::start_unprovisioned(&nats, other, false).post(BODY).0, 503);
+    let bridge = Bridge::start_unprovisioned(&nats, other, false);
+    assert_eq!(bridge.post(BODY).0, 503);
+    let said = String::from_utf8(command("provision", bridge.config.path()).stderr).unwrap();
+    assert!(said.contains("no domain other answers; correct nats.domain"), "{said}");
 }
 
 #[test]

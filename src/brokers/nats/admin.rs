@@ -47,6 +47,9 @@ pub(super) fn unknown(client: &Client, config: &Config, why: &str, events: &mut 
         let remedy = "enable JetStream: start the server with -js, and allow it to the account; or set nats.domain";
         return Finding::wrong("stream", found, remedy);
     }
+    if let (Some(domain), true) = (&config.domain, why.contains("resource does not exist")) {
+        return Finding::wrong("stream", found, format!("no domain {domain} answers; correct nats.domain"));
+    }
     let api = config.domain.as_ref().map_or("$JS.API".into(), |domain| format!("$JS.{domain}.API"));
     let subject = format!("{api}.STREAM.INFO.{}", config.stream);
     Finding::wrong("stream", found, format!("allow its user to publish {subject} and to subscribe its inbox"))
