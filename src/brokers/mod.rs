@@ -26,7 +26,9 @@ pub struct Provisioned {
     pub created: bool,
     /// What it has now that it had not.
     pub changes: Vec<String>,
-    /// What was asked for and not done.
+    /// What of them a dry run cannot be sure of.
+    pub doubts: Vec<String>,
+    /// What it has otherwise than asked for, or than one made anew would, and keeps.
     pub kept: Vec<String>,
 }
 

@@ -7,6 +7,7 @@ mod provision;
 mod routes;
 mod send;
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -19,8 +20,8 @@ use crate::observe::logging;
 use routes::Plan;
 
 const EXAMPLES: &str = "Examples:
-  greenapi-bridge provision --config bridge.toml   create the stream
-  greenapi-bridge check --config bridge.toml       is the broker ready?
+  greenapi-bridge provision --config bridge.toml   create the stream, the topics
+  greenapi-bridge check --config bridge.toml       are the brokers ready?
   greenapi-bridge --config bridge.toml             serve
   greenapi-bridge send --config bridge.toml        notifications to try it with
   BRIDGE_NATS__SERVERS='[\"nats://nats:4222\"]' greenapi-bridge";
@@ -54,14 +55,14 @@ enum Configured {
     #[command(after_help = "Example:
   greenapi-bridge run --config bridge.toml")]
     Run,
-    /// Ask the broker whether it would store what is sent to it, and keep it.
+    /// Ask the brokers whether their stream and topics would store what is sent to them, and keep it.
     ///
     /// Prints where each class goes, then a line for everything asked: ✓ fine, ! worth knowing, ✗ wrong, with the
     /// remedy. Exit code 0: nothing is wrong, 1: something is, 2: the configuration cannot be used.
     #[command(after_help = "Examples:
   greenapi-bridge check --config bridge.toml
   greenapi-bridge check --config bridge.toml --offline
-  greenapi-bridge check --config bridge.toml --json | jq '.brokers.nats[] | select(.verdict == \"wrong\")'")]
+  greenapi-bridge check --config bridge.toml --json | jq '.brokers[][] | select(.verdict == \"wrong\")'")]
     Check {
         /// Read the configuration and print the routes; ask nobody.
         #[arg(long)]
@@ -70,10 +71,13 @@ enum Configured {
         #[arg(long)]
         json: bool,
     },
-    /// Create the stream the routes need, or widen it; never narrows or deletes.
+    /// Create the stream and the topics the routes need, or widen the stream; never narrows or deletes.
+    ///
+    /// Prints what was done to each: + what it has now, ? what a dry run cannot be sure of, = what is otherwise than
+    /// asked for and stays. Exit code 0: it is done, 1: it is not, 2: the configuration cannot be used.
     #[command(after_help = "Examples:
   greenapi-bridge provision --config bridge.toml --dry-run
-  BRIDGE_NATS__PROVISION__REPLICAS=3 greenapi-bridge provision --config bridge.toml")]
+  BRIDGE_NATS__PROVISION__MAX_AGE=30d greenapi-bridge provision --config bridge.toml")]
     Provision {
         /// Say what would be done; change nothing.
         #[arg(long)]
@@ -83,11 +87,20 @@ enum Configured {
 
 /// Runs the command line. 0 clean, 1 failed, 2 configuration, 3 grace exceeded.
 pub fn main() -> ExitCode {
-    let Arguments { config, command } = Arguments::parse();
+    let Arguments { config, command } = Arguments::parse_from(arguments(std::env::args_os()));
     match command.unwrap_or(Command::Configured(Configured::Run)) {
         Command::Configured(command) => configured(command, config.as_deref()),
         Command::Send(arguments) => send::send(&arguments, config.as_deref()),
     }
+}
+
+/// `help --help` is what `help` prints: clap's own command takes no flags.
+fn arguments(words: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    let mut words: Vec<_> = words.collect();
+    if words.get(1).is_some_and(|word| word == "help") {
+        words.retain(|word| word != "--help" && word != "-h");
+    }
+    words
 }
 
 fn configured(command: Configured, config: Option<&Path>) -> ExitCode {
@@ -192,6 +205,17 @@ mod tests {
     use clap::CommandFactory;
 
     use super::*;
+
+    #[test]
+    fn help_takes_its_own_flag() {
+        let said = |words: &str| {
+            let words = arguments(words.split(' ').map(OsString::from));
+            Arguments::try_parse_from(words).unwrap_err().to_string()
+        };
+        assert!(said("greenapi-bridge help --help").starts_with("Stores GREEN-API webhooks"));
+        assert_eq!(said("greenapi-bridge help check -h"), said("greenapi-bridge check --help"));
+        assert_ne!(said("greenapi-bridge check -h"), said("greenapi-bridge check --help"), "shorter");
+    }
 
     #[test]
     fn the_help_of_each_command_has_an_example() {

@@ -37,17 +37,21 @@ fn told(done: Result<Vec<Provisioned>, String>, dry_run: bool) -> bool {
     done.is_err()
 }
 
-fn print(Provisioned { what, created, changes, kept }: &Provisioned, dry_run: bool) {
+fn print(Provisioned { what, created, changes, doubts, kept }: &Provisioned, dry_run: bool) {
     let done = match (created, changes.is_empty(), dry_run) {
         (true, _, false) => "created, with",
         (true, _, true) => "would be created, with",
-        (false, true, _) => "is as needed",
+        (false, true, _) if kept.is_empty() => "is as needed",
+        (false, true, _) => "stays as it is",
         (false, false, false) => "now also has",
         (false, false, true) => "would also have",
     };
     println!("{what} {done}");
     for change in changes {
         println!("  + {change}");
+    }
+    for doubt in doubts {
+        println!("  ? {doubt}");
     }
     for kept in kept {
         println!("  = keeps {kept}");

@@ -167,6 +167,9 @@ fn why_the_stream_cannot_be_looked_at_is_said() {
         about(&found, "stream")["found"].as_str().unwrap().to_owned()
     };
     assert!(wrong("without").contains("JetStream not enabled for account"), "{}", wrong("without"));
+    let bridge = Bridge::start_unprovisioned(&nats, &login("without"), false);
+    let refused = String::from_utf8(command("provision", bridge.config.path()).stderr).unwrap();
+    assert!(refused.contains("error code 10039); enable JetStream: start the server with -js"), "{refused}");
     assert!(wrong("deaf").contains("Subscription to \"_INBOX."), "{}", wrong("deaf"));
     assert!(wrong("mute").contains("Publish to \"$JS.API.STREAM.INFO.GREENAPI\""), "{}", wrong("mute"));
 }
@@ -178,5 +181,8 @@ fn a_server_that_is_not_there_is_said() {
     let answer = command("check", config.path());
     let text = String::from_utf8(answer.stdout).unwrap();
     assert_eq!(answer.status.code(), Some(1));
-    assert!(text.contains("✗ server        nats.servers = nats://127.0.0.1:1: no connection"), "{text}");
+    assert!(
+        text.contains("✗ server        nats.servers = nats://127.0.0.1:1: connection refused  → start it"),
+        "{text}"
+    );
 }

@@ -55,14 +55,15 @@ fn one_copy_in_a_cluster_is_wrong_until_three_are_asked_for_and_is_never_asked_b
     let (_, text) = said("provision", &one);
     assert_eq!(
         text,
-        "stream GREENAPI is as needed\n  = keeps replicas: 3; nats.provision.replicas = 1 would be fewer\n"
+        "stream GREENAPI stays as it is\n  = keeps replicas: 3; nats.provision.replicas = 1 would be fewer\n"
     );
 }
 
 #[test]
 fn a_cluster_that_does_not_tell_of_its_servers_is_not_taken_for_one_server() {
     let cluster = Cluster::start_with("--no_advertise");
-    let [auto, one] = ["", "nats.provision.replicas = 1\n"].map(|extra| cluster.config(extra));
+    let [auto, one, three] =
+        ["", "nats.provision.replicas = 1\n", "nats.provision.replicas = 3\n"].map(|extra| cluster.config(extra));
     let said = |words: &str, config: &tempfile::NamedTempFile| {
         let answer = command(words, config.path());
         (answer.status.code(), String::from_utf8(answer.stdout).unwrap())
@@ -72,7 +73,13 @@ fn a_cluster_that_does_not_tell_of_its_servers_is_not_taken_for_one_server() {
         text.contains("+ replicas: 1, chosen by replicas = \"auto\"; the server tells of fewer than 3\n"),
         "{text}"
     );
+    let doubt = "\n  ? replicas: 3 are refused if there are fewer servers; as far as the server tells there are 1\n";
+    let (code, text) = said("provision --dry-run", &three);
+    assert!(code == Some(0) && text.contains(doubt), "{text}");
+    assert!(!said("provision --dry-run", &one).1.contains("\n  ? "));
     assert_eq!(said("provision", &one).0, Some(0));
+    let (code, text) = said("provision --dry-run", &three);
+    assert!(code == Some(0) && text.contains(doubt), "{text}");
     let (code, text) = said("check", &auto);
     let note =
         "! replicas      1 in a cluster that tells of 1 of its servers: a lost disk is a lost stream  → if it has 3";

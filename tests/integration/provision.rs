@@ -6,6 +6,7 @@ use async_nats::jetstream::{self, stream};
 use serde_json::{Value, json};
 
 use crate::harness::{Bridge, Nats, command, text};
+use crate::server::{denying, file};
 
 /// Asks JetStream in its own words, which no client version leaves out.
 fn ask(nats: &Nats, subject: &str, payload: &Value) -> Value {
@@ -37,6 +38,23 @@ fn a_dry_run_says_what_would_be_done_and_changes_nothing() {
 }
 
 #[test]
+fn a_dry_run_is_refused_more_copies_than_there_are_servers_as_it_would_be_in_earnest() {
+    let nats = Nats::start();
+    let bridge = Bridge::start_unprovisioned(&nats, "nats.provision.replicas = 3\n", false);
+    let refused = |words: &str| {
+        let answer = command(words, bridge.config.path());
+        (answer.status.code(), String::from_utf8(answer.stderr).unwrap())
+    };
+    let said = refused("provision");
+    assert_eq!(said.0, Some(1));
+    assert!(said.1.contains("stream GREENAPI: more copies than the cluster has servers; start more, or"), "{said:?}");
+    assert_eq!(refused("provision --dry-run"), said);
+    nats.put_stream(Nats::safe_stream());
+    assert_eq!(refused("provision"), said);
+    assert_eq!(refused("provision --dry-run"), said);
+}
+
+#[test]
 fn it_widens_a_stream_and_keeps_everything_else() {
     let nats = Nats::start();
     // inside a new subject, as one, and beside them; and a key this client does not know
@@ -45,19 +63,64 @@ fn it_widens_a_stream_and_keeps_everything_else() {
     let config = json!({"name": "GREENAPI", "subjects": subjects, "retention": "limits", "storage": "file", "num_replicas": 1,
         "duplicate_window": window, "max_age": keep, "max_msgs": 1_000_000, "allow_batched": true});
     assert_eq!(ask(&nats, "STREAM.CREATE.GREENAPI", &config)["error"], Value::Null);
-    let bridge = Bridge::start_unprovisioned(&nats, "", false);
+    let bridge = Bridge::start_unprovisioned(&nats, "nats.provision.max_age = \"2h\"\n", false);
     let before = made(&nats);
-    assert!(command("provision --dry-run", bridge.config.path()).status.success());
+    let said = |words: &str| {
+        let answer = command(words, bridge.config.path());
+        assert!(answer.status.success(), "{}", String::from_utf8_lossy(&answer.stderr));
+        String::from_utf8(answer.stdout).unwrap()
+    };
+    let checked = String::from_utf8(command("check", bridge.config.path()).stdout).unwrap();
+    let shorter =
+        "! retention     kept for 1h, less than nats.provision.max_age = 2h  → run `greenapi-bridge provision`";
+    assert!(checked.contains(shorter), "{checked}");
+    assert!(said("provision --dry-run").contains("  + max_age 2h instead of 1h\n"));
     assert_eq!(made(&nats), before);
-    let answer = command("provision", bridge.config.path());
-    assert!(answer.status.success(), "{}", String::from_utf8_lossy(&answer.stderr));
+    let text = said("provision");
+    assert!(text.contains("  + max_age 2h instead of 1h\n"), "{text}");
+    assert!(text.contains("  = keeps max_msgs 1000000: when it holds them it is full\n"), "{text}");
     let mut wanted = before;
     let mut subjects = vec!["greenapi.incoming.*.*".to_owned(), "mine.>".into()];
     subjects.extend(["outgoing", "state", "device", "other"].map(|class| format!("greenapi.{class}.*.*")));
     subjects.push("greenapi.dead-letter".into());
     wanted["subjects"] = json!(subjects);
     wanted["duplicate_window"] = json!(nanos(Duration::from_secs(900)));
+    wanted["max_age"] = json!(nanos(Duration::from_secs(2 * 3600)));
     assert_eq!(made(&nats), wanted);
+}
+
+#[test]
+fn limits_are_raised_as_asked_and_never_lowered() {
+    let nats = Nats::start();
+    nats.put_stream(stream::Config {
+        max_age: Duration::from_secs(7 * 24 * 3600),
+        max_bytes: 1_000_000,
+        max_messages_per_subject: 1000,
+        discard: stream::DiscardPolicy::Old,
+        ..Nats::safe_stream()
+    });
+    let before = made(&nats);
+    let said = |extra: &str| {
+        let bridge = Bridge::start_unprovisioned(&nats, &format!("nats.provision = {extra}\n"), false);
+        String::from_utf8(command("provision", bridge.config.path()).stdout).unwrap()
+    };
+    let otherwise = "  = keeps discard old, not new: when full it deletes what was acknowledged
+  = keeps max_msgs_per_subject 1000: beyond it what was acknowledged is deleted\n";
+    assert_eq!(
+        said("{ max_age = \"1h\", max_bytes = \"5000B\" }"),
+        format!(
+            "stream GREENAPI stays as it is\n  = keeps max_age 7days, not 1h\n  = keeps max_bytes 1000000, not 5000\n{otherwise}"
+        )
+    );
+    assert_eq!(made(&nats), before);
+    assert_eq!(
+        said("{ max_age = \"0s\", max_bytes = \"2MB\" }"),
+        format!(
+            "stream GREENAPI now also has\n  + max_age for ever instead of 7days\n  + max_bytes 2000000 instead of 1000000\n{otherwise}"
+        )
+    );
+    assert_eq!((&made(&nats)["max_age"], &made(&nats)["max_bytes"]), (&json!(0), &json!(2_000_000)));
+    assert_eq!(made(&nats)["discard"], "old");
 }
 
 #[test]
@@ -75,7 +138,11 @@ fn a_window_longer_than_messages_are_kept_is_refused_with_the_keys() {
         "num_replicas": 1, "max_age": nanos(Duration::from_secs(300))});
     ask(&nats, "STREAM.CREATE.GREENAPI", &short);
     let text = refused("provision --dry-run");
-    assert!(text.contains("dedupe.window = 15m: more than the stream's max_age = 5m"), "{text}");
+    assert!(text.contains("dedupe.window = 15m: more than nats.provision.max_age = 10m"), "it is widened: {text}");
+    let other = json!({"name": "GREENAPI", "subjects": ["greenapi.>"], "max_age": nanos(Duration::from_secs(780))});
+    ask(&nats, "STREAM.UPDATE.GREENAPI", &other);
+    let text = refused("provision --dry-run");
+    assert!(text.contains("dedupe.window = 15m: more than the stream's max_age = 13m"), "{text}");
 }
 
 #[test]
@@ -102,4 +169,48 @@ fn a_stream_with_a_subject_for_each_class_needs_no_more() {
     let held = made(&nats)["subjects"].as_array().unwrap().len();
     assert_eq!(held, 6, "only what was missing was added");
     assert_eq!(bridge.post(&text(1)).0, 200);
+}
+
+#[test]
+fn a_right_that_is_missing_is_named_at_once() {
+    for (right, there) in [("CREATE", false), ("UPDATE", true)] {
+        let (nats, login, _secret) = denying(&format!("$JS.API.STREAM.{right}.>"));
+        let bridge = Bridge::start_unprovisioned(&nats, &login, there);
+        let asked = std::time::Instant::now();
+        std::fs::write(bridge.config.path(), std::fs::read_to_string(bridge.config.path()).unwrap() + WIDER).unwrap();
+        let refused = String::from_utf8(command("provision", bridge.config.path()).stderr).unwrap();
+        let said =
+            format!("stream GREENAPI: no right to Publish to \"$JS.API.STREAM.{right}.GREENAPI\"; allow its user");
+        assert!(refused.contains(&said), "{refused}");
+        assert!(asked.elapsed() < Duration::from_secs(2), "{:?}", asked.elapsed());
+    }
+}
+
+/// Asks for more than there is.
+const WIDER: &str = "nats.provision.max_age = \"8d\"\n";
+
+/// Users that have the rights a command needs and no others.
+#[test]
+fn the_rights_that_are_needed_are_enough() {
+    let rights =
+        |publish: &str| format!("password: p, permissions: {{ publish: [{publish}], subscribe: [\"_INBOX.>\"] }}");
+    let look = "\"$JS.API.STREAM.INFO.GREENAPI\"";
+    let create = rights(&format!("{look}, \"$JS.API.STREAM.CREATE.GREENAPI\""));
+    let widen = rights(&format!("{look}, \"$JS.API.STREAM.UPDATE.GREENAPI\""));
+    let check = rights(&format!("{look}, \"$SYS.REQ.USER.INFO\", \"greenapi.>\""));
+    let users = format!("[ {{ user: create, {create} }}, {{ user: widen, {widen} }}, {{ user: check, {check} }} ]");
+    let (server, secret) = (file(&format!("authorization: {{ users: {users} }}")), file("p"));
+    let nats = Nats::start_with(&["-c".to_owned(), server.path().display().to_string()]);
+    let said = |user: &str, words: &str, more: &str| {
+        let login = format!("nats.user = \"{user}\"\nnats.password_file = \"{}\"\n", secret.path().display());
+        let bridge = Bridge::start_unprovisioned(&nats, &format!("{login}{more}"), false);
+        let answer = command(words, bridge.config.path());
+        assert!(answer.status.success(), "{}", String::from_utf8_lossy(&answer.stderr));
+        String::from_utf8(answer.stdout).unwrap()
+    };
+    assert!(said("create", "provision", "").contains("created, with"));
+    assert!(said("create", "provision", "").contains("is as needed"));
+    assert!(said("widen", "provision", WIDER).contains("+ max_age 8days instead of 7days"));
+    let text = said("check", "check", "");
+    assert!(!text.contains("\n! ") && text.contains("✓ rights        user check may publish"), "{text}");
 }

@@ -22,26 +22,43 @@ fn arguments(text: &str) -> Vec<String> {
 }
 
 /// With the secret it stores, with another it does not.
-pub fn known_by(server: &[String], config: impl Fn(&Path) -> String, secret: &str, wrong: &str) {
+pub fn known_by(server: &[String], config: impl Fn(&Path) -> String, secret: &str, wrong_secret: &str) {
     let nats = Nats::start_with(server);
-    let (right, wrong) = (file(secret), file(wrong));
+    let (right, wrong) = (file(secret), file(wrong_secret));
     let bridge = Bridge::start(&nats, &config(right.path()));
     assert_eq!(bridge.post(BODY).0, 200);
     let refused =
         Bridge::start_unprovisioned(&nats, &format!("publish.timeout = \"1s\"\n{}", config(wrong.path())), false);
     assert_eq!(refused.post(BODY).0, 503);
+    // named with its key at once, by the commands and in the log; never with what is in the file
+    let cause = format!("authorization violation with {}", named(&config(wrong.path())));
+    let asked = std::time::Instant::now();
+    let check = command("check", refused.config.path());
+    let provision = command("provision", refused.config.path());
+    assert!(asked.elapsed() < Duration::from_secs(5), "{:?}", asked.elapsed());
+    let [check, provision] = [check.stdout, provision.stderr].map(|said| String::from_utf8(said).unwrap());
+    eventually("logged", Duration::from_secs(5), || refused.log().contains(&cause));
+    for said in [check, provision, refused.log()] {
+        assert!(said.contains(&cause), "{said}");
+        assert!(!said.contains(secret) && !said.contains(wrong_secret), "{said}");
+    }
+}
+
+/// The lines of a configuration as an error names them.
+fn named(config: &str) -> String {
+    config.trim_end().replace('"', "").replace('\n', ", ")
 }
 
 #[test]
 fn by_user_and_password() {
     let config = |secret: &Path| format!("nats.user = \"u\"\nnats.password_file = \"{}\"\n", secret.display());
-    known_by(&arguments("--user u --pass right-password"), config, "right-password", "wrong");
+    known_by(&arguments("--user u --pass right-password"), config, "right-password", "another-password");
 }
 
 #[test]
 fn by_token() {
     let config = |secret: &Path| format!("nats.token_file = \"{}\"\n", secret.display());
-    known_by(&arguments("--auth right-token"), config, "right-token", "wrong");
+    known_by(&arguments("--auth right-token"), config, "right-token", "another-token");
 }
 
 #[test]
@@ -81,7 +98,10 @@ fn a_jetstream_domain_is_reached_by_its_name() {
     let bridge = Bridge::start(&nats, "nats.domain = \"hub\"\n");
     assert_eq!(bridge.post(BODY).0, 200);
     let other = "nats.domain = \"other\"\npublish.timeout = \"1s\"\n";
-    assert_eq!(Bridge::start_unprovisioned(&nats, other, false).post(BODY).0, 503);
+    let bridge = Bridge::start_unprovisioned(&nats, other, false);
+    assert_eq!(bridge.post(BODY).0, 503);
+    let said = String::from_utf8(command("provision", bridge.config.path()).stderr).unwrap();
+    assert!(said.contains("no domain other answers; correct nats.domain"), "{said}");
 }
 
 #[test]
@@ -111,6 +131,42 @@ fn by_client_certificate_over_tls() {
     assert_eq!(bridge.post(BODY).0, 200);
     let stranger = Bridge::start_unprovisioned(&nats, &format!("publish.timeout = \"1s\"\n{authority}"), false);
     assert_eq!(stranger.post(BODY).0, 503);
+    let said = |brokers: &str| {
+        let bridge = Bridge::with(brokers, false);
+        String::from_utf8(command("check", bridge.config.path()).stdout).unwrap()
+    };
+    let at = |nats: &Nats, tls: &str| said(&format!("nats.servers = [\"nats://127.0.0.1:{}\"]\n{tls}", nats.port));
+    let text = at(&nats, &authority);
+    assert!(
+        text.contains("CertificateRequired: it asks for a client certificate  → set nats.tls.certificate"),
+        "{text}"
+    );
+    let text = at(&nats, "");
+    assert!(
+        text.contains("UnknownIssuer  → name the authority that signed the server's certificate in nats.tls"),
+        "{text}"
+    );
+    let text = at(&Nats::start(), &authority);
+    assert!(text.contains("it answers without TLS  → remove [nats.tls]"), "{text}");
+}
+
+#[test]
+fn a_login_that_is_asked_for_and_not_set_is_said() {
+    let nats = Nats::start_with(&arguments("--auth right-token"));
+    let bridge = Bridge::start_unprovisioned(&nats, "", false);
+    let said = String::from_utf8(command("check", bridge.config.path()).stdout).unwrap();
+    assert!(said.contains(": authorization violation, and no login is set  → set nats.credentials_file"), "{said}");
+}
+
+#[test]
+fn why_a_lost_connection_does_not_come_back_is_said_once() {
+    let mut nats = Nats::start();
+    let bridge = Bridge::start(&nats, "");
+    nats.kill();
+    let cause = format!("nats.servers = nats://127.0.0.1:{}: connection refused; start it", nats.port);
+    eventually("said", Duration::from_secs(5), || bridge.log().contains(&cause));
+    std::thread::sleep(Duration::from_secs(2));
+    assert_eq!(bridge.log().matches(&cause).count(), 1, "{}", bridge.log());
 }
 
 /// A server that lets nobody publish to `subject`, and how to be known to it.

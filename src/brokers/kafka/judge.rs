@@ -42,7 +42,7 @@ pub(super) fn judge(topic: &Topic, by: &Measure<'_>) -> Vec<Finding> {
         let what = "a copy that lacks records may become the leader";
         found.push(Finding::wrong("in sync", what, format!("set unclean.leader.election.enable=false {ALTER}")));
     }
-    found.push(retention(number("retention.ms"), by.window));
+    found.push(retention(number("retention.ms"), by));
     found.extend(clock(topic, number("retention.ms")));
     if number("retention.bytes") >= 0 {
         let bytes = setting("retention.bytes");
@@ -125,12 +125,18 @@ fn in_sync(topic: &Topic, needed: usize, wanted: &ProvisionConfig) -> Vec<Findin
     found
 }
 
-fn retention(milliseconds: i64, window: Duration) -> Finding {
+fn retention(milliseconds: i64, by: &Measure<'_>) -> Finding {
+    let (window, wanted) = (by.window, by.wanted.retention);
     match u64::try_from(milliseconds).map(Duration::from_millis) {
         Err(_) => Finding::fine("retention", "kept for ever"),
         Ok(kept) if kept < window => {
             let what = format!("kept {}, less than dedupe.window = {}", show(kept), show(window));
             Finding::wrong("retention", what, format!("raise retention.ms {ALTER}"))
+        }
+        Ok(kept) if kept < wanted => {
+            let what = format!("kept {}, less than kafka.provision.retention = {}", show(kept), show(wanted));
+            let set = format!("set retention.ms={} {ALTER}", wanted.as_millis());
+            Finding::note("retention", what, format!("{set}, or set kafka.provision.retention = \"{}\"", show(kept)))
         }
         Ok(kept) => Finding::fine("retention", format!("kept {}", show(kept))),
     }
@@ -218,6 +224,15 @@ mod tests {
             (2, 2, one, "replicas = 3\nmin_insync_replicas = 1", no, "replicas", "2, and kafka.provision.replicas = 3"),
             (2, 2, NEEDED, "replicas = 2", no, "in sync", "stops with the first"),
             (3, 3, ("retention.ms", "1000"), "", no, "retention", "kept 1s, less than dedupe.window = 15m"),
+            (
+                3,
+                3,
+                ("retention.ms", "3600000"),
+                "",
+                note,
+                "retention",
+                "kept 1h, less than kafka.provision.retention = 7d",
+            ),
             (3, 3, ("retention.bytes", "5"), "", no, "retention", "retention.bytes 5"),
             (3, 3, (OLDEST[0], "9223372036854775807"), "", note, "retention", "stored and deleted at once"),
             (3, 3, (OLDEST[0], "604800000"), "", note, "retention", "stored and deleted at once"),

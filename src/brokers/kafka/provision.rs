@@ -32,10 +32,11 @@ pub async fn provision(config: &Config, topics: &[String], dry_run: bool) -> Res
                 let oldest = if dry_run { Some(OLDEST[0]) } else { create(&mut admin, name, &wanted).await? };
                 let (mut changes, mut kept) = (wanted.describe(config, brokers), Vec::new());
                 match oldest {
-                    Some(oldest) => changes.push(format!("{oldest} {}", wanted.oldest.as_millis())),
+                    Some(oldest) => changes.push(format!("{oldest} {}", show(wanted.oldest))),
                     None => kept.push("no limit on how old a record may be: the cluster knows none".into()),
                 }
-                done.push(Provisioned { what, created: true, changes, kept });
+                let doubts = if dry_run { wanted.doubts(brokers) } else { Vec::new() };
+                done.push(Provisioned { what, created: true, changes, doubts, kept });
             }
         }
     }
@@ -105,6 +106,15 @@ impl Wanted {
         ]
     }
 
+    /// What a dry run cannot find out: a broker that is down is not counted.
+    fn doubts(&self, brokers: usize) -> Vec<String> {
+        let many = self.replicas > brokers;
+        let doubt = many.then(|| {
+            format!("{} replica(s) are refused if there are fewer brokers; now there are {brokers}", self.replicas)
+        });
+        doubt.into_iter().collect()
+    }
+
     /// What an existing topic has otherwise.
     fn differences(&self, topic: &Topic) -> Vec<String> {
         let setting = |name: &str| match &topic.config {
@@ -112,20 +122,29 @@ impl Wanted {
             None => "not known".into(),
         };
         // a cluster that dates records itself, or knows no such limit, needs none
-        let oldest = OLDEST.into_iter().find_map(|name| Some((name, topic.setting(name)?.to_owned())));
+        let oldest = OLDEST.into_iter().find_map(|name| Some((name, time(topic.setting(name)?))));
         let oldest = oldest.filter(|_| topic.is_dated_by_us());
-        let oldest = oldest.map(|(name, has)| (name, has, self.oldest.as_millis().to_string()));
+        let oldest = oldest.map(|(name, has)| (name, has, show(self.oldest)));
         [
             ("partitions", topic.partitions.to_string(), self.partitions.to_string()),
             ("replicas", topic.replicas.to_string(), self.replicas.to_string()),
             ("min.insync.replicas", setting("min.insync.replicas"), self.in_sync.to_string()),
-            ("retention.ms", setting("retention.ms"), self.retention.as_millis().to_string()),
+            ("retention", time(&setting("retention.ms")), show(self.retention)),
         ]
         .into_iter()
         .chain(oldest)
         .filter(|(_, has, wanted)| has != wanted)
         .map(|(name, has, wanted)| format!("{name} {has}, not {wanted}"))
         .collect()
+    }
+}
+
+/// A time that Kafka has in milliseconds, for people; the longest it can write down is none.
+fn time(milliseconds: &str) -> String {
+    match milliseconds.parse::<i64>() {
+        Ok(..0 | i64::MAX) => "without limit".into(),
+        Ok(number) => show(Duration::from_millis(number.unsigned_abs())),
+        Err(_) => milliseconds.into(),
     }
 }
 
@@ -149,4 +168,32 @@ async fn create(admin: &mut Admin, name: &str, wanted: &Wanted) -> Result<Option
         }
     }
     Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_copies_than_brokers_are_doubtful() {
+        let doubts = |brokers| Wanted::new(&toml::from_str("provision.replicas = 3").unwrap(), brokers).doubts(brokers);
+        assert_eq!(doubts(3), [""; 0]);
+        assert_eq!(doubts(2), ["3 replica(s) are refused if there are fewer brokers; now there are 2"]);
+    }
+
+    #[test]
+    fn what_a_topic_has_otherwise_is_said_in_units() {
+        let wanted = Wanted::new(&toml::from_str("provision = { retention = \"7d\" }").unwrap(), 1);
+        let kept = |settings: &[(&str, &str)]| {
+            let fit = [("min.insync.replicas", "1"), ("message.timestamp.type", "CreateTime")];
+            let settings = fit.iter().chain(settings).map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+            let topic = Topic { partitions: 6, replicas: 1, config: Some(settings.collect()), ..Topic::default() };
+            wanted.differences(&topic)
+        };
+        assert_eq!(kept(&[("retention.ms", "604800000"), (OLDEST[0], "302400000")]), [""; 0]);
+        assert_eq!(kept(&[("retention.ms", "3600000")]), ["retention 1h, not 7days"]);
+        assert_eq!(kept(&[("retention.ms", "-1")]), ["retention without limit, not 7days"]);
+        let unlimited = format!("{} without limit, not 3days 12h", OLDEST[0]);
+        assert_eq!(kept(&[("retention.ms", "604800000"), (OLDEST[0], "9223372036854775807")]), [unlimited]);
+    }
 }

@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use async_nats::{Client, Event};
-use tokio::sync::mpsc;
-
+use super::cause::Cause;
 use super::stream::{self, Inspection, NO_QUORUM};
 use super::{Config, admin, advisories, headers, judge, rights};
 use crate::brokers::Finding;
@@ -16,7 +14,7 @@ const INBOX: &str = "_INBOX";
 pub async fn check(config: &Config, subjects: &[String], window: Duration) -> Vec<Finding> {
     let (client, mut events) = match admin::connected(config).await {
         Ok(connected) => connected,
-        Err(error) => return vec![Finding::wrong("server", error, "start it, or correct nats.servers")],
+        Err(Cause { found, remedy }) => return vec![Finding::wrong("server", found, remedy)],
     };
     let (server, name) = (client.server_info(), &config.stream);
     let mut found = vec![Finding::fine("server", format!("nats-server {}", server.version))];
@@ -32,7 +30,7 @@ pub async fn check(config: &Config, subjects: &[String], window: Duration) -> Ve
             let headers = [None, Some(headers::longest_dead_letter())].map(|dead| headers::most(name, dead));
             found.push(judge::when_full(stream));
             found.extend(judge::room(stream, &info.state));
-            found.extend(judge::times(stream, window));
+            found.extend(judge::times(stream, window, config.provision.max_age));
             found.push(judge::largest(stream, server.max_payload, headers));
             advisories.extend((stream.num_replicas > 1).then(|| advisories::elections(name)));
         }
@@ -43,26 +41,9 @@ pub async fn check(config: &Config, subjects: &[String], window: Duration) -> Ve
         Inspection::NoQuorum => {
             found.push(Finding::wrong("stream", format!("{name} {NO_QUORUM}"), "see to those servers"));
         }
-        Inspection::Unknown(why) => found.push(unknown(&client, config, &why, &mut events)),
+        Inspection::Unknown(why) => found.push(admin::unknown(&client, config, &why, &mut events)),
     }
     let inbox = config.inbox_prefix.as_deref().unwrap_or(INBOX);
     found.extend(rights::check(&client, subjects, inbox, &advisories).await);
     found
-}
-
-/// The stream cannot be looked at: without JetStream, or without the rights to ask and to hear the answer.
-fn unknown(client: &Client, config: &Config, why: &str, events: &mut mpsc::Receiver<Event>) -> Finding {
-    let mut found = format!("{} cannot be looked at: {why}", config.stream);
-    while let Ok(event) = events.try_recv() {
-        if let Event::ServerError(complaint) = event {
-            found += &format!("; the server says: {complaint}");
-        }
-    }
-    let local = client.server_info().jetstream || config.domain.is_some();
-    if !local || why.contains("not enabled") {
-        let remedy = "enable JetStream: start the server with -js, and allow it to the account; or set nats.domain";
-        return Finding::wrong("stream", found, remedy);
-    }
-    let subject = format!("$JS.API.STREAM.INFO.{}", config.stream);
-    Finding::wrong("stream", found, format!("allow its user to publish {subject} and to subscribe its inbox"))
 }

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use async_nats::{Client, ConnectOptions, Event};
 use thiserror::Error;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::Config;
+use super::cause::Cause;
 
 /// Why no connection could even be tried.
 #[derive(Debug, Error)]
@@ -36,12 +37,24 @@ pub fn validate(config: &Config) -> Result<(), ConnectError> {
     authenticate(ConnectOptions::new(), config).map(drop)
 }
 
-/// A client that connects in the background and for ever, and the events it meets.
+/// A client that connects in the background and for ever.
+pub(super) struct Connecting {
+    pub(super) client: Client,
+    /// What it meets.
+    pub(super) events: mpsc::Receiver<Event>,
+    /// Why there is no connection, once all servers were tried in vain.
+    pub(super) cause: watch::Receiver<Option<Cause>>,
+}
+
+/// Begins to connect.
 ///
 /// # Errors
 /// A secret file that cannot be read, or servers that are no addresses.
-pub(super) async fn connect(config: &Config) -> Result<(Client, mpsc::Receiver<Event>), ConnectError> {
+pub(super) async fn connect(config: &Config) -> Result<Connecting, ConnectError> {
     let (events, met) = mpsc::channel(1024);
+    let (causes, cause) = watch::channel(None);
+    let unresolved = Cause::unresolved(config);
+    let (told, ours) = (causes.clone(), config.clone());
     let options = authenticate(ConnectOptions::new(), config)?
         .name("greenapi-bridge")
         .retry_on_initial_connect()
@@ -49,8 +62,23 @@ pub(super) async fn connect(config: &Config) -> Result<(Client, mpsc::Receiver<E
         .ping_interval(Duration::from_secs(5))
         .connection_timeout(Duration::from_secs(5))
         .reconnect_delay_callback(|attempt| Duration::from_millis(100 * (attempt as u64).clamp(1, 20)))
+        // asked before all are tried again; an event would tell no more than "IO error"
+        .reconnect_to_server_callback(move |servers, _| {
+            if let Some(cause) = Cause::of(&servers, &ours) {
+                causes.send_replace(Some(cause));
+            }
+            std::future::ready(None)
+        })
         .client_capacity(1024)
         .event_callback(move |event| {
+            match &event {
+                Event::Connected => drop(told.send_replace(None)),
+                // all that is told of a name that is not known
+                Event::ClientError(error) if error.to_string().contains("DNS") => {
+                    told.send_if_modified(|cause| cause.is_none() && cause.replace(unresolved.clone()).is_none());
+                }
+                _ => {}
+            }
             let events = events.clone();
             async move {
                 let _ = events.send(event).await;
@@ -66,7 +94,7 @@ pub(super) async fn connect(config: &Config) -> Result<(Client, mpsc::Receiver<E
         source: std::io::Error::other(error.to_string()),
     };
     let client = tls(options, config).connect(config.servers.clone()).await.map_err(wrong)?;
-    Ok((client, met))
+    Ok(Connecting { client, events: met, cause })
 }
 
 fn authenticate(options: ConnectOptions, config: &Config) -> Result<ConnectOptions, ConnectError> {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use async_nats::jetstream::stream::{ClusterInfo, Config as Stream, DiscardPolicy, State, SubjectTransform};
 
 use super::subjects::covers;
+use super::widen::{age, longest};
 use crate::brokers::{Finding, Replicas};
 use crate::message::LEAST_PART;
 use crate::units::show;
@@ -125,13 +126,17 @@ pub(super) fn room(stream: &Stream, state: &State) -> Option<Finding> {
     }
 }
 
-/// How long messages are kept, and repeats known; both at least as long as the bridge's own window.
-pub(super) fn times(stream: &Stream, window: Duration) -> [Finding; 2] {
-    let (age, duplicates) = (stream.max_age, stream.duplicate_window);
-    let kept = if age.is_zero() { "for ever".into() } else { format!("for {}", show(age)) };
-    let retention = if !age.is_zero() && age < window {
+/// How long messages are kept, and repeats known; both at least as long as the bridge's own window, and messages as long
+/// as `wanted`.
+pub(super) fn times(stream: &Stream, window: Duration, wanted: Duration) -> [Finding; 2] {
+    let (max_age, duplicates) = (stream.max_age, stream.duplicate_window);
+    let kept = if max_age.is_zero() { "for ever".into() } else { format!("for {}", show(max_age)) };
+    let retention = if !max_age.is_zero() && max_age < window {
         let remedy = format!("raise the stream's max_age, or lower dedupe.window = {}", show(window));
         Finding::wrong("retention", format!("kept {kept}, so repeats cannot be known longer"), remedy)
+    } else if longest(max_age, wanted) != max_age {
+        let found = format!("kept {kept}, less than nats.provision.max_age = {}", age(wanted));
+        Finding::note("retention", found, format!("{PROVISION}, or set nats.provision.max_age = \"{}\"", show(max_age)))
     } else {
         Finding::fine("retention", format!("kept {kept}"))
     };

@@ -10,6 +10,8 @@ mod admin;
 #[cfg(feature = "nats")]
 mod advisories;
 #[cfg(feature = "nats")]
+mod cause;
+#[cfg(feature = "nats")]
 mod check;
 #[cfg(feature = "nats")]
 mod connect;
@@ -33,6 +35,8 @@ mod stream;
 mod subjects;
 #[cfg(feature = "nats")]
 mod watch;
+#[cfg(feature = "nats")]
+mod widen;
 
 pub use config::{Config, ProvisionConfig, Tls};
 

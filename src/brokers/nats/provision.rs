@@ -6,11 +6,12 @@ use async_nats::jetstream::context::CreateStreamErrorKind;
 use async_nats::jetstream::response::Response;
 use async_nats::jetstream::stream::{Config as Stream, DiscardPolicy, StorageType};
 use async_nats::jetstream::{Context, ErrorCode};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::subjects::covers;
+use super::widen::{Widening, age, bytes, duplicate_window, longest};
 use super::{Config, Inspection, admin, stream};
-use crate::brokers::{Provisioned, Replicas};
+use crate::brokers::{Finding, Provisioned, Replicas};
 use crate::units::show;
 
 struct Job<'c> {
@@ -19,10 +20,14 @@ struct Job<'c> {
     subjects: Vec<&'c String>,
     window: Duration,
     dry_run: bool,
+    /// How many servers it is told of.
+    servers: usize,
+    /// Whether there are surely no more of them.
+    alone: bool,
 }
 
-/// Creates the stream, or widens it: adds subjects and copies, raises the duplicate window. `subjects` are the patterns
-/// of all that is published. With `dry_run` it only says what it would do.
+/// Creates the stream, or widens it: adds subjects and copies, raises the duplicate window and the limits. `subjects` are
+/// the patterns of all that is published. With `dry_run` it only says what it would do.
 ///
 /// # Errors
 /// No connection, an unsafe stream, a window the stream cannot have, or what the server refuses.
@@ -32,41 +37,58 @@ pub async fn provision(
     window: Duration,
     dry_run: bool,
 ) -> Result<Provisioned, String> {
-    let (client, _events) = admin::connected(config).await?;
+    let (client, mut events) = admin::connected(config).await.map_err(|cause| cause.to_string())?;
     // the server refuses subjects that overlap
     let inside = |subject: &String| subjects.iter().any(|wider| wider != subject && covers(wider, subject));
     let subjects = subjects.iter().filter(|subject| !inside(subject)).collect();
-    let job = Job { context: stream::context(&client, config), config, subjects, window, dry_run };
-    match stream::inspect(&client, config).await {
-        Inspection::Missing => job.create(admin::servers(&client)).await,
-        Inspection::Safe { info, .. } => job.widen(&info.config).await,
-        Inspection::Unsafe(why) => Err(job.failed(why)),
-        Inspection::NoQuorum => Err(job.failed(stream::NO_QUORUM)),
-        Inspection::Unknown(why) => Err(job.failed(why)),
+    let (context, servers) = (stream::context(&client, config), admin::servers(&client));
+    // the streams of a domain may be those of other servers
+    let alone = servers == 1 && config.domain.is_none() && client.server_info().cluster.is_none();
+    let job = Job { context, config, subjects, window, dry_run, servers, alone };
+    let found = stream::inspect(&client, config).await;
+    if let Inspection::Unknown(why) = &found {
+        let Finding { found, remedy, .. } = admin::unknown(&client, config, why, &mut events);
+        return Err(format!("stream {found}; {remedy}"));
+    }
+    tokio::select! {
+        done = job.done(found) => done,
+        // what the server denies it does not answer
+        right = admin::denied(&mut events) => Err(job.failed(right)),
     }
 }
 
 impl Job<'_> {
-    async fn create(&self, servers: usize) -> Result<Provisioned, String> {
+    async fn done(&self, found: Inspection) -> Result<Provisioned, String> {
+        match found {
+            Inspection::Missing => self.create().await,
+            Inspection::Safe { info, .. } => self.widen(&info.config).await,
+            Inspection::Unsafe(why) => Err(self.failed(why)),
+            Inspection::NoQuorum => Err(self.failed(stream::NO_QUORUM)),
+            Inspection::Unknown(why) => Err(self.failed(why)),
+        }
+    }
+
+    async fn create(&self) -> Result<Provisioned, String> {
         let provision = &self.config.provision;
         self.window_fits(provision.max_age, "nats.provision.max_age")?;
         let replicas = match provision.replicas {
             Replicas::Count(count) => self.create_with(count).await.map(|()| format!("replicas: {count}")),
-            Replicas::Auto => self.create_with_most(servers).await,
+            Replicas::Auto => self.create_with_most().await,
         };
         let mut changes = vec![replicas.map_err(|error| self.failed(error))?];
         changes.extend(self.subjects.iter().map(|subject| format!("subject {subject}")));
         changes.push("file storage; full, it refuses what is new".into());
-        changes.push(format!("max_age {}", show(provision.max_age)));
+        changes.push(format!("max_age {}", age(provision.max_age)));
         changes.extend(provision.max_bytes.map(|bytes| format!("max_bytes {bytes}")));
-        changes.push(self.duplicate_window());
-        Ok(Provisioned { what: self.what(), created: true, changes, kept: Vec::new() })
+        changes.push(duplicate_window(self.window));
+        let doubts = self.doubts(1)?;
+        Ok(Provisioned { what: self.what(), created: true, changes, doubts, ..Provisioned::default() })
     }
 
     /// `"auto"`: three copies where the cluster has them, else one.
-    async fn create_with_most(&self, servers: usize) -> Result<String, Refused> {
+    async fn create_with_most(&self) -> Result<String, Refused> {
         const CHOSEN: &str = "chosen by replicas = \"auto\"";
-        let three = if self.dry_run && servers < 3 { Err(Refused::TooFew) } else { self.create_with(3).await };
+        let three = if self.dry_run && self.servers < 3 { Err(Refused::TooFew) } else { self.create_with(3).await };
         match three {
             Ok(()) => Ok(format!("replicas: 3, {CHOSEN}")),
             Err(Refused::TooFew) => {
@@ -93,7 +115,7 @@ impl Job<'_> {
             storage: StorageType::File,
             discard: DiscardPolicy::New,
             max_age: provision.max_age,
-            max_bytes: provision.max_bytes.map_or(-1, |bytes| i64::try_from(bytes).unwrap_or(i64::MAX)),
+            max_bytes: provision.max_bytes.map_or(-1, bytes),
             duplicate_window: self.window,
             ..Stream::default()
         };
@@ -104,48 +126,44 @@ impl Job<'_> {
         })
     }
 
-    async fn widen(&self, stream: &Stream) -> Result<Provisioned, String> {
-        self.window_fits(stream.max_age, "the stream's max_age")?;
-        let mut wide = json!({});
-        let mut done = Provisioned { what: self.what(), ..Provisioned::default() };
-        let held = |subject: &&String| stream.subjects.iter().any(|taken| covers(taken, subject));
-        let missing: Vec<_> = self.subjects.iter().copied().filter(|subject| !held(subject)).collect();
-        if !missing.is_empty() {
-            // the server refuses subjects that overlap: those that lie inside a new one go up in it
-            let lie_outside = |subject: &&String| !missing.iter().any(|new| covers(new, subject));
-            let all: Vec<_> = stream.subjects.iter().filter(lie_outside).chain(missing.iter().copied()).collect();
-            wide["subjects"] = json!(all);
-            done.changes.extend(missing.iter().map(|subject| format!("subject {subject}")));
-        }
-        if stream.duplicate_window < self.window {
-            wide["duplicate_window"] = json!(u64::try_from(self.window.as_nanos()).unwrap_or(u64::MAX));
-            done.changes.push(self.duplicate_window());
-        }
-        let have = stream.num_replicas;
+    /// What a dry run cannot find out of the copies that are asked for, where there are so many already.
+    ///
+    /// # Errors
+    /// It is sure that there are too few servers for them.
+    fn doubts(&self, have: usize) -> Result<Vec<String>, String> {
         match self.config.provision.replicas {
-            Replicas::Count(count) if count > have => {
-                wide["num_replicas"] = json!(count);
-                done.changes
-                    .push(format!("replicas: {count} instead of {have}; `check` says when they have caught up"));
+            Replicas::Count(count) if self.dry_run && count > have.max(self.servers) => {
+                if self.alone {
+                    return Err(self.failed(Refused::TooFew));
+                }
+                let told = format!("as far as the server tells there are {}", self.servers);
+                Ok(vec![format!("replicas: {count} are refused if there are fewer servers; {told}")])
             }
-            Replicas::Count(count) if count < have => {
-                done.kept.push(format!("replicas: {have}; nats.provision.replicas = {count} would be fewer"));
-            }
-            _ => {}
+            _ => Ok(Vec::new()),
         }
-        if !done.changes.is_empty() && !self.dry_run {
-            self.update(wide).await.map_err(|error| self.failed(error))?;
+    }
+
+    async fn widen(&self, stream: &Stream) -> Result<Provisioned, String> {
+        let asked = self.config.provision.max_age;
+        let max_age = longest(stream.max_age, asked);
+        let key = if max_age == stream.max_age { "the stream's max_age" } else { "nats.provision.max_age" };
+        self.window_fits(max_age, key)?;
+        let doubts = self.doubts(stream.num_replicas)?;
+        let Widening { keys, changes, kept } =
+            Widening::new(stream, &self.subjects, self.window, &self.config.provision);
+        if !keys.is_empty() && !self.dry_run {
+            self.update(keys).await.map_err(|error| self.failed(error))?;
         }
-        Ok(done)
+        Ok(Provisioned { what: self.what(), created: false, changes, doubts, kept })
     }
 
     /// Changes these keys, and hands back every other as it came: the server may know keys this client does not,
     /// and those left out would be reset.
-    async fn update(&self, wide: Value) -> Result<(), String> {
+    async fn update(&self, keys: Map<String, Value>) -> Result<(), String> {
         let name = &self.config.stream;
         let mut stream = self.ask(format!("STREAM.INFO.{name}"), &json!({})).await?["config"].take();
-        for (key, value) in wide.as_object().into_iter().flatten() {
-            stream[key] = value.clone();
+        for (key, value) in keys {
+            stream[key] = value;
         }
         self.ask(format!("STREAM.UPDATE.{name}"), &stream).await.map(|_| ())
     }
@@ -168,10 +186,6 @@ impl Job<'_> {
         Err(format!(
             "dedupe.window = {window}: more than {key} = {age}, and repeats are known no longer than messages are kept; lower dedupe.window, or raise {key}"
         ))
-    }
-
-    fn duplicate_window(&self) -> String {
-        format!("duplicate window {}", show(self.window))
     }
 
     fn what(&self) -> String {

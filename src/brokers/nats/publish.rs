@@ -47,7 +47,7 @@ impl Publisher {
         subjects: Vec<String>,
         report_within: Duration,
     ) -> Result<Self, connect::ConnectError> {
-        let (client, events) = connect::connect(config).await?;
+        let connect::Connecting { client, events, cause } = connect::connect(config).await?;
         let inbox: Arc<str> = client.new_inbox().into();
         let pending = Arc::new(Pending::default());
         let (set, state) = watch::channel(BrokerState::down("connecting"));
@@ -57,6 +57,7 @@ impl Publisher {
         let stream_takes = Arc::new(AtomicUsize::new(usize::MAX));
         let watch = Watch {
             client: client.clone(),
+            cause,
             config: config.clone(),
             pending: pending.clone(),
             ours,

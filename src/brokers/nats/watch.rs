@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::ack::Ours;
+use super::cause::Cause;
 use super::pending::Pending;
 use super::sequence::Before;
 use super::stream::NO_QUORUM;
@@ -36,6 +37,8 @@ struct Look {
 /// Keeps what is known of a server up to date.
 pub(super) struct Watch {
     pub(super) client: Client,
+    /// Why there is no connection, where that is known.
+    pub(super) cause: watch::Receiver<Option<Cause>>,
     pub(super) config: Config,
     pub(super) pending: Arc<Pending>,
     pub(super) ours: Arc<Ours>,
@@ -96,10 +99,9 @@ impl Watch {
             let (begun, before) = (Instant::now(), self.pending.sequence(|sequence| sequence.now()));
             return Some(Look { begun, before, found: stream::inspect(&self.client, &self.config).await });
         }
-        if self.state.borrow().reason == "connecting" && !pause.is_zero() {
-            let servers = self.config.servers.join(", ");
-            let why = format!("no connection to {servers}; is it running, and are the credentials right?");
-            self.set(BrokerState::down("disconnected").because(why));
+        if !pause.is_zero() {
+            let cause = self.cause.borrow().clone().unwrap_or_else(|| Cause::unknown(&self.config));
+            self.set(BrokerState::down("disconnected").because(cause.to_string()));
         }
         None
     }
@@ -161,8 +163,14 @@ impl Watch {
     }
 
     fn set(&self, now: BrokerState) {
-        let changed = self.state.send_if_modified(|before| std::mem::replace(before, now.clone()) != now);
+        let mut known = false;
+        let changed = self.state.send_if_modified(|before| {
+            known = before.reason == "disconnected" && now.reason == "disconnected";
+            std::mem::replace(before, now.clone()) != now
+        });
         match (changed, now.up) {
+            // that it does not store was said before its cause was known
+            (true, false) if known => info!(broker = "nats", detail = now.detail, "no connection yet"),
             (false, _) => {}
             (true, true) if now.detail.is_empty() => info!(broker = "nats", "the broker stores"),
             (true, true) => warn!(broker = "nats", detail = now.detail, "the broker stores, but not all"),

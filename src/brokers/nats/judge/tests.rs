@@ -49,15 +49,25 @@ fn only_a_stream_that_would_delete_what_it_acknowledged_is_wrong() {
 
 #[test]
 fn what_is_kept_and_known_is_at_least_the_window() {
-    let verdicts = |age, duplicates| {
-        let (max_age, duplicate_window) = (Duration::from_secs(age), Duration::from_secs(duplicates));
-        let stream = Stream { max_age, duplicate_window, ..Stream::default() };
-        times(&stream, Duration::from_secs(60)).map(|finding| finding.verdict)
+    let seconds = Duration::from_secs;
+    let found = |age, duplicates, wanted| {
+        let stream = Stream { max_age: seconds(age), duplicate_window: seconds(duplicates), ..Stream::default() };
+        times(&stream, seconds(60), seconds(wanted))
     };
+    let verdicts = |age, duplicates| found(age, duplicates, 60).map(|finding| finding.verdict);
     assert_eq!(verdicts(0, 60), [Fine, Fine]);
     assert_eq!(verdicts(60, 60), [Fine, Fine]);
     assert_eq!(verdicts(59, 59), [Wrong, Wrong]);
     assert_eq!(verdicts(100, 59), [Fine, Wrong]);
+    let shorter = |age, wanted| {
+        let [retention, _] = found(age, 60, wanted);
+        (retention.verdict, retention.found)
+    };
+    assert_eq!(shorter(100, 100).0, Fine);
+    assert_eq!(shorter(100, 101), (Note, "kept for 1m 40s, less than nats.provision.max_age = 1m 41s".into()));
+    assert_eq!(shorter(100, 0), (Note, "kept for 1m 40s, less than nats.provision.max_age = for ever".into()));
+    assert_eq!(shorter(0, 100).0, Fine);
+    assert_eq!(shorter(59, 100).0, Wrong, "the greater harm is the one that is said");
 }
 
 #[test]
