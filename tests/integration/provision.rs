@@ -192,8 +192,11 @@ const WIDER: &str = "nats.provision.max_age = \"8d\"\n";
 /// Users that have the rights a command needs and no others.
 #[test]
 fn the_rights_that_are_needed_are_enough() {
-    let rights =
-        |publish: &str| format!("password: p, permissions: {{ publish: [{publish}], subscribe: [\"_INBOX.>\"] }}");
+    let rights = |publish: &str| {
+        format!(
+            "password: p, permissions: {{ publish: [{publish}], subscribe: [\"_INBOX.>\", \"$JS.EVENT.ADVISORY.STREAM.*.GREENAPI\"] }}"
+        )
+    };
     let look = "\"$JS.API.STREAM.INFO.GREENAPI\"";
     let create = rights(&format!("{look}, \"$JS.API.STREAM.CREATE.GREENAPI\""));
     let widen = rights(&format!("{look}, \"$JS.API.STREAM.UPDATE.GREENAPI\""));
