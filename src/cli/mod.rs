@@ -14,7 +14,7 @@ use std::time::Duration;
 use clap::{Parser, Subcommand};
 
 use crate::bridge::{Bridge, Ended};
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::observe::logging;
 use routes::Plan;
 
@@ -91,6 +91,7 @@ pub fn main() -> ExitCode {
 }
 
 fn configured(command: Configured, config: Option<&Path>) -> ExitCode {
+    let overlooked = overlooked();
     let loaded = Config::load(config, environment());
     // every command finds out what only serving would need
     let checked = loaded.and_then(|config| {
@@ -100,10 +101,14 @@ fn configured(command: Configured, config: Option<&Path>) -> ExitCode {
     let (config, plan) = match checked {
         Ok(both) => both,
         Err(error) => {
+            say(&overlooked);
             eprintln!("greenapi-bridge: {error}");
             return ExitCode::from(2);
         }
     };
+    if !matches!(command, Configured::Run) {
+        say(&overlooked);
+    }
     let runtime = match runtime(&command, config.http.workers) {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -112,7 +117,7 @@ fn configured(command: Configured, config: Option<&Path>) -> ExitCode {
         }
     };
     let code = match command {
-        Configured::Run => runtime.block_on(serve(config)),
+        Configured::Run => runtime.block_on(serve(config, &overlooked)),
         Configured::Check { offline, json } => runtime.block_on(check::check(&config, &plan, offline, json)),
         Configured::Provision { dry_run } => runtime.block_on(provision::provision(&config, &plan, dry_run)),
     };
@@ -139,8 +144,18 @@ fn environment() -> impl Iterator<Item = (String, String)> {
     std::env::vars_os().map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()))
 }
 
-async fn serve(config: Config) -> ExitCode {
+/// Names in the environment that look as if they were read.
+fn overlooked() -> Vec<String> {
+    config::overlooked(environment().map(|(name, _)| name))
+}
+
+fn say(warnings: &[String]) {
+    warnings.iter().for_each(|warning| eprintln!("greenapi-bridge: {warning}"));
+}
+
+async fn serve(config: Config, overlooked: &[String]) -> ExitCode {
     logging::start();
+    overlooked.iter().for_each(|warning| tracing::warn!("{warning}"));
     let bridge = match Bridge::build(config).await {
         Ok(bridge) => bridge,
         Err(error) => {

@@ -4,11 +4,14 @@
 mod brokers;
 mod check;
 mod load;
+mod names;
 
 use std::path::PathBuf;
 
 use serde::Deserialize;
 use thiserror::Error;
+
+pub use names::overlooked;
 
 use crate::admit::Tokens;
 use crate::message::Broker;

@@ -107,6 +107,39 @@ fn the_same_from_the_environment() {
 }
 
 #[test]
+fn a_name_with_one_underscore_too_few_is_told_and_not_read() {
+    let says = "BRIDGE_NATS_PASSWORD_FILE is not read; two underscores stand between section and key: \
+        BRIDGE_NATS__PASSWORD_FILE";
+    let config = file("[nats]\n");
+    let path = config.path().display().to_string();
+    // a service of Kubernetes that is called `bridge-http`, and one variable that is read
+    let others = [("BRIDGE_HTTP_PORT", SECRET), ("BRIDGE_PORT", SECRET), ("BRIDGE_HTTP__LISTEN", "127.0.0.1:2")];
+    let ours = [&others[..], &[("BRIDGE_NATS_PASSWORD_FILE", SECRET)]].concat();
+    for (variables, lines) in [(&others[..], &[][..]), (&ours, &[says])] {
+        let answer = program(&["check", "--offline", "--config", &path], variables);
+        let said = String::from_utf8(answer.stderr).unwrap();
+        assert_eq!(answer.status.code(), Some(0), "{said}");
+        let expected: Vec<_> = lines.iter().map(|line| format!("greenapi-bridge: {line}")).collect();
+        assert_eq!(said.lines().collect::<Vec<_>>(), expected);
+    }
+    for (command, code) in [("run", 2), ("check", 2), ("provision", 2)] {
+        let answer = program(&[command], &[("BRIDGE_NATS_SERVERS", SECRET)]);
+        let said = String::from_utf8(answer.stderr).unwrap();
+        assert_eq!(answer.status.code(), Some(code), "{said}");
+        assert!(said.contains("BRIDGE_NATS__SERVERS") && said.contains("no broker"), "{said}");
+        assert!(!said.contains(SECRET), "{said}");
+    }
+    // it begins to serve, and is over soon
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let serving = [("BRIDGE_HTTP__LISTEN", address.as_str()), ("BRIDGE_HTTP_PATH", SECRET)];
+    let answer = program(&["run", "--config", &path], &serving);
+    let log = String::from_utf8(answer.stderr).unwrap();
+    let told: Vec<_> = log.lines().filter(|line| line.contains("BRIDGE_HTTP__PATH")).collect();
+    assert!(told.len() == 1 && told[0].contains("WARN") && !log.contains(SECRET), "{log}");
+}
+
+#[test]
 fn secrets_put_in_the_wrong_place() {
     for (toml, key) in [
         ("[nats]\npassword = \"hunter2\"", "nats.password"),

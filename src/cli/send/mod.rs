@@ -146,6 +146,9 @@ async fn watched(sender: &Sender, load: Load, mut progress: Progress) -> Result<
 
 /// What the flags mean.
 fn prepared(arguments: &Arguments, config: Option<&Path>) -> Result<(sender::Config, Load), String> {
+    if config.is_some() {
+        super::say(&super::overlooked());
+    }
     let config = config.map(|file| Config::load(Some(file), super::environment()));
     let config = config.transpose().map_err(|error| error.to_string())?;
     let url = arguments.url.clone().unwrap_or_else(|| url_of(config.as_ref()));
