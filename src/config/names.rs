@@ -23,7 +23,7 @@ pub(super) fn variable(key: &str) -> String {
 }
 
 /// Every key below a section, and the section itself. A section says which keys it has when it is given one it has not.
-fn below(section: &str) -> Vec<String> {
+pub(super) fn below(section: &str) -> Vec<String> {
     let mut asked = Value::Table(Table::from_iter([("?".to_owned(), Value::Boolean(true))]));
     for name in section.rsplit('.').filter(|name| !name.is_empty()) {
         asked = Value::Table(Table::from_iter([(name.to_owned(), asked)]));
