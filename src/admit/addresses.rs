@@ -33,6 +33,13 @@ impl<'de> Deserialize<'de> for Range {
     }
 }
 
+impl std::fmt::Display for Range {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let all: Vec<_> = self.0.iter().map(ToString::to_string).collect();
+        out.write_str(&all.join(", "))
+    }
+}
+
 /// IPv4 addresses written as IPv6 ones are IPv4 addresses: so are those that are asked for.
 fn canonical(range: IpNet) -> IpNet {
     match (range.addr().to_canonical(), range, range.prefix_len().checked_sub(96)) {

@@ -95,11 +95,11 @@ fn configured(command: Configured, config: Option<&Path>) -> ExitCode {
     let loaded = Config::load(config, environment());
     // every command finds out what only serving would need
     let checked = loaded.and_then(|config| {
-        config.tokens()?;
-        Plan::new(&config).map(|plan| (config, plan))
+        let [tokens, _] = config.tokens()?;
+        Plan::new(&config).map(|plan| (config, tokens, plan))
     });
-    let (config, plan) = match checked {
-        Ok(both) => both,
+    let (config, tokens, plan) = match checked {
+        Ok(all) => all,
         Err(error) => {
             say(&overlooked);
             eprintln!("greenapi-bridge: {error}");
@@ -118,7 +118,10 @@ fn configured(command: Configured, config: Option<&Path>) -> ExitCode {
     };
     let code = match command {
         Configured::Run => runtime.block_on(serve(config, &overlooked)),
-        Configured::Check { offline, json } => runtime.block_on(check::check(&config, &plan, offline, json)),
+        Configured::Check { offline, json } => {
+            let how = check::Asking { offline, as_json: json };
+            runtime.block_on(check::check(&config, tokens.as_ref(), &plan, how))
+        }
         Configured::Provision { dry_run } => runtime.block_on(provision::provision(&config, &plan, dry_run)),
     };
     // all that counts is done; what still asks a broker that does not answer would hold the process up
@@ -156,6 +159,9 @@ fn say(warnings: &[String]) {
 async fn serve(config: Config, overlooked: &[String]) -> ExitCode {
     logging::start();
     overlooked.iter().for_each(|warning| tracing::warn!("{warning}"));
+    if let Some((anyone, remedy)) = config.open_to() {
+        tracing::warn!("{anyone}; {remedy}");
+    }
     let bridge = match Bridge::build(config).await {
         Ok(bridge) => bridge,
         Err(error) => {

@@ -133,6 +133,17 @@ impl Config {
         Ok([read_tokens("auth.tokens_file", self.auth.tokens_file.as_ref())?, read_tokens("admin.tokens_file", admin)?])
     }
 
+    /// Where nobody needs a token: who may send, and what to do about it.
+    pub fn open_to(&self) -> Option<(String, &'static str)> {
+        let listen = self.http.listen;
+        let proxy = if listen.ip().is_loopback() { ", also through a proxy on this machine" } else { "" };
+        let remedy = match self.auth.allow_anonymous {
+            true => "set auth.tokens_file instead of auth.allow_anonymous",
+            false => "set auth.tokens_file",
+        };
+        self.auth.tokens_file.is_none().then(|| (format!("anyone who reaches {listen} may send{proxy}"), remedy))
+    }
+
     /// Every file it names, with its key.
     fn files(&mut self) -> Vec<(&'static str, &mut PathBuf)> {
         let mut files = vec![("auth.tokens_file", self.auth.tokens_file.as_mut())];

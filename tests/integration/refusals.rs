@@ -48,6 +48,14 @@ fn a_configuration_that_cannot_be_meant() {
         ("[nats]\n[http.limits]\nin_fligth = 9", ["http.limits.in_fligth", "9", "`in_flight`"]),
         ("[nast]\n", ["nast", "unknown key", "`nats`"]),
         ("[nats]\n[route]\nclasses.state.brokers = [\"kafka\"]", ["route.classes.state.brokers", "kafka", "[kafka]"]),
+        (
+            "[nats]\n[route.classes.incoming]\ntopic = \"x\"",
+            ["route.classes.incoming.topic = x", "no section [kafka]", "add it, or remove this"],
+        ),
+        (
+            "[kafka]\n[route.instances.7]\nsubject = \"x\"",
+            ["route.instances.7.subject = x", "no section [nats]", "add it, or remove this"],
+        ),
         ("[kafka]\nproperties.acks = 1", ["kafka.properties", "acks", "allow_unsafe_acks"]),
         ("[kafka]\nproperties.retries = \"many\"", ["kafka.properties", "\"retries\" = many", "nvalid"]),
         ("[kafka]\nproperties.\"compresion.type\" = \"gzip\"", ["kafka.properties", "compresion", "correct its name"]),
@@ -228,7 +236,7 @@ fn files_that_are_not_there_or_hold_nothing() {
 fn a_file_that_may_not_be_read_is_there_already() {
     use std::os::unix::fs::PermissionsExt;
     let tokens = file(SECRET);
-    std::fs::set_permissions(tokens.path(), std::fs::Permissions::from_mode(0)).unwrap();
+    std::fs::set_permissions(tokens.path(), std::fs::Permissions::from_mode(0o000)).unwrap();
     let config = file(&format!("[nats]\n[auth]\ntokens_file = \"{}\"", tokens.path().display()));
     // root reads every file, unless it gives up the right to
     let root = std::fs::File::open(tokens.path()).is_ok();
