@@ -43,7 +43,7 @@ enum Command {
     /// Send notifications as GREEN-API does: samples of every type, one after the other, again until they are stored.
     ///
     /// Needs no configuration. Exit code 0: everything was answered 200, 1: not everything, 2: a wrong flag.
-    #[command(after_help = send::EXAMPLES)]
+    #[command(after_help = send::help())]
     Send(Box<send::Arguments>),
 }
 
