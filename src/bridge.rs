@@ -44,7 +44,7 @@ pub enum BuildError {
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// A listener could not be opened.
-    #[error("{key} = {address}: {source}")]
+    #[error("{key} = {address}: {}", no_listener(source))]
     Listen {
         /// The key.
         key: &'static str,
@@ -216,6 +216,17 @@ fn metrics(tokens: Option<&Tokens>) -> Result<Metrics, impl std::fmt::Display> {
 
 fn unusable(key: &str, problem: &dyn std::fmt::Display) -> BuildError {
     BuildError::Config(ConfigError { key: key.into(), value: None, problem: problem.to_string() })
+}
+
+fn no_listener(error: &std::io::Error) -> String {
+    match error.kind() {
+        std::io::ErrorKind::AddrInUse => {
+            "address already in use; stop what listens there or choose another port".into()
+        }
+        std::io::ErrorKind::AddrNotAvailable => "this machine has no such address; give one of its own".into(),
+        std::io::ErrorKind::PermissionDenied => format!("{error}; choose a port from 1024 on"),
+        _ => error.to_string(),
+    }
 }
 
 async fn listen(key: &'static str, address: std::net::SocketAddr) -> Result<TcpListener, BuildError> {

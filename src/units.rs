@@ -2,15 +2,41 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Deserializer, de::Error};
+use serde::Deserializer;
+use serde::de::{Error, Visitor};
+
+/// Takes texts such as `"15s"`; of anything else says which text it wants.
+struct WithUnit<T> {
+    read: fn(&str) -> Result<T, &'static str>,
+    example: &'static str,
+    /// What a number without one most likely meant.
+    unit: Option<&'static str>,
+}
+
+impl<T> Visitor<'_> for WithUnit<T> {
+    type Value = T;
+
+    fn expecting(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "a text with a unit, such as \"{}\"", self.example)
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<T, E> {
+        (self.read)(text).map_err(E::custom)
+    }
+
+    fn visit_i64<E: Error>(self, number: i64) -> Result<T, E> {
+        let meant = self.unit.filter(|_| number > 0).map(|unit| format!("{number}{unit}"));
+        let example = meant.as_deref().unwrap_or(self.example);
+        Err(E::custom(format!("give a text with a unit, such as \"{example}\"")))
+    }
+}
 
 /// For `#[serde(deserialize_with)]`: a duration with its unit, such as `"15s"`, `"2m 30s"` or `"7d"`.
 ///
 /// # Errors
 /// A number without a unit, or text that is no duration; the message shows the form.
 pub fn duration<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
-    let text = String::deserialize(from)?;
-    read_duration(&text).map_err(D::Error::custom)
+    from.deserialize_str(WithUnit { read: read_duration, example: "15s", unit: Some("s") })
 }
 
 /// As [`duration`], for flags.
@@ -31,8 +57,7 @@ const LONGEST: Duration = Duration::from_secs(10 * 366 * 24 * 3600);
 /// # Errors
 /// Text that is no size, or one beyond the address space; the message shows the form.
 pub fn size<'de, D: Deserializer<'de>>(from: D) -> Result<usize, D::Error> {
-    let text = String::deserialize(from)?;
-    read_size(&text).map_err(D::Error::custom)
+    from.deserialize_str(WithUnit { read: read_size, example: "8MiB", unit: None })
 }
 
 /// As [`size`], for keys that may be left out.

@@ -23,9 +23,20 @@ impl<'de> Deserialize<'de> for Range {
             return Ok(Self(GREEN_API.map(IpNet::from).to_vec()));
         }
         let one = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
-        let wrong =
-            |_| D::Error::custom("not an address or a range; give \"10.0.0.0/8\", \"192.0.2.7\" or \"green-api\"");
+        let wrong = |_| {
+            let near = strsim::damerau_levenshtein(&text.to_ascii_lowercase(), "green-api") <= 4;
+            let near = if near { "; the nearest is green-api" } else { "" };
+            let give = "not an address or a range; give \"10.0.0.0/8\", \"192.0.2.7\" or \"green-api\"";
+            D::Error::custom(format!("{give}{near}"))
+        };
         Ok(Self(vec![canonical(one.map_err(wrong)?)]))
+    }
+}
+
+impl std::fmt::Display for Range {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let all: Vec<_> = self.0.iter().map(ToString::to_string).collect();
+        out.write_str(&all.join(", "))
     }
 }
 

@@ -79,6 +79,11 @@ impl Tokens {
         all.into_iter().collect()
     }
 
+    /// How many there are, and how many of them are bound to instances.
+    pub fn count(&self) -> (usize, usize) {
+        (self.0.len(), self.0.values().filter(|binding| **binding != Binding::Any).count())
+    }
+
     fn add(&mut self, instance: Option<u64>, credential: &str) -> Option<()> {
         let new = || instance.map_or(Binding::Any, |_| Binding::Instances(HashSet::new()));
         match (self.0.entry(digest(credential)).or_insert_with(new), instance) {
@@ -176,6 +181,7 @@ mod tests {
         assert!(!bound.covers(Some(7)));
         assert!(tokens.look_up("Bearer open-token").unwrap().covers(Some(7)));
         assert_eq!(tokens.instances(), [7, 1_101_990_001, 1_101_990_002]);
+        assert_eq!(tokens.count(), (5, 2));
     }
 
     #[test]

@@ -200,7 +200,7 @@ pub enum Replicas {
 
 /// As it is written: a number, or the word `auto`.
 #[derive(Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "give a number of copies, or \"auto\"")]
 enum ReplicasText {
     Number(usize),
     Word(String),

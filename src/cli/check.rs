@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use serde_json::json;
 
 use super::routes::Plan;
+use crate::admit::Tokens;
 #[cfg(feature = "kafka")]
 use crate::brokers::kafka;
 #[cfg(feature = "nats")]
@@ -16,14 +17,24 @@ use crate::message::Broker;
 /// What one broker was found to be: its name, its servers, and a line for everything asked.
 type Asked = (&'static str, String, Vec<Finding>);
 
-pub(super) async fn check(config: &Config, plan: &Plan, offline: bool, as_json: bool) -> ExitCode {
+/// Who asks, and how.
+pub(super) struct Asking {
+    pub(super) offline: bool,
+    pub(super) as_json: bool,
+}
+
+pub(super) async fn check(config: &Config, tokens: Option<&Tokens>, plan: &Plan, how: Asking) -> ExitCode {
+    let Asking { offline, as_json } = how;
+    let endpoint = endpoint(config, tokens);
     if !as_json {
         plan.print();
+        print(&("endpoint", format!("{}{}", config.http.listen, config.http.path), endpoint.clone()));
     }
     let asked = if offline { Vec::new() } else { ask(config, plan).await };
     let fine = asked.iter().flat_map(|(.., found)| found).all(|finding| finding.verdict != Verdict::Wrong);
     if as_json {
-        let mut out = json!({"routes": plan.routes(), "dead_letters": plan.dead_letters(), "fine": fine});
+        let mut out =
+            json!({"routes": plan.routes(), "dead_letters": plan.dead_letters(), "endpoint": endpoint, "fine": fine});
         if !offline {
             let brokers = asked.iter().map(|(name, _, found)| ((*name).to_owned(), json!(found)));
             out["brokers"] = brokers.collect::<serde_json::Map<_, _>>().into();
@@ -33,6 +44,16 @@ pub(super) async fn check(config: &Config, plan: &Plan, offline: bool, as_json: 
         asked.iter().for_each(print);
     }
     if fine { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Who may send to it.
+fn endpoint(config: &Config, tokens: Option<&Tokens>) -> Vec<Finding> {
+    let counted = tokens.map(Tokens::count).map(|(all, bound)| format!("{all}, of which {bound} bound to instances"));
+    let open = || config.open_to().map(|(anyone, remedy)| Finding::note("tokens", format!("none: {anyone}"), remedy));
+    let tokens = counted.map(|counted| Finding::fine("tokens", counted)).or_else(open);
+    let from = config.auth.allow_from.as_ref().map(|all| all.iter().map(ToString::to_string).collect::<Vec<_>>());
+    let from = from.map_or("any address".into(), |all| format!("only {}", all.join(", ")));
+    tokens.into_iter().chain([Finding::fine("from", from)]).collect()
 }
 
 async fn ask(config: &Config, plan: &Plan) -> Vec<Asked> {

@@ -15,7 +15,7 @@ use std::time::Duration;
 use clap::{Parser, Subcommand};
 
 use crate::bridge::{Bridge, Ended};
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::observe::logging;
 use routes::Plan;
 
@@ -44,7 +44,7 @@ enum Command {
     /// Send notifications as GREEN-API does: samples of every type, one after the other, again until they are stored.
     ///
     /// Needs no configuration. Exit code 0: everything was answered 200, 1: not everything, 2: a wrong flag.
-    #[command(after_help = send::EXAMPLES)]
+    #[command(after_help = send::help())]
     Send(Box<send::Arguments>),
 }
 
@@ -104,19 +104,24 @@ fn arguments(words: impl Iterator<Item = OsString>) -> Vec<OsString> {
 }
 
 fn configured(command: Configured, config: Option<&Path>) -> ExitCode {
+    let overlooked = overlooked();
     let loaded = Config::load(config, environment());
     // every command finds out what only serving would need
     let checked = loaded.and_then(|config| {
-        config.tokens()?;
-        Plan::new(&config).map(|plan| (config, plan))
+        let [tokens, _] = config.tokens()?;
+        Plan::new(&config).map(|plan| (config, tokens, plan))
     });
-    let (config, plan) = match checked {
-        Ok(both) => both,
+    let (config, tokens, plan) = match checked {
+        Ok(all) => all,
         Err(error) => {
+            say(&overlooked);
             eprintln!("greenapi-bridge: {error}");
             return ExitCode::from(2);
         }
     };
+    if !matches!(command, Configured::Run) {
+        say(&overlooked);
+    }
     let runtime = match runtime(&command, config.http.workers) {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -125,8 +130,11 @@ fn configured(command: Configured, config: Option<&Path>) -> ExitCode {
         }
     };
     let code = match command {
-        Configured::Run => runtime.block_on(serve(config)),
-        Configured::Check { offline, json } => runtime.block_on(check::check(&config, &plan, offline, json)),
+        Configured::Run => runtime.block_on(serve(config, &overlooked)),
+        Configured::Check { offline, json } => {
+            let how = check::Asking { offline, as_json: json };
+            runtime.block_on(check::check(&config, tokens.as_ref(), &plan, how))
+        }
         Configured::Provision { dry_run } => runtime.block_on(provision::provision(&config, &plan, dry_run)),
     };
     // all that counts is done; what still asks a broker that does not answer would hold the process up
@@ -152,9 +160,22 @@ fn environment() -> impl Iterator<Item = (String, String)> {
     std::env::vars_os().map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()))
 }
 
-async fn serve(config: Config) -> ExitCode {
+/// Names in the environment that look as if they were read.
+fn overlooked() -> Vec<String> {
+    config::overlooked(environment().map(|(name, _)| name))
+}
+
+fn say(warnings: &[String]) {
+    warnings.iter().for_each(|warning| eprintln!("greenapi-bridge: {warning}"));
+}
+
+async fn serve(config: Config, overlooked: &[String]) -> ExitCode {
     let _logging = logging::start();
     outlive_hangups();
+    overlooked.iter().for_each(|warning| tracing::warn!("{warning}"));
+    if let Some((anyone, remedy)) = config.open_to() {
+        tracing::warn!("{anyone}; {remedy}");
+    }
     let bridge = match Bridge::build(config).await {
         Ok(bridge) => bridge,
         Err(error) => {

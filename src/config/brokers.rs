@@ -145,7 +145,10 @@ fn secrets(nats: &nats::Config) -> Result<(), ConfigError> {
     ];
     let set: Vec<_> = sources.into_iter().filter(|(_, set)| *set).map(|(name, _)| name).collect();
     if set.len() > 1 {
-        return Err(ConfigError::new("nats", set.join(" and "), "two secret sources; keep one"));
+        let problem = format!("{} secret sources; keep one", ["two", "three", "four"][(set.len() - 2).min(2)]);
+        let named = set.join(", ");
+        let named = named.rsplit_once(", ").map_or(named.clone(), |(others, last)| format!("{others} and {last}"));
+        return Err(ConfigError::new("nats", named, problem));
     }
     let certificate = nats.tls.as_ref().map(|tls| [tls.certificate_file.is_some(), tls.key_file.is_some()]);
     for (section, keys, [one, other]) in [

@@ -1,5 +1,7 @@
 //! What only shows across parts. Everything here is refused at start, with the remedy.
 
+use std::net::{IpAddr, SocketAddr};
+
 use super::{Config, ConfigError, brokers};
 use crate::observe::AdminConfig;
 use crate::units::show;
@@ -42,7 +44,31 @@ fn built(config: &Config) -> Result<(), ConfigError> {
     }
 }
 
+/// Whether one socket would take what is meant for the other. The IPv6 wildcard takes IPv4 too.
+fn same_place(one: SocketAddr, other: SocketAddr) -> bool {
+    let takes = |any: IpAddr, ip: IpAddr| any.is_unspecified() && (any.is_ipv6() || ip.is_ipv4());
+    let (a, b) = (one.ip(), other.ip());
+    one.port() == other.port()
+        && one.port() != 0
+        && (a.to_canonical() == b.to_canonical() || takes(a, b) || takes(b, a))
+}
+
+/// Whether each listener has a place of its own.
+fn places_of_listeners(config: &Config) -> Result<(), ConfigError> {
+    let mut known = vec![("http.listen", config.http.listen)];
+    let admin = config.admin.as_ref().map(|admin| ("admin.listen", admin.listen));
+    let probes = config.probes.as_ref().map(|probes| ("probes.listen", probes.listen));
+    for (key, listen) in admin.into_iter().chain(probes) {
+        if let Some((other, at)) = known.iter().find(|(_, at)| same_place(*at, listen)) {
+            return Err(ConfigError::new(key, listen, format!("taken by {other} = {at}; choose another port")));
+        }
+        known.push((key, listen));
+    }
+    Ok(())
+}
+
 fn listeners(config: &Config) -> Result<(), ConfigError> {
+    places_of_listeners(config)?;
     let listen = config.http.listen;
     if config.auth.tokens_file.is_some() && config.auth.allow_anonymous {
         let problem = "with auth.tokens_file, one of the two has no meaning; remove one";
@@ -205,8 +231,29 @@ mod tests {
                 "nats.tls.certificate_file: certificate_file and key_file belong together",
             ),
             ("[nats]\nnkey_file = \"a\"\ntoken_file = \"b\"", "nats = nkey_file and token_file: two secret sources"),
+            (
+                "[nats]\nnkey_file = \"a\"\ntoken_file = \"b\"\nuser = \"u\"\npassword_file = \"p\"",
+                "nats = nkey_file, user and token_file: three secret sources; keep one",
+            ),
         ] {
             assert!(fault(toml).starts_with(begins), "{toml}: {}", fault(toml));
+        }
+    }
+
+    #[test]
+    fn no_two_listeners_have_one_place() {
+        for (one, other, same) in [
+            ("127.0.0.1:3000", "127.0.0.1:3000", true),
+            ("127.0.0.1:3000", "0.0.0.0:3000", true),
+            ("[::]:3000", "127.0.0.1:3000", true),
+            ("[::ffff:127.0.0.1]:3000", "127.0.0.1:3000", true),
+            ("127.0.0.1:3000", "127.0.0.1:3001", false),
+            ("127.0.0.1:3000", "127.0.0.2:3000", false),
+            ("[::1]:3000", "0.0.0.0:3000", false),
+            ("127.0.0.1:0", "127.0.0.1:0", false),
+        ] {
+            let [one, other] = [one, other].map(|at| at.parse().unwrap());
+            assert_eq!((same_place(one, other), same_place(other, one)), (same, same), "{one} {other}");
         }
     }
 

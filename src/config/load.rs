@@ -4,6 +4,7 @@ use std::path::Path;
 
 use toml::{Table, Value};
 
+use super::explain::{explain, get};
 use super::{Config, ConfigError};
 
 /// Sections of the product that this version does not have; refused, never ignored.
@@ -12,10 +13,11 @@ const LATER: [&str; 7] = ["journal", "validation", "dead_letter", "http.tls", "h
 /// Sections whose keys are names of others: the environment, whose names have no small letters, cannot tell them.
 const OPEN: [&str; 3] = ["route.types", "kafka.properties", "kafka.secret_files"];
 
+/// The configuration, and the keys of it that were set in the environment.
 pub(super) fn read(
     file: Option<&Path>,
     environment: impl Iterator<Item = (String, String)>,
-) -> Result<Config, ConfigError> {
+) -> Result<(Config, Vec<String>), ConfigError> {
     let mut table = file.map(read_file).transpose()?.unwrap_or_default();
     let mut from_environment = Vec::new();
     for (name, value) in environment {
@@ -35,19 +37,18 @@ pub(super) fn read(
     }
     for section in LATER {
         if get(&table, section).is_some() {
-            return Err(ConfigError {
-                key: section.into(),
-                value: None,
-                problem: "this version does not have it; remove it".into(),
-            });
+            let problem = "this version does not have it; remove it".into();
+            let error = ConfigError { key: section.into(), value: None, problem };
+            return Err(error.said_of(&from_environment));
         }
     }
-    typed(table, from_environment)
+    let config = typed(table, &from_environment).map_err(|error| error.said_of(&from_environment))?;
+    Ok((config, from_environment))
 }
 
 fn read_file(path: &Path) -> Result<Table, ConfigError> {
     let text = std::fs::read_to_string(path)
-        .map_err(|error| ConfigError::new("--config", path.display(), error.to_string()))?;
+        .map_err(|error| ConfigError::new("--config", path.display(), super::unreadable(&error)))?;
     text.parse().map_err(|error: toml::de::Error| {
         // the library's own text shows the line itself, which may hold what someone took for a key of ours
         let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
@@ -57,72 +58,25 @@ fn read_file(path: &Path) -> Result<Table, ConfigError> {
 }
 
 /// Environment values are text; one whose key wants something else is read again as TOML.
-fn typed(mut table: Table, mut from_environment: Vec<String>) -> Result<Config, ConfigError> {
+fn typed(mut table: Table, from_environment: &[String]) -> Result<Config, ConfigError> {
+    let mut as_text = from_environment.to_vec();
     loop {
         let error = match serde_path_to_error::deserialize(table.clone()) {
             Ok(config) => return Ok(config),
             Err(error) => error,
         };
-        let path = error.path().to_string();
-        let Some(place) = from_environment.iter().position(|known| *known == path) else {
-            return Err(explain(&table, &path, error.inner().message()));
+        let (path, message) = (error.path().to_string(), error.inner().message());
+        let Some(place) = as_text.iter().position(|known| *known == path) else {
+            return Err(explain(&table, &path, message, from_environment));
         };
-        from_environment.swap_remove(place);
+        as_text.swap_remove(place);
         let text = get(&table, &path).and_then(Value::as_str).unwrap_or_default().to_owned();
         let Ok(mut read) = format!("value = {text}").parse::<Table>() else {
-            return Err(explain(&table, &path, error.inner().message()));
+            return Err(explain(&table, &path, message, from_environment));
         };
         let keys: Vec<_> = path.split('.').map(str::to_owned).collect();
         set(&mut table, &keys, read.remove("value").unwrap_or(Value::String(text)));
     }
-}
-
-/// In our words: an unknown key names the nearest known one.
-fn explain(table: &Table, path: &str, message: &str) -> ConfigError {
-    let value = get(table, path).filter(|value| !value.is_table() && !may_be_secret(path)).map(ToString::to_string);
-    let mut quoted = message.split('`').skip(1).step_by(2);
-    if !message.starts_with("unknown field") {
-        // the library repeats the value it found
-        let wanted = message.rfind("expected ").map_or("not what this key takes", |at| &message[at..]);
-        let problem = if may_be_secret(path) { wanted } else { message };
-        return ConfigError { key: path.into(), value, problem: format!("{problem}{}", hint(problem)) };
-    }
-    let unknown = quoted.next().unwrap_or_default();
-    let known: Vec<_> = quoted.collect();
-    let far = |known: &str| strsim::damerau_levenshtein(known, unknown);
-    let nearest = known.iter().min_by_key(|known| far(known)).filter(|nearest| far(nearest) * 2 <= unknown.len());
-    let problem = match nearest {
-        Some(nearest) => format!("unknown key; the nearest known one is `{nearest}`"),
-        None => format!("unknown key; known are {}", known.join(", ")),
-    };
-    let section = path.rsplit_once('.').map_or("", |(section, _)| section);
-    let key = if path.rsplit('.').next() == Some(unknown) { path.into() } else { format!("{section}.{unknown}") };
-    ConfigError { key, value, problem }
-}
-
-/// The remedy for what a library says.
-fn hint(message: &str) -> &'static str {
-    match message {
-        _ if message.contains("socket address") => "; give an address and a port, such as \"127.0.0.1:3000\"",
-        _ if message.contains("a sequence") => "; give a list, such as [\"…\"]",
-        _ => "",
-    }
-}
-
-/// Whether a key, perhaps one we do not have, may have been given a secret.
-fn may_be_secret(path: &str) -> bool {
-    if path == "route.key" {
-        return false;
-    }
-    let key = path.rsplit('.').next().unwrap_or(path).to_ascii_lowercase();
-    let names = ["pass", "token", "secret", "seed", "nkey", "cred", "key"];
-    !key.ends_with("_file") && names.iter().any(|name| key.contains(name)) || key.starts_with("servers")
-}
-
-fn get<'t>(table: &'t Table, path: &str) -> Option<&'t Value> {
-    let mut keys = path.split('.');
-    let first = table.get(keys.next()?)?;
-    keys.try_fold(first, |value, key| value.as_table()?.get(key))
 }
 
 /// False where a key above it is no section.
@@ -148,7 +102,7 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), toml).unwrap();
         let environment = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-        read(Some(file.path()), environment).map_err(|error| error.to_string())
+        read(Some(file.path()), environment).map(|(config, _)| config).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -185,14 +139,16 @@ mod tests {
         assert!(fault("[http]\nlisten = \"localhost:1\"").ends_with("such as \"127.0.0.1:3000\""));
         assert!(fault("[nats]\nprovision.replicas = \"three\"").contains("a number of copies, or \"auto\""));
         assert!(fault("[http]\nbody_time = \"10\"").starts_with("http.body_time = \"10\": not a duration"));
-        assert!(fault("[http.limits]\nin_flight = \"x\"").starts_with("http.limits.in_flight = \"x\": invalid type"));
+        assert!(fault("[http.limits]\nin_flight = \"x\"").starts_with("http.limits.in_flight = \"x\": give a number"));
         let secrets = [
             "[nats]\npassword = \"hunter2\"",
             "[auth]\ntokens = [\"hunter2\"]",
             "[nats]\npassword = \"hunter2\" x",
             "[nats]\nservers = \"nats://u:hunter2@h\"",
         ];
-        assert!(fault("[route]\nkey = \"phone\"").starts_with("route.key = \"phone\": unknown variant"));
+        assert!(
+            fault("[route]\nkey = \"phone\"").starts_with("route.key = \"phone\": unknown word; give \"instance\"")
+        );
         for secret in secrets {
             assert!(!fault(secret).contains("hunter2"), "{}", fault(secret));
         }

@@ -3,12 +3,16 @@
 
 mod brokers;
 mod check;
+mod explain;
 mod load;
+mod names;
 
 use std::path::PathBuf;
 
 use serde::Deserialize;
 use thiserror::Error;
+
+pub use names::overlooked;
 
 use crate::admit::Tokens;
 use crate::message::Broker;
@@ -63,6 +67,19 @@ impl ConfigError {
     fn new(key: &str, value: impl ToString, problem: impl Into<String>) -> Self {
         Self { key: key.into(), value: Some(value.to_string()), problem: problem.into() }
     }
+
+    /// Names the variable, where one of these keys was set in the environment.
+    fn said_of(mut self, from_environment: &[String]) -> Self {
+        let unknown = ["unknown key", "this version"].iter().any(|begin| self.problem.starts_with(begin));
+        let inside = |key: &str| key.strip_prefix(&self.key).is_some_and(|rest| unknown && rest.starts_with('.'));
+        if let Some(key) = from_environment.iter().find(|key| **key == self.key || inside(key)) {
+            let variable = names::variable(key);
+            if !self.problem.contains(&variable) {
+                self.problem += &format!("; it comes from {variable}");
+            }
+        }
+        self
+    }
 }
 
 impl Config {
@@ -75,17 +92,19 @@ impl Config {
         file: Option<&std::path::Path>,
         environment: impl Iterator<Item = (String, String)>,
     ) -> Result<Self, ConfigError> {
-        let mut config = load::read(file, environment)?;
-        let folder = file.and_then(std::path::Path::parent).unwrap_or(std::path::Path::new("")).to_owned();
-        check::check(&config)?;
-        for (key, path) in config.files() {
+        let (config, from_environment) = load::read(file, environment)?;
+        let folder = file.and_then(std::path::Path::parent).unwrap_or(std::path::Path::new(""));
+        config.checked(folder).map_err(|error| error.said_of(&from_environment))
+    }
+
+    fn checked(mut self, folder: &std::path::Path) -> Result<Self, ConfigError> {
+        check::check(&self)?;
+        for (key, path) in self.files() {
             *path = folder.join(&path);
-            std::fs::File::open(&path).map_err(|error| {
-                ConfigError::new(key, path.display(), format!("{error}; put the file there, or correct the key"))
-            })?;
+            std::fs::File::open(&path).map_err(|error| ConfigError::new(key, path.display(), unreadable(&error)))?;
         }
-        brokers::usable(&config)?;
-        Ok(config)
+        brokers::usable(&self)?;
+        Ok(self)
     }
 
     /// Where each broker's own section sends messages.
@@ -112,6 +131,17 @@ impl Config {
     pub fn tokens(&self) -> Result<[Option<Tokens>; 2], ConfigError> {
         let admin = self.admin.as_ref().and_then(|admin| admin.tokens_file.as_ref());
         Ok([read_tokens("auth.tokens_file", self.auth.tokens_file.as_ref())?, read_tokens("admin.tokens_file", admin)?])
+    }
+
+    /// Where nobody needs a token: who may send, and what to do about it.
+    pub fn open_to(&self) -> Option<(String, &'static str)> {
+        let listen = self.http.listen;
+        let proxy = if listen.ip().is_loopback() { ", also through a proxy on this machine" } else { "" };
+        let remedy = match self.auth.allow_anonymous {
+            true => "set auth.tokens_file instead of auth.allow_anonymous",
+            false => "set auth.tokens_file",
+        };
+        self.auth.tokens_file.is_none().then(|| (format!("anyone who reaches {listen} may send{proxy}"), remedy))
     }
 
     /// Every file it names, with its key.
@@ -143,10 +173,20 @@ impl Config {
     }
 }
 
+/// Why a file cannot be read, and what to do about it.
+pub fn unreadable(error: &std::io::Error) -> String {
+    let remedy = match error.kind() {
+        std::io::ErrorKind::NotFound => "put the file there, or correct its name",
+        std::io::ErrorKind::PermissionDenied => "let the user that runs this read it, and enter the folders above it",
+        _ => "name a file that can be read",
+    };
+    format!("{error}; {remedy}")
+}
+
 fn read_tokens(key: &str, path: Option<&PathBuf>) -> Result<Option<Tokens>, ConfigError> {
     let Some(path) = path else { return Ok(None) };
     let read = || {
-        let text = std::fs::read_to_string(path).map_err(|error| error.to_string())?;
+        let text = std::fs::read_to_string(path).map_err(|error| unreadable(&error))?;
         Tokens::parse(&text).map_err(|error| error.to_string())
     };
     read().map(Some).map_err(|problem| ConfigError::new(key, path.display(), problem))

@@ -42,7 +42,8 @@ impl Default for PublishConfig {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DedupeConfig {
-    /// Default 15 m: many of GREEN-API's repeats, which come a minute apart.
+    /// Default 15 m: many of GREEN-API's repeats, which come a minute apart. `"0s"`: no repeat is known, and each is
+    /// stored again unless the stream's own window (2 m where none is asked for) knows it.
     #[serde(deserialize_with = "units::duration")]
     pub window: Duration,
     /// Default 250,000, which take less than 10 MB.

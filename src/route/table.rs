@@ -125,6 +125,7 @@ fn templates<'l>(
         if let Some(named) = &layer.brokers {
             brokers = checked(&section, named, places)?;
         }
+        unused(&section, layer, places)?;
         for (place, text) in places.iter().zip(&mut texts) {
             if let (name, Some(own)) = layer.template(place.broker) {
                 *text = (format!("{section}.{name}"), own);
@@ -142,6 +143,18 @@ fn templates<'l>(
         found[place.broker as usize] = Some(Named { broker: place.broker, key, text: text.into(), template });
     }
     Ok(found)
+}
+
+/// A template of a broker there is no section for would be passed over.
+fn unused(section: &str, layer: &Override, places: &[Place]) -> Result<(), RouteError> {
+    let missing = Broker::ALL.into_iter().filter(|broker| !places.iter().any(|place| place.broker == *broker));
+    for (broker, template) in missing.map(|broker| (broker, layer.template(broker))) {
+        if let (name, Some(text)) = template {
+            let problem = format!("there is no section [{}]; add it, or remove this", broker.as_str());
+            return Err(RouteError { key: format!("{section}.{name}"), value: text.into(), problem });
+        }
+    }
+    Ok(())
 }
 
 fn checked(section: &str, named: &[Broker], places: &[Place]) -> Result<Brokers, RouteError> {

@@ -79,7 +79,7 @@ impl Sample {
     /// The first word that names nothing, and the nearest that does.
     pub fn named<'w>(words: &'w [String]) -> Result<Vec<Self>, Unnamed<'w>> {
         let all = Self::all();
-        let known: BTreeSet<_> = all.iter().flat_map(Self::names).map(str::to_owned).collect();
+        let known = Self::known();
         if let Some(unknown) = words.iter().find(|word| !known.contains(*word)) {
             let far = |known: &String| strsim::damerau_levenshtein(known, unknown);
             return Err(Unnamed { word: unknown, nearest: known.into_iter().min_by_key(far).unwrap_or_default() });
@@ -87,6 +87,11 @@ impl Sample {
         let wanted =
             |sample: &Self| words.is_empty() || sample.names().any(|name| words.iter().any(|word| word == name));
         Ok(all.into_iter().filter(wanted).collect())
+    }
+
+    /// Every word that names some: classes, types, and types of messages.
+    pub fn known() -> BTreeSet<String> {
+        Self::all().iter().flat_map(Self::names).map(str::to_owned).collect()
     }
 
     /// No body is longer, unless it is padded.

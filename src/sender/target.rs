@@ -68,6 +68,11 @@ impl Target {
         Ok(Self { secure, host, port, path, headers: headers(authority, token)? })
     }
 
+    /// Whether a token is sent.
+    pub fn has_token(&self) -> bool {
+        self.headers.contains_key(AUTHORIZATION)
+    }
+
     /// One notification, ready to be sent.
     pub(super) fn request(&self, body: Bytes) -> Request<Full<Bytes>> {
         let mut request = Request::new(Full::new(body));

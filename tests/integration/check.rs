@@ -43,9 +43,41 @@ fn offline_the_routes_are_printed_and_nobody_is_asked() {
     let text = String::from_utf8(answer.stdout).unwrap();
     assert_eq!(answer.status.code(), Some(0));
     assert!(text.contains("such as greenapi.state.1101000001.stateInstanceChanged"), "{text}");
-    assert!(text.ends_with("dead letters  nats  greenapi.dead-letter\n"), "{text}");
+    let (routes, endpoint) = text.split_once("\n\n").unwrap();
+    assert!(routes.ends_with("dead letters  nats  greenapi.dead-letter"), "{text}");
+    assert_eq!(
+        endpoint,
+        "endpoint: 127.0.0.1:3000/green-api/webhook/\n\
+        ! tokens        none: anyone who reaches 127.0.0.1:3000 may send, also through a proxy on this machine  \
+        → set auth.tokens_file\n✓ from          any address\n"
+    );
     std::fs::write(config.path(), "nats.subject = \"a..b\"\n").unwrap();
     assert_eq!(command("check --offline", config.path()).status.code(), Some(2));
+}
+
+#[test]
+fn who_may_send_is_said() {
+    let (config, tokens) = (tempfile::NamedTempFile::new().unwrap(), tempfile::NamedTempFile::new().unwrap());
+    std::fs::write(tokens.path(), "open\n7 bound\n8 bound\n9 other\n").unwrap();
+    let endpoint = |auth: &str| {
+        std::fs::write(config.path(), format!("nats = {{}}\n{auth}")).unwrap();
+        let answer = command("check --offline --json", config.path());
+        let json: Value = serde_json::from_slice(&answer.stdout).unwrap();
+        assert_eq!(answer.status.code(), Some(0), "what the operator has chosen is no fault");
+        json["endpoint"].as_array().unwrap().clone()
+    };
+    let path = tokens.path().display();
+    let found = endpoint(&format!("auth.tokens_file = \"{path}\"\nauth.allow_from = [\"10.0.0.0/8\", \"192.0.2.7\"]"));
+    assert_eq!(about(&found, "tokens")["found"], "3, of which 2 bound to instances");
+    assert_eq!(about(&found, "from")["found"], "only 10.0.0.0/8, 192.0.2.7/32");
+    assert!(found.iter().all(|finding| finding["verdict"] == "fine"), "{found:?}");
+    let found = endpoint("http.listen = \"0.0.0.0:3000\"\nauth.allow_anonymous = true");
+    let open = about(&found, "tokens");
+    assert_eq!(
+        (&open["verdict"], &open["found"]),
+        (&"note".into(), &"none: anyone who reaches 0.0.0.0:3000 may send".into())
+    );
+    assert_eq!(open["remedy"], "set auth.tokens_file instead of auth.allow_anonymous");
 }
 
 #[test]

@@ -48,6 +48,14 @@ fn a_configuration_that_cannot_be_meant() {
         ("[nats]\n[http.limits]\nin_fligth = 9", ["http.limits.in_fligth", "9", "`in_flight`"]),
         ("[nast]\n", ["nast", "unknown key", "`nats`"]),
         ("[nats]\n[route]\nclasses.state.brokers = [\"kafka\"]", ["route.classes.state.brokers", "kafka", "[kafka]"]),
+        (
+            "[nats]\n[route.classes.incoming]\ntopic = \"x\"",
+            ["route.classes.incoming.topic = x", "no section [kafka]", "add it, or remove this"],
+        ),
+        (
+            "[kafka]\n[route.instances.7]\nsubject = \"x\"",
+            ["route.instances.7.subject = x", "no section [nats]", "add it, or remove this"],
+        ),
         ("[kafka]\nproperties.acks = 1", ["kafka.properties", "acks", "allow_unsafe_acks"]),
         ("[kafka]\nproperties.retries = \"many\"", ["kafka.properties", "\"retries\" = many", "nvalid"]),
         ("[kafka]\nproperties.\"compresion.type\" = \"gzip\"", ["kafka.properties", "compresion", "correct its name"]),
@@ -62,6 +70,22 @@ fn a_configuration_that_cannot_be_meant() {
         ("[kafka]\nbootstrap_servers = [\"h:99999\"]", ["kafka.bootstrap_servers", "h:99999", "give host and port"]),
         ("[nats]\nservers = [\"http://h:4222\"]", ["nats.servers", "http://h:4222", "nats://host:4222"]),
         ("[nats]\nservers = [\"nats://h:99999\"]", ["nats.servers", "nats://h:99999", "nats://host:4222"]),
+        (
+            "[kafka.properties]\n\"sasl.mechanism\" = \"PLAIN\"\n\"sasl.username\" = \"u\"",
+            ["kafka.properties.\"sasl.username\"", "no password", "[kafka.secret_files] \"sasl.password\""],
+        ),
+        (
+            "[nats]\n[admin]\nlisten = \"127.0.0.1:3000\"",
+            ["admin.listen = 127.0.0.1:3000", "http.listen = 127.0.0.1:3000", "another port"],
+        ),
+        (
+            "[nats]\n[probes]\nlisten = \"0.0.0.0:3000\"",
+            ["probes.listen = 0.0.0.0:3000", "http.listen = 127.0.0.1:3000", "another port"],
+        ),
+        (
+            "[nats]\n[admin]\n[probes]\nlisten = \"[::]:3001\"",
+            ["probes.listen = [::]:3001", "admin.listen = 127.0.0.1:3001", "another port"],
+        ),
         ("[nats]\n[journal]", ["journal", "this version does not have it", "remove"]),
         ("[nats]\n[http.tls]", ["http.tls", "this version does not have it", "remove"]),
         (
@@ -79,7 +103,7 @@ fn a_configuration_that_cannot_be_meant() {
         ("[nats]\n[http]\nanswer_within = \"25s\"", ["http.answer_within", "25s", "shutdown.grace = 25s; lower"]),
         ("[nats]\n[shutdown]\ndelay = \"1m\"", ["shutdown.delay", "1m", "shutdown.grace = 25s; lower"]),
         ("[nats]\n[http]\nmax_body = \"1GiB\"", ["http.max_body", "1073741824", "http.limits.in_flight_bytes"]),
-        ("[nats]\n[http]\nbody_time = 10", ["http.body_time", "10", "string"]),
+        ("[nats]\n[http]\nbody_time = 10", ["http.body_time", "10", "such as \"10s\""]),
         ("[nats]\n[http]\npath = \"hook\"", ["http.path", "hook", "begin with /"]),
         ("[nats]\nsubject = \"greenapi.{chat}\"", ["nats.subject", "{chat}", "unknown variable"]),
         ("[nats]\n[http\nlisten = 1", ["--config", "line 2", "expected"]),
@@ -94,8 +118,17 @@ fn the_same_from_the_environment() {
         ("BRIDGE_HTTP__LISTEN", "0.0.0.0:3000", ["http.listen", "0.0.0.0:3000", "auth.tokens_file"]),
         ("BRIDGE_HTTP__LISEN", "127.0.0.1:1", ["http.lisen", "127.0.0.1:1", "`listen`"]),
         ("BRIDGE_KAFKA__TOPIC", "a b", ["kafka.topic", "a b", "letters"]),
-        ("BRIDGE_PUBLISH__TIMEOUT", "20s", ["publish.timeout", "20s", "lower it"]),
-        ("BRIDGE_HTTP__LIMITS__IN_FLIGHT", "many", ["http.limits.in_flight", "many", "usize"]),
+        (
+            "BRIDGE_PUBLISH__TIMEOUT",
+            "20s",
+            ["publish.timeout", "20s", "lower it; it comes from BRIDGE_PUBLISH__TIMEOUT"],
+        ),
+        ("BRIDGE_NATS__SERVERS", "h:4222", ["nats.servers", "h:4222", "BRIDGE_NATS__SERVERS='[\"h:4222\"]'"]),
+        (
+            "BRIDGE_HTTP__LIMITS__IN_FLIGHT",
+            "many",
+            ["http.limits.in_flight = \"many\"", "a number", "BRIDGE_HTTP__LIMITS__IN_FLIGHT"],
+        ),
         ("BRIDGE_HTTP__LIMITS__WAITING", "0", ["http.limits.waiting", "0", "at least 1"]),
         ("BRIDGE_NATS__USER", "a", ["nats.user", "password_file", "both or none"]),
         ("BRIDGE_HTTP__PATH__X", "a", ["http.path.x", "value of its own", "remove one"]),
@@ -107,21 +140,55 @@ fn the_same_from_the_environment() {
 }
 
 #[test]
+fn a_name_with_one_underscore_too_few_is_told_and_not_read() {
+    let says = "BRIDGE_NATS_PASSWORD_FILE is not read; two underscores stand between section and key: \
+        BRIDGE_NATS__PASSWORD_FILE";
+    let config = file("[nats]\n");
+    let path = config.path().display().to_string();
+    // a service of Kubernetes that is called `bridge-http`, and one variable that is read
+    let others = [("BRIDGE_HTTP_PORT", SECRET), ("BRIDGE_PORT", SECRET), ("BRIDGE_HTTP__LISTEN", "127.0.0.1:2")];
+    let ours = [&others[..], &[("BRIDGE_NATS_PASSWORD_FILE", SECRET)]].concat();
+    for (variables, lines) in [(&others[..], &[][..]), (&ours, &[says])] {
+        let answer = program(&["check", "--offline", "--config", &path], variables);
+        let said = String::from_utf8(answer.stderr).unwrap();
+        assert_eq!(answer.status.code(), Some(0), "{said}");
+        let expected: Vec<_> = lines.iter().map(|line| format!("greenapi-bridge: {line}")).collect();
+        assert_eq!(said.lines().collect::<Vec<_>>(), expected);
+    }
+    for (command, code) in [("run", 2), ("check", 2), ("provision", 2)] {
+        let answer = program(&[command], &[("BRIDGE_NATS_SERVERS", SECRET)]);
+        let said = String::from_utf8(answer.stderr).unwrap();
+        assert_eq!(answer.status.code(), Some(code), "{said}");
+        assert!(said.contains("BRIDGE_NATS__SERVERS") && said.contains("no broker"), "{said}");
+        assert!(!said.contains(SECRET), "{said}");
+    }
+    // it begins to serve, and is over soon
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let serving = [("BRIDGE_HTTP__LISTEN", address.as_str()), ("BRIDGE_HTTP_PATH", SECRET)];
+    let answer = program(&["run", "--config", &path], &serving);
+    let log = String::from_utf8(answer.stderr).unwrap();
+    let told: Vec<_> = log.lines().filter(|line| line.contains("BRIDGE_HTTP__PATH")).collect();
+    assert!(told.len() == 1 && told[0].contains("WARN") && !log.contains(SECRET), "{log}");
+}
+
+#[test]
 fn secrets_put_in_the_wrong_place() {
     for (toml, key) in [
-        ("[nats]\npassword = \"hunter2\"", "nats.password"),
+        ("[nats]\npassword = \"hunter2\"", "nats.password_file"),
         ("[nats]\nservers = [\"nats://u:hunter2@h:4222\"]", "nats.servers"),
         ("[nats]\nservers = \"nats://u:hunter2@h:4222\"", "nats.servers"),
         ("[nats]\nservers = [[\"nats://u:hunter2@h:4222\"]]", "nats.servers"),
         ("[kafka]\nbootstrap_servers = [\"u:hunter2@h:9092\"]", "kafka.bootstrap_servers"),
         ("[nats]\npassword = \"hunter2", "line 2"),
         ("[nats]\npassword = \"x\" hunter2", "line 2"),
-        ("[nats]\n[auth]\ntokens = [\"hunter2\"]", "auth.tokens"),
+        ("[nats]\n[auth]\ntokens = [\"hunter2\"]", "auth.tokens_file"),
+        ("[kafka.properties]\n\"sasl.password\" = \"hunter2\"", "[kafka.secret_files] \"sasl.password\""),
     ] {
         COMMANDS.iter().for_each(|command| assert_refused(command, toml, &[], 2, &[key]));
     }
     for (name, value, key) in [
-        ("BRIDGE_NATS__PASSWORD", "hunter2", "nats.password"),
+        ("BRIDGE_NATS__PASSWORD", "hunter2", "nats.password_file"),
         ("BRIDGE_NATS__SERVERS", "nats://u:hunter2@h:4222", "nats.servers"),
         ("BRIDGE_NATS__SERVERS", "[\"nats://u:hunter2@h:4222\"", "nats.servers"),
         ("BRIDGE_AUTH__TOKEN", "hunter2", "auth.token"),
@@ -151,6 +218,7 @@ fn files_that_are_not_there_or_hold_nothing() {
         let toml = format!("[nats]\n{key} = \"/nowhere/secret\"");
         run(toml, &[&format!("nats.{key}"), "/nowhere/secret", "No such file"]);
     }
+    run(tokens(Path::new("/nowhere/tokens")), &["put the file there, or correct its name"]);
     let wrong = file("hunter2");
     let toml = format!("[nats]\ncredentials_file = \"{}\"", wrong.path().display());
     run(toml, &["nats.credentials_file", &wrong.path().display().to_string()]);
@@ -165,13 +233,39 @@ fn files_that_are_not_there_or_hold_nothing() {
 }
 
 #[test]
+fn a_file_that_may_not_be_read_is_there_already() {
+    use std::os::unix::fs::PermissionsExt;
+    let tokens = file(SECRET);
+    std::fs::set_permissions(tokens.path(), std::fs::Permissions::from_mode(0o000)).unwrap();
+    let config = file(&format!("[nats]\n[auth]\ntokens_file = \"{}\"", tokens.path().display()));
+    // root reads every file, unless it gives up the right to
+    let root = std::fs::File::open(tokens.path()).is_ok();
+    let mut command = Command::new(if root { "setpriv" } else { "env" });
+    if root {
+        command.arg("--bounding-set=-dac_override,-dac_read_search");
+    }
+    command.args([env!("CARGO_BIN_EXE_greenapi-bridge"), "check", "--offline", "--config"]).arg(config.path());
+    let answer = command.output().unwrap();
+    let said = String::from_utf8(answer.stderr).unwrap();
+    assert_eq!(answer.status.code(), Some(2), "{said}");
+    let begins = format!("greenapi-bridge: auth.tokens_file = {}: Permission denied", tokens.path().display());
+    assert!(said.starts_with(&begins) && said.contains("let the user that runs this read it"), "{said}");
+}
+
+#[test]
 fn an_address_that_is_taken_is_no_fault_of_the_configuration() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     for section in ["http", "admin", "probes"] {
         let http = if section == "http" { "" } else { "[http]\nlisten = \"127.0.0.1:0\"\n" };
         let toml = format!("[nats]\n{http}[{section}]\nlisten = \"{address}\"");
-        assert_refused("run", &toml, &[], 1, &[&format!("{section}.listen"), &address, "in use"]);
+        assert_refused(
+            "run",
+            &toml,
+            &[],
+            1,
+            &[&format!("{section}.listen = {address}: address already in use; stop what listens there")],
+        );
     }
 }
 

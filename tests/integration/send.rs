@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::harness::{Bridge, Nats, body, eventually};
 #[cfg(feature = "tls")]
-use crate::harness::{Certificates, FarEnd};
+use crate::harness::Certificates;
+use crate::harness::{Act, Bridge, FarEnd, Nats, body, eventually};
 
 fn sender(bridge: &str, words: &str) -> Command {
     let mut command = Command::new("timeout");
@@ -201,6 +201,7 @@ fn flags_that_cannot_be_used_are_refused_with_the_remedy() {
     for (url, words, remedy) in [
         ("http://h/", "--types incomming", "the nearest known one is `incoming`"),
         ("http://h/", "--types incoming,stateInstanceChangd", "the nearest known one is `stateInstanceChanged`"),
+        ("http://h/", "--types bogus", "`greenapi-bridge send --help` lists all"),
         ("http://h/", "--pause 10", "a number and a unit"),
         ("http://h/", "--pause 0s", "more than nothing"),
         ("http://h/", "--size big", "such as \"8MiB\""),
@@ -219,6 +220,41 @@ fn flags_that_cannot_be_used_are_refused_with_the_remedy() {
     }
     let secret = sender("http://u:hidden@h/?token=hidden", "").output().unwrap();
     assert!(!String::from_utf8_lossy(&secret.stderr).contains("hidden"), "{secret:?}");
+}
+
+#[test]
+fn the_remedy_for_a_refusal_is_told_once() {
+    let wrong = temporary("wrong\n");
+    let token = format!("--token-file {}", wrong.path().display());
+    for (status, words, says) in [
+        (401, "", "answered 401: not without a token; give --config or --token-file"),
+        (401, &token, "answered 401: not with this token; give the bridge's own with --config or --token-file"),
+        (403, "", "auth.allow_from"),
+        (404, "", "correct --url"),
+        (413, "", "lower --size"),
+        (503, "", ""),
+    ] {
+        let far_end = FarEnd::start(&[status; 4].map(Act::Answer));
+        let words = format!("--count 4 --rate 0 --give-up 0 --pause 10ms {words}");
+        let output = sender(&format!("http://{}/", far_end.address), &words).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        let told: Vec<_> =
+            said.lines().filter(|line| line.contains(": answered ") && !line.contains("instance")).collect();
+        assert_eq!(told.len(), usize::from(!says.is_empty()), "{said}");
+        assert!(told.iter().all(|line| line.contains(says)), "{said}");
+    }
+}
+
+#[test]
+fn the_help_lists_every_name_of_a_sample() {
+    let output = Command::new(env!("CARGO_BIN_EXE_greenapi-bridge")).args(["send", "--help"]).output().unwrap();
+    let help = String::from_utf8(output.stdout).unwrap();
+    let (_, names) = help.split_once("Names for --types: ").unwrap();
+    let names: Vec<_> = names.split_whitespace().collect();
+    for sample in greenapi_bridge::sender::Sample::all() {
+        let of_sample = [Some(sample.class.as_str()), Some(&sample.kind), sample.message_type.as_deref()];
+        assert!(of_sample.into_iter().flatten().all(|name| names.contains(&name)), "{sample:?}");
+    }
 }
 
 #[test]

@@ -85,7 +85,10 @@ impl Default for ProvisionConfig {
 
 /// The value of a property: librdkafka takes text, TOML also has numbers and truth values.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(untagged)]
+#[serde(
+    untagged,
+    expecting = "give a text, a number, or true or false; a name with dots in it stands in quotes, such as \"a.b\" = \"…\""
+)]
 pub enum Property {
     /// Text.
     Text(String),

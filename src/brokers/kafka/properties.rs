@@ -58,10 +58,8 @@ pub fn may_be_set(config: &Config) -> Result<(), ClientError> {
     let wrong = |key: String, problem: String| Err(ClientError { key, problem });
     for (name, value) in &config.properties {
         if is_secret(name) {
-            return wrong(
-                format!("properties.\"{name}\""),
-                "a secret; put it in a file and the file in secret_files".into(),
-            );
+            let problem = format!("secrets come from files: [kafka.secret_files] \"{name}\" = \"…\"");
+            return wrong(format!("properties.\"{name}\""), problem);
         }
         if config.secret_files.contains_key(name) {
             return wrong(format!("secret_files.\"{name}\""), "two sources, here and in properties; keep one".into());
@@ -84,7 +82,22 @@ pub fn may_be_set(config: &Config) -> Result<(), ClientError> {
             return wrong(format!("{section}.\"{name}\""), format!("the bridge owns it: {why}; leave it out"));
         }
     }
-    tokens(config)
+    tokens(config)?;
+    password(config)
+}
+
+/// Whether who logs in with a password has one.
+fn password(config: &Config) -> Result<(), ClientError> {
+    let set = |name: &str| config.properties.get(name).map(ToString::to_string);
+    let mechanism = set("sasl.mechanism").or_else(|| set("sasl.mechanisms")).unwrap_or_default().to_ascii_uppercase();
+    let wanted = mechanism == "PLAIN" || mechanism.starts_with("SCRAM-");
+    let user = "sasl.username";
+    let user_set = config.properties.contains_key(user) || config.secret_files.contains_key(user);
+    if wanted && user_set && !config.secret_files.contains_key("sasl.password") {
+        let problem = "there is no password; name its file: [kafka.secret_files] \"sasl.password\" = \"…\"";
+        return Err(ClientError { key: format!("properties.\"{user}\""), problem: problem.into() });
+    }
+    Ok(())
 }
 
 /// Whether tokens have one source, where there are any.
@@ -140,9 +153,9 @@ mod tests {
             ("secret_files.acks = \"x\"", "kafka.secret_files.\"acks\": no secret, and a 200 rests on it"),
             (
                 "properties.\"sasl.oauthbearer.assertion.private.key.passphrase\" = \"hush\"",
-                "kafka.properties.\"sasl.oauthbearer.assertion.private.key.passphrase\": a secret; put it",
+                "kafka.properties.\"sasl.oauthbearer.assertion.private.key.passphrase\": secrets come from files",
             ),
-            ("properties.\"sasl.password\" = \"hush\"", "kafka.properties.\"sasl.password\": a secret; put it"),
+            ("properties.\"sasl.password\" = \"hush\"", "kafka.properties.\"sasl.password\": secrets come from files"),
         ] {
             let fault = fault(toml);
             assert!(fault.starts_with(begins), "{fault}");
@@ -150,6 +163,19 @@ mod tests {
         }
         assert_eq!(may_be_set(&toml::from_str("properties.acks = 1\nallow_unsafe_acks = true").unwrap()), Ok(()));
         assert_eq!(may_be_set(&toml::from_str("properties.\"security.protocol\" = \"SSL\"").unwrap()), Ok(()));
+    }
+
+    #[test]
+    fn a_user_of_a_mechanism_with_passwords_has_one() {
+        let user = "properties.\"sasl.username\" = \"u\"\n";
+        let file = "secret_files.\"sasl.password\" = \"x\"\n";
+        for (mechanism, refused) in [("PLAIN", true), ("scram-sha-512", true), ("GSSAPI", false)] {
+            let toml = format!("{user}properties.\"sasl.mechanism\" = \"{mechanism}\"\n");
+            let said = may_be_set(&toml::from_str(&toml).unwrap());
+            let names_file = |error: ClientError| error.to_string().contains("[kafka.secret_files] \"sasl.password\"");
+            assert_eq!(said.is_err_and(names_file), refused, "{mechanism}");
+            assert_eq!(may_be_set(&toml::from_str(&format!("{toml}{file}")).unwrap()), Ok(()));
+        }
     }
 
     #[test]

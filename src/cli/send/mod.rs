@@ -17,7 +17,12 @@ use crate::sender::{self, Ledger, Load, Sample, Sender, SenderError, Summary, Ta
 use crate::units;
 use progress::Progress;
 
-pub(super) const EXAMPLES: &str = "Examples:
+/// The examples, and every name `--types` takes.
+pub(super) fn help() -> String {
+    format!("{EXAMPLES}\n\nNames for --types: {}", Sample::known().into_iter().collect::<Vec<_>>().join(" "))
+}
+
+const EXAMPLES: &str = "Examples:
   greenapi-bridge send                                   one of each sample to the bridge on this machine
   greenapi-bridge send --config bridge.toml              the same, to its address, with its token
   greenapi-bridge send --types incoming,stateInstanceChanged --count 1000
@@ -56,7 +61,8 @@ pub(super) struct Arguments {
     /// How long an instance pauses after anything but a 200.
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = time)]
     pause: Duration,
-    /// Only these: classes, types, or types of messages, with commas between.
+    /// Only these, with commas between: classes (incoming, outgoing, state, device, other), types, or types of
+    /// messages; all are listed below.
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     types: Vec<String>,
     /// The least size of a body, such as 64KiB; smaller ones are padded.
@@ -98,7 +104,7 @@ pub(super) fn send(arguments: &Arguments, config: Option<&Path>) -> ExitCode {
 }
 
 async fn run(arguments: &Arguments, config: sender::Config, load: Load) -> ExitCode {
-    let count = load.count;
+    let (count, with_token) = (load.count, load.target.has_token());
     let sender = match Sender::new(config) {
         Ok(sender) => sender,
         Err(error) => {
@@ -106,7 +112,7 @@ async fn run(arguments: &Arguments, config: sender::Config, load: Load) -> ExitC
             return ExitCode::from(2);
         }
     };
-    let summary = match watched(&sender, load, Progress::new(count)).await {
+    let summary = match watched(&sender, load, Progress::new(count, with_token)).await {
         Ok(summary) => summary,
         Err(error) => {
             eprintln!("greenapi-bridge: {error}");
@@ -137,15 +143,22 @@ async fn watched(sender: &Sender, load: Load, mut progress: Progress) -> Result<
                 signal.set(super::signal());
                 patience.as_mut().reset(tokio::time::Instant::now() + IN_FLIGHT_AFTER_STOP);
             }
-            _ = tick.tick() => progress.show(&sender.summary(), sender.trouble()),
+            _ = tick.tick() => {
+                let summary = sender.summary();
+                progress.show(&summary, sender.trouble());
+                progress.advise(&summary);
+            }
         }
     };
-    progress.end(sender.trouble());
+    progress.end(sender.trouble(), &sender.summary());
     summary
 }
 
 /// What the flags mean.
 fn prepared(arguments: &Arguments, config: Option<&Path>) -> Result<(sender::Config, Load), String> {
+    if config.is_some() {
+        super::say(&super::overlooked());
+    }
     let config = config.map(|file| Config::load(Some(file), super::environment()));
     let config = config.transpose().map_err(|error| error.to_string())?;
     let url = arguments.url.clone().unwrap_or_else(|| url_of(config.as_ref()));
@@ -155,7 +168,8 @@ fn prepared(arguments: &Arguments, config: Option<&Path>) -> Result<(sender::Con
         let shown = url.split('?').next().filter(|shown| !shown.contains('@')).unwrap_or("…");
         format!("--url {shown}: {error}")
     })?;
-    let samples = Sample::named(&arguments.types).map_err(|error| format!("--types: {error}"))?;
+    let samples = Sample::named(&arguments.types)
+        .map_err(|error| format!("--types: {error}; `greenapi-bridge send --help` lists all"))?;
     let every = arguments.duration.is_none().then_some(samples.len() as u64);
     let load = Load {
         target,

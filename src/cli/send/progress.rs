@@ -1,5 +1,6 @@
 //! What people see of a sender: a bar on a terminal, lines elsewhere, and the summary.
 
+use std::collections::BTreeSet;
 use std::io::IsTerminal;
 use std::time::Duration;
 
@@ -13,17 +14,21 @@ pub(super) struct Progress {
     count: Option<u64>,
     /// None where stderr is no terminal.
     bar: Option<ProgressBar>,
+    /// Whether a token is sent.
+    with_token: bool,
+    /// Statuses whose remedy was told.
+    told: BTreeSet<u16>,
 }
 
 impl Progress {
     /// For so many notifications; none: nobody knows.
-    pub(super) fn new(count: Option<u64>) -> Self {
+    pub(super) fn new(count: Option<u64>, with_token: bool) -> Self {
         let bar = std::io::stderr().is_terminal().then(|| {
             let form = if count.is_some() { "{bar:30} {pos}/{len}  {msg}" } else { "{spinner} {pos}  {msg}" };
             let style = ProgressStyle::with_template(form).unwrap_or_else(|_| ProgressStyle::default_bar());
             count.map_or_else(ProgressBar::new_spinner, ProgressBar::new).with_style(style)
         });
-        Self { count, bar }
+        Self { count, bar, with_token, told: BTreeSet::new() }
     }
 
     /// When to show something: often on a terminal, every few seconds elsewhere.
@@ -54,8 +59,24 @@ impl Progress {
         }
     }
 
+    /// What to do about each answer that time alone does not mend, once.
+    pub(super) fn advise(&mut self, summary: &Summary) {
+        for status in summary.answered.keys() {
+            if let Some(remedy) = remedy(*status, self.with_token)
+                && self.told.insert(*status)
+            {
+                let line = format!("greenapi-bridge: answered {status}: {remedy}");
+                match &self.bar {
+                    Some(bar) => bar.println(line),
+                    None => eprintln!("{line}"),
+                }
+            }
+        }
+    }
+
     /// Takes the bar away; says what went wrong and was not said yet.
-    pub(super) fn end(self, trouble: Option<String>) {
+    pub(super) fn end(mut self, trouble: Option<String>, summary: &Summary) {
+        self.advise(summary);
         if let Some(bar) = self.bar {
             bar.finish_and_clear();
         }
@@ -63,6 +84,17 @@ impl Progress {
             eprintln!("greenapi-bridge: {trouble}");
         }
     }
+}
+
+fn remedy(status: u16, with_token: bool) -> Option<&'static str> {
+    Some(match status {
+        401 if with_token => "not with this token; give the bridge's own with --config or --token-file",
+        401 => "not without a token; give --config or --token-file",
+        403 => "not from this address; add it to auth.allow_from of the bridge",
+        404 => "nothing takes notifications at this path; correct --url, or give --config",
+        413 => "a body is larger than the bridge takes; lower --size, or raise http.max_body",
+        _ => return None,
+    })
 }
 
 /// The summary, for people or for programs.

@@ -1,0 +1,278 @@
+//! What is wrong with a key in the words of a configuration: the library speaks of Rust's types.
+
+use toml::{Table, Value};
+
+use super::ConfigError;
+use super::names::variable;
+
+/// What one key was given.
+struct Given<'g> {
+    /// The key, without the place in a list.
+    key: String,
+    /// None where it is not there, or may be a secret.
+    value: Option<&'g Value>,
+    /// The variable it comes from.
+    variable: Option<String>,
+}
+
+/// What the library says of a path, in our words.
+pub(super) fn explain(table: &Table, path: &str, message: &str, from_environment: &[String]) -> ConfigError {
+    let key = path.split('[').next().unwrap_or(path).to_owned();
+    let value = get(table, path).filter(|value| !may_be_secret(&key, value));
+    let variable = from_environment.iter().find(|known| **known == key).map(|key| variable(key));
+    let given = Given { key, value, variable };
+    let mut quoted = message.split('`').skip(1).step_by(2);
+    match message.split_once(" `").map_or("", |(kind, _)| kind) {
+        "unknown field" => unknown(given, quoted.next().unwrap_or_default(), &quoted.collect::<Vec<_>>()),
+        "unknown variant" => choice(given, quoted.next().unwrap_or_default(), &quoted.collect::<Vec<_>>()),
+        "missing field" => {
+            let key = format!("{}.{}", given.key, quoted.next().unwrap_or_default());
+            ConfigError { key, value: None, problem: "must be set where its section is there".into() }
+        }
+        _ => {
+            let problem = match message.rsplit_once("expected ") {
+                Some((_, expected)) if message.starts_with("invalid ") => wanted(&given, expected),
+                _ => own(message),
+            };
+            given.fault(problem)
+        }
+    }
+}
+
+impl Given<'_> {
+    fn fault(self, problem: String) -> ConfigError {
+        let value = self.value.filter(|value| !value.is_table()).map(ToString::to_string);
+        ConfigError { key: self.key, value, problem }
+    }
+}
+
+/// What the parts of the configuration say themselves is in our words already.
+fn own(message: &str) -> String {
+    match message {
+        _ if message.contains("socket address") => {
+            "not an address and a port; give both, such as \"127.0.0.1:3000\"".into()
+        }
+        _ => message.into(),
+    }
+}
+
+/// The form a key wants, where it was given another.
+fn wanted(given: &Given<'_>, expected: &str) -> String {
+    match expected {
+        "a boolean" => "give true or false".into(),
+        "a sequence" => list(given),
+        "socket address" => own(expected),
+        "usize" | "u64" | "u32" | "u16" | "i64" => "give a number, whole and not below 0".into(),
+        "a string" | "string" | "string only" | "path string" => text(given),
+        "a map" => format!("give a section: [{}]", given.key),
+        section if section.starts_with("struct ") => format!("give a section: [{}]", given.key),
+        ours => format!("give {ours}"),
+    }
+}
+
+fn list(given: &Given<'_>) -> String {
+    let one = given.value.and_then(Value::as_str).unwrap_or("…");
+    let entries: Vec<_> = one.split(',').map(|entry| format!("\"{}\"", entry.trim())).collect();
+    match &given.variable {
+        Some(variable) => format!("give a list: {variable}='[{}]'", entries.join(", ")),
+        None => format!("give a list, such as [{}]", entries.join(", ")),
+    }
+}
+
+fn text(given: &Given<'_>) -> String {
+    match given.value {
+        // `sasl.password = …` without quotes is a section `sasl`
+        Some(Value::Table(_)) => "give a text; a name with dots in it stands in quotes, such as \"a.b\" = \"…\"".into(),
+        Some(value @ (Value::Integer(_) | Value::Float(_) | Value::Boolean(_))) => {
+            format!("give a text, such as \"{value}\"")
+        }
+        _ => "give a text, such as \"…\"".into(),
+    }
+}
+
+/// One of a few words, and none of them was given.
+fn choice(given: Given<'_>, word: &str, known: &[&str]) -> ConfigError {
+    // a word that is a key has no path of its own
+    if let Some(section) = given.key.strip_suffix(".?") {
+        let problem = match nearest(word, known) {
+            Some(near) => format!("no class; the nearest is {near}"),
+            None => format!("no class; give one of {}", known.join(", ")),
+        };
+        return ConfigError { key: format!("{section}.{word}"), value: None, problem };
+    }
+    let words: Vec<_> = known.iter().map(|word| format!("\"{word}\"")).collect();
+    let words = match words.split_last() {
+        Some((last, others)) if !others.is_empty() => format!("{} or {last}", others.join(", ")),
+        _ => words.concat(),
+    };
+    given.fault(format!("unknown word; give {words}"))
+}
+
+/// A key there is not. One that would hold a secret is led to the file that may.
+fn unknown(given: Given<'_>, word: &str, known: &[&str]) -> ConfigError {
+    let section = given.key.rsplit_once('.').map_or("", |(section, _)| section);
+    let key = if given.key.rsplit('.').next() == Some(word) { given.key.clone() } else { format!("{section}.{word}") };
+    let files = Some(files(section, word, known)).filter(|files| names_secret(word) && !files.is_empty());
+    let problem = match (files, nearest(word, known)) {
+        (Some(files), _) => format!("unknown key; secrets come from files: {files}"),
+        (None, Some(near)) => format!("unknown key; the nearest known one is `{near}`"),
+        (None, None) => format!("unknown key; known are {}", known.join(", ")),
+    };
+    ConfigError { key, ..given.fault(problem) }
+}
+
+/// The keys that name the file of a secret: the one most like this word, or else all.
+fn files(section: &str, word: &str, known: &[&str]) -> String {
+    let files: Vec<_> = known.iter().filter_map(|known| known.strip_suffix("_file")).collect();
+    let inside = |name: &str| if section.is_empty() { name.to_owned() } else { format!("{section}.{name}") };
+    if let Some(file) = nearest(word, &files) {
+        return inside(&format!("{file}_file"));
+    }
+    if known.contains(&"secret_files") {
+        return format!("[{}] \"sasl.password\" = \"…\"", inside("secret_files"));
+    }
+    let all = known.iter().filter(|known| known.ends_with("_file"));
+    all.map(|known| inside(known)).collect::<Vec<_>>().join(", ")
+}
+
+/// The known word most like this one, if it is like it.
+fn nearest<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
+    let far = |known: &str| strsim::damerau_levenshtein(known, word);
+    known.iter().copied().min_by_key(|known| far(known)).filter(|nearest| far(nearest) * 2 <= word.len())
+}
+
+/// Whether a key, perhaps one we do not have, may have been given a secret.
+fn may_be_secret(path: &str, value: &Value) -> bool {
+    if path == "route.key" {
+        return false;
+    }
+    let key = path.rsplit('.').next().unwrap_or(path).to_ascii_lowercase();
+    // servers may be written with a user and a password
+    names_secret(&key) || key.contains("server") && value.to_string().contains('@')
+}
+
+fn names_secret(key: &str) -> bool {
+    let names = ["pass", "token", "secret", "seed", "nkey", "cred", "key"];
+    let key = key.to_ascii_lowercase();
+    !key.ends_with("_file") && names.iter().any(|name| key.contains(name))
+}
+
+/// What stands at a path such as `nats.servers[0]`.
+pub(super) fn get<'t>(table: &'t Table, path: &str) -> Option<&'t Value> {
+    let mut keys = path.split('.').flat_map(|key| key.split('[')).map(|key| key.trim_end_matches(']'));
+    let first = table.get(keys.next()?)?;
+    keys.try_fold(first, |value, key| match value {
+        Value::Array(list) => list.get(key.parse::<usize>().ok()?),
+        value => value.as_table()?.get(key),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::{load, names};
+
+    fn fault(toml: &str, variables: &[(&str, &str)]) -> String {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), toml).unwrap();
+        let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        load::read(Some(file.path()), variables).map(drop).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn the_form_a_key_wants_is_shown() {
+        for (toml, says) in [
+            ("publish.timeout = 12", "publish.timeout = 12: give a text with a unit, such as \"12s\""),
+            ("http.max_body = 5", "http.max_body = 5: give a text with a unit, such as \"8MiB\""),
+            ("http.workers = \"two\"", "http.workers = \"two\": give a number, whole and not below 0"),
+            ("auth.allow_anonymous = \"yes\"", "auth.allow_anonymous = \"yes\": give true or false"),
+            ("nats.user = 5", "nats.user = 5: give a text, such as \"5\""),
+            ("route.key = 5", "route.key = 5: give a text, such as \"5\""),
+            ("http = 5", "http = 5: give a section: [http]"),
+            ("nats.servers = \"nats://h:1\"", "nats.servers = \"nats://h:1\": give a list, such as [\"nats://h:1\"]"),
+            ("admin.hosts = 5", "admin.hosts = 5: give a list, such as [\"…\"]"),
+            ("route.brokers = [\"rabbit\"]", "route.brokers = \"rabbit\": unknown word; give \"kafka\" or \"nats\""),
+            ("route.classes.incomming = {}", "route.classes.incomming: no class; the nearest is incoming"),
+            ("route.classes.x = {}", "route.classes.x: no class; give one of incoming, outgoing, state, device, other"),
+            ("probes = {}", "probes.listen: must be set where its section is there"),
+            ("nats.provision.replicas = true", "nats.provision.replicas = true: give a number of copies, or \"auto\""),
+        ] {
+            assert_eq!(fault(toml, &[]), says);
+        }
+        let range = fault("auth.allow_from = [\"10.0.0.0/8\", \"greenapi\"]", &[]);
+        assert!(
+            range.starts_with("auth.allow_from = \"greenapi\": ") && range.ends_with("nearest is green-api"),
+            "{range}"
+        );
+        let unquoted = fault("[kafka.properties]\nsasl.username = \"u\"", &[]);
+        assert!(unquoted.starts_with("kafka.properties.sasl: ") && unquoted.contains("in quotes"), "{unquoted}");
+    }
+
+    #[test]
+    fn a_variable_is_shown_as_it_must_be_written() {
+        for (name, value, says) in [
+            (
+                "BRIDGE_KAFKA__BOOTSTRAP_SERVERS",
+                "h:9092, i:9092",
+                "kafka.bootstrap_servers = \"h:9092, i:9092\": give a list: BRIDGE_KAFKA__BOOTSTRAP_SERVERS='[\"h:9092\", \"i:9092\"]'",
+            ),
+            (
+                "BRIDGE_HTTP__WORKERS",
+                "two",
+                "http.workers = \"two\": give a number, whole and not below 0; it comes from BRIDGE_HTTP__WORKERS",
+            ),
+            (
+                "BRIDGE_JOURNAL__DIRECTORY",
+                "x",
+                "journal: this version does not have it; remove it; it comes from BRIDGE_JOURNAL__DIRECTORY",
+            ),
+        ] {
+            assert_eq!(fault("", &[(name, value)]), says);
+        }
+        let misplaced = fault("", &[("BRIDGE_HTTP_LIMITS__WAITING", "1")]);
+        assert!(misplaced.ends_with("; it comes from BRIDGE_HTTP_LIMITS__WAITING"), "{misplaced}");
+    }
+
+    #[test]
+    fn what_was_meant_for_a_secret_is_led_to_its_file_and_not_shown() {
+        for (key, file) in [
+            ("nats.password", "nats.password_file"),
+            ("nats.token", "nats.token_file"),
+            ("nats.tls.key", "nats.tls.key_file"),
+            ("auth.tokens", "auth.tokens_file"),
+            ("kafka.password", "[kafka.secret_files] \"sasl.password\" = \"…\""),
+        ] {
+            let says = format!("{key}: unknown key; secrets come from files: {file}");
+            assert_eq!(fault(&format!("{key} = \"hunter2\""), &[]), says);
+        }
+        assert!(fault("route.keys = \"x\"", &[]).ends_with("nearest known one is `key`"));
+        for key in ["nats.servers", "kafka.bootstrap_servers"] {
+            for value in ["\"u:hunter2@h:1\"", "[[\"u:hunter2@h:1\"]]"] {
+                let said = fault(&format!("{key} = {value}"), &[]);
+                assert!(said.starts_with(&format!("{key}: give a ")) && !said.contains("hunter2"), "{said}");
+            }
+        }
+    }
+
+    #[test]
+    fn nobody_must_know_rust() {
+        let (mut seen, keys) = (0, names::below(""));
+        for key in keys.iter().filter(|key| !key.is_empty()) {
+            for value in ["5", "-5", "0.5", "true", "\"x!\"", "[]", "[5]", "[[]]", "{ x = 5 }"] {
+                let toml = format!("{key} = {value}");
+                let file = tempfile::NamedTempFile::new().unwrap();
+                std::fs::write(file.path(), &toml).unwrap();
+                let Err(error) = load::read(Some(file.path()), std::iter::empty()) else { continue };
+                let said = error.to_string();
+                seen += 1;
+                let rust = "usize u64 i64 integer string boolean sequence map struct variant enum untagged invalid";
+                let words: Vec<_> = said.split(|c: char| !c.is_alphanumeric()).collect();
+                assert!(!rust.split(' ').any(|rust| words.contains(&rust)), "{toml}: {said}");
+                assert!(
+                    said.starts_with(key) && ["give", "key", "must"].iter().any(|word| said.contains(word)),
+                    "{said}"
+                );
+            }
+        }
+        assert!(seen > 400, "{seen}");
+    }
+}

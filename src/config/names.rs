@@ -1,0 +1,72 @@
+//! The names of all keys, and names in the environment that are almost those of one.
+
+use toml::{Table, Value};
+
+use super::Config;
+
+/// What to say of each name in the environment that would be read if it had two underscores where it has one.
+///
+/// All others without two are not ours: Kubernetes sets `BRIDGE_PORT` where there is a service `bridge`.
+pub fn overlooked(names: impl Iterator<Item = String>) -> Vec<String> {
+    let keys = std::cell::LazyCell::new(|| below(""));
+    let told = |name: String| {
+        let rest = name.strip_prefix("BRIDGE_").filter(|rest| !rest.contains("__"))?.to_ascii_lowercase();
+        let key = keys.iter().find(|key| key.contains('.') && key.replace('.', "_") == rest)?;
+        Some(format!("{name} is not read; two underscores stand between section and key: {}", variable(key)))
+    };
+    names.filter_map(told).collect()
+}
+
+/// The name of a key in the environment.
+pub(super) fn variable(key: &str) -> String {
+    format!("BRIDGE_{}", key.replace('.', "__").to_ascii_uppercase())
+}
+
+/// Every key below a section, and the section itself. A section says which keys it has when it is given one it has not.
+pub(super) fn below(section: &str) -> Vec<String> {
+    let mut asked = Value::Table(Table::from_iter([("?".to_owned(), Value::Boolean(true))]));
+    for name in section.rsplit('.').filter(|name| !name.is_empty()) {
+        asked = Value::Table(Table::from_iter([(name.to_owned(), asked)]));
+    }
+    let answer = asked.try_into::<Config>().map(drop).map_err(|error| error.message().to_owned());
+    let Err(answer) = answer else { return vec![section.to_owned()] };
+    if !answer.starts_with("unknown field `?`") {
+        return vec![section.to_owned()];
+    }
+    let inside = |name: &str| if section.is_empty() { name.to_owned() } else { format!("{section}.{name}") };
+    let names = answer.split('`').skip(3).step_by(2);
+    names.flat_map(|name| below(&inside(name))).chain([section.to_owned()]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(names: &[&str]) -> Vec<String> {
+        overlooked(names.iter().map(|name| (*name).to_owned()))
+    }
+
+    #[test]
+    fn a_name_with_one_underscore_too_few_is_told() {
+        for (name, meant) in [
+            ("BRIDGE_HTTP_LISTEN", "BRIDGE_HTTP__LISTEN"),
+            ("BRIDGE_HTTP_LIMITS_IN_FLIGHT", "BRIDGE_HTTP__LIMITS__IN_FLIGHT"),
+            ("BRIDGE_NATS_SERVERS", "BRIDGE_NATS__SERVERS"),
+            ("BRIDGE_KAFKA_BOOTSTRAP_SERVERS", "BRIDGE_KAFKA__BOOTSTRAP_SERVERS"),
+            ("BRIDGE_NATS_TLS_CA_FILE", "BRIDGE_NATS__TLS__CA_FILE"),
+            ("BRIDGE_PROBES_LISTEN", "BRIDGE_PROBES__LISTEN"),
+            ("BRIDGE_ROUTE_TYPES", "BRIDGE_ROUTE__TYPES"),
+        ] {
+            let line = format!("{name} is not read; two underscores stand between section and key: {meant}");
+            assert_eq!(said(&[name]), [line]);
+        }
+    }
+
+    #[test]
+    fn what_is_read_and_what_is_not_ours_is_not_told() {
+        let names = "BRIDGE_HTTP__LISTEN BRIDGE_PORT BRIDGE_SERVICE_HOST BRIDGE_HTTP_PORT BRIDGE_HTTP BRIDGE_ \
+            BRIDGE_HTTP_PORT_3000_TCP_PROTO BRIDGE_SERVICE_PORT_HTTP_LISTEN HTTP_LISTEN XBRIDGE_HTTP_LISTEN \
+            BRIDGE_PORT_3000_TCP_ADDR BRIDGE_NATS BRIDGE_NATS_SERVICE_HOST";
+        assert!(said(&names.split_whitespace().collect::<Vec<_>>()).is_empty());
+    }
+}
