@@ -1,7 +1,7 @@
 //! Publishing, and hearing what became of it.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -25,12 +25,12 @@ use crate::observe::BrokerState;
 /// Measured on two cores with one real broker: with one sender 0.29 ms at the median, as with no linger, where a
 /// linger of 1 ms takes 1.5; with 16 senders 75 µs of CPU a notification, where no linger takes 105; with 64 the
 /// same throughput as a linger for all.
-const AT_ONCE: usize = 32;
+const AT_ONCE: usize = 24;
 
-/// What was in flight of late is counted in so many parts of a record, of which each record forgets one in
-/// [`FORGET`]: half is forgotten after about 350 records.
+/// What was in flight of late is counted in so many parts of a record, and forgotten within [`FORGET`] microseconds:
+/// between two batches of many senders pass one or two thousand.
 const PARTS: usize = 64;
-const FORGET: usize = 512;
+const FORGET: usize = 65_536;
 
 /// `linger.ms` where records are gathered.
 const LINGER: &str = "1";
@@ -53,6 +53,7 @@ pub struct Publisher {
     producers: Arc<RwLock<Arc<Producers>>>,
     in_flight: Arc<AtomicUsize>,
     lately: Arc<AtomicUsize>,
+    clock: Arc<AtomicU64>,
     /// Whether the last record got no report in time: a cluster that has lost its controllers, or that wants more
     /// copies than there are, shows it only so.
     silent: Arc<AtomicBool>,
@@ -196,6 +197,7 @@ impl Publisher {
             producers,
             in_flight: Arc::default(),
             lately: Arc::default(),
+            clock: Arc::default(),
             silent,
             state,
             takes,
@@ -251,25 +253,27 @@ impl Publisher {
         report
     }
 
-    /// The most records in flight of late. A batch that was reported leaves few for a moment, and the next of as many
-    /// must not go out one by one because of that.
-    fn lately_in_flight(&self) -> usize {
+    /// The most records in flight of late, at this many microseconds of the clock. A batch that was reported leaves few
+    /// for a moment, and the next of as many must not go out one by one because of that.
+    fn lately_in_flight(&self, clock: u64) -> usize {
         let (now, before) = (self.in_flight.load(Ordering::Relaxed) * PARTS, self.lately.load(Ordering::Relaxed));
-        let lately = now.max(before - before.div_ceil(FORGET));
+        let passed = clock.saturating_sub(self.clock.swap(clock, Ordering::Relaxed));
+        let passed = usize::try_from(passed).map_or(FORGET, |passed| passed.min(FORGET));
+        let lately = now.max(before - (before * passed).div_ceil(FORGET).min(before));
         self.lately.store(lately, Ordering::Relaxed);
         lately / PARTS
     }
 
     fn enqueue(&self, message: &Message, way: Way, waiter: Box<Waiter>) -> Result<(), Fault> {
         let producers = self.producers.read().unwrap_or_else(PoisonError::into_inner).clone();
-        let few = self.lately_in_flight() <= AT_ONCE;
+        let received = message.event.recorded.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let few = self.lately_in_flight(u64::try_from(received.as_micros()).unwrap_or(u64::MAX)) <= AT_ONCE;
         let producer = match way {
             Way::Alone => producers.alone().map_err(|error| Fault::not_sent("closed", error.to_string()))?,
             Way::Batched if few => &producers.quick,
             Way::Batched => &producers.gathering,
         };
         let value = message.value();
-        let received = message.event.recorded.duration_since(UNIX_EPOCH).unwrap_or_default();
         let mut record = BaseRecord::with_opaque_to(message.destination(Broker::Kafka), waiter)
             .payload(value.as_ref())
             .headers(headers::headers(message))
