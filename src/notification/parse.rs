@@ -22,14 +22,17 @@ impl<'a> Notification<'a> {
     pub fn parse(body: &'a [u8]) -> Result<Self, Refused> {
         let json = text(body)?;
         let seen = Seen::in_object(json)?;
-        if object::deeper_than(json, MAX_DEPTH) {
-            return Err(Refused::TooDeep);
-        }
         let inner = seen.instance_data.map(Inner::of).unwrap_or_default();
-        if let Some(key) = seen.repeated.or(inner.repeated) {
-            return Err(Refused::Ambiguous(key));
+        let repeated = seen.repeated.or(inner.repeated);
+        // of two, neither is it
+        let certain = inner.repeated.is_none() && seen.repeated.is_none_or(|key| key == TYPE);
+        let instance = instance(inner.id).filter(|_| certain);
+        if object::deeper_than(json, MAX_DEPTH) {
+            return Err(Refused::TooDeep { instance });
         }
-        let instance = instance(inner.id);
+        if let Some(key) = repeated {
+            return Err(Refused::Ambiguous { key, instance });
+        }
         let Some(kind) = seen.kind.and_then(kind) else {
             let found = object::name_of(seen.kind);
             if found == "a string" {
@@ -84,7 +87,7 @@ impl<'a> Seen<'a> {
 
     fn take(&mut self, key: &[u8], value: &'a RawValue) {
         match key {
-            b"typeWebhook" => once(&mut self.kind, value, &mut self.repeated, "typeWebhook"),
+            b"typeWebhook" => once(&mut self.kind, value, &mut self.repeated, TYPE),
             b"instanceData" => once(&mut self.instance_data, value, &mut self.repeated, "instanceData"),
             b"timestamp" => self.timestamp = Some(value),
             b"senderData" => self.optional.sender_data = Some(value),
@@ -118,14 +121,17 @@ impl<'a> Inner<'a> {
     }
 }
 
-/// Sets a member that must not stand there twice: two parsers may disagree on which of two counts.
+const TYPE: &str = "typeWebhook";
+
+/// Sets a member that must not stand there twice: two parsers may disagree on which of two counts. Of several that do,
+/// one that is of the instance is named.
 fn once<'a>(
     slot: &mut Option<&'a RawValue>,
     value: &'a RawValue,
     repeated: &mut Option<&'static str>,
     name: &'static str,
 ) {
-    if slot.replace(value).is_some() {
+    if slot.replace(value).is_some() && (repeated.is_none() || name != TYPE) {
         *repeated = Some(name);
     }
 }

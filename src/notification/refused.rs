@@ -15,10 +15,18 @@ pub enum Refused {
     NotObject,
     /// Nested deeper than 128 levels.
     #[error("nested more than {} levels deep", super::parse::MAX_DEPTH)]
-    TooDeep,
+    TooDeep {
+        /// The instance, where it could be read.
+        instance: Option<u64>,
+    },
     /// A key that decides where it goes stands there twice.
-    #[error("the key {0} is repeated")]
-    Ambiguous(&'static str),
+    #[error("the key {key} is repeated")]
+    Ambiguous {
+        /// The key.
+        key: &'static str,
+        /// The instance, where it is not that which is repeated.
+        instance: Option<u64>,
+    },
     /// No `typeWebhook` that is a string.
     #[error("typeWebhook is {found}, a string is needed")]
     NoType {
@@ -41,8 +49,8 @@ impl Refused {
     /// The instance, where it could be read beyond doubt.
     pub fn instance(&self) -> Option<u64> {
         match self {
-            Self::NoType { instance, .. } => *instance,
-            _ => None,
+            Self::NoType { instance, .. } | Self::TooDeep { instance } | Self::Ambiguous { instance, .. } => *instance,
+            Self::NotJson(_) | Self::NotObject | Self::NoInstance { .. } => None,
         }
     }
 

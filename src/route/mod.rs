@@ -189,8 +189,8 @@ fn reason(refused: &Refused) -> Reason {
     match refused {
         Refused::NotJson(_) => Reason::NotJson,
         Refused::NotObject => Reason::NotObject,
-        Refused::TooDeep => Reason::TooDeep,
-        Refused::Ambiguous(_) => Reason::Ambiguous,
+        Refused::TooDeep { .. } => Reason::TooDeep,
+        Refused::Ambiguous { .. } => Reason::Ambiguous,
         Refused::NoType { .. } => Reason::NoType,
         Refused::NoInstance { .. } => Reason::NoInstance,
     }

@@ -142,7 +142,7 @@ def surrogate_in_type(document):
 
 
 def outer_only(text):
-    """Parses a document that is too deep, with its inner objects and arrays emptied."""
+    """Parses a document that is too deep, with objects and arrays inside of its members emptied."""
     kept, depth, position = [], 0, 0
     while True:
         match = TOKEN.match(text, position)
@@ -152,7 +152,7 @@ def outer_only(text):
             return parse("".join(kept))
         if token in ("]", "}"):
             depth -= 1
-        if depth < 2:
+        if depth < 3:
             kept.append(token)
         if token in ("[", "{"):
             depth += 1
@@ -199,17 +199,26 @@ def judge(body):
         return "not_json", None
     if depth > MAX_DEPTH:
         return "too_deep", None
-    datas = document.values_of("instanceData")
-    repeated = len(document.values_of("typeWebhook")) > 1 or len(datas) > 1
-    if datas and isinstance(datas[0], Pairs):
-        repeated = repeated or len(datas[0].values_of("idInstance")) > 1
-    if repeated:
+    if repeats_instance(document) or len(document.values_of("typeWebhook")) > 1:
         return "ambiguous", None
     if read_type(document) is None:
         return "no_type", document
     if read_instance(document) is None:
         return "no_instance", document
     return None, document
+
+
+def repeats_instance(document):
+    """Whether two readers may disagree on which instance it is."""
+    datas = document.values_of("instanceData")
+    inside = datas[0].values_of("idInstance") if datas and isinstance(datas[0], Pairs) else []
+    return len(datas) > 1 or len(inside) > 1
+
+
+def certain_instance(text):
+    """The instance of a body of which nothing else is sure."""
+    document = outer_only(text)
+    return None if repeats_instance(document) else read_instance(document)
 
 
 def reduce(value):
@@ -231,6 +240,8 @@ def expect(body):
     reason, document = judge(body)
     kind = read_type(document) if document is not None else None
     instance = read_instance(document) if document is not None else None
+    if reason in ("too_deep", "ambiguous"):
+        instance = certain_instance(body.decode())
     content_type = "application/octet-stream" if reason == "not_json" else "application/json"
     headers = {
         "ce-id": digest,
