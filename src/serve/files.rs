@@ -14,3 +14,18 @@ pub fn room_for_connections() -> usize {
     let granted = if setrlimit(Resource::Nofile, asked).is_ok() { allowed.maximum } else { allowed.current };
     granted.map_or(usize::MAX, |files| usize::try_from(files).unwrap_or(usize::MAX).saturating_sub(OTHERS).max(1))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_that_is_allowed_is_asked_for() {
+        let mut fewer = getrlimit(Resource::Nofile);
+        let hard = fewer.maximum.unwrap();
+        fewer.current = Some(hard - 1);
+        setrlimit(Resource::Nofile, fewer).unwrap();
+        assert_eq!(room_for_connections(), usize::try_from(hard).unwrap() - OTHERS);
+        assert_eq!(getrlimit(Resource::Nofile).current, Some(hard));
+    }
+}

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 
-use crate::harness::{Bridge, LOOPBACK, Nats, command, exchange, free_port, talk};
+use crate::harness::{Bridge, Connection, LOOPBACK, Nats, command, exchange, free_port, talk};
 
 const ANYWHERE: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 
@@ -114,4 +114,14 @@ fn a_missing_tokens_file_is_refused_at_start() {
     let said = String::from_utf8(answer.stderr).unwrap();
     assert_eq!(answer.status.code(), Some(2), "{said}");
     assert!(said.contains("admin.tokens_file = /not/there: "), "{said}");
+}
+
+/// Connections that say nothing must not hide whether it lives.
+#[test]
+fn health_is_heard_of_beside_many_silent_connections() {
+    let nats = Nats::start();
+    let bridge = Bridge::start(&nats, "");
+    let silent: Vec<_> = (0..100).map(|_| Connection::open(bridge.admin)).collect();
+    assert_eq!(bridge.get("/livez").0, 200);
+    drop(silent);
 }

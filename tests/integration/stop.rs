@@ -124,3 +124,26 @@ fn either_signal_stops_an_idle_bridge_at_once() {
         assert!(asked.elapsed() < Duration::from_secs(4), "{signal}: after {:?}", asked.elapsed());
     }
 }
+
+#[test]
+fn a_hangup_ends_nothing() {
+    let nats = Nats::start();
+    let bridge = Bridge::start(&nats, "");
+    bridge.signal("-HUP");
+    eventually("it is said", Duration::from_secs(5), || bridge.log().contains("SIGHUP: nothing is read again"));
+    assert_eq!(bridge.post(&text(1)).0, 200);
+    assert_eq!(bridge.terminate(), Some(0));
+}
+
+/// What stays open lingers for a part of what the delay leaves of the grace, not of all of it.
+#[test]
+fn a_long_delay_leaves_time_to_end_in() {
+    let nats = Nats::start();
+    let times =
+        "http.answer_within = \"3s\"\npublish.timeout = \"2s\"\nshutdown = { grace = \"4s\", delay = \"3400ms\" }\n";
+    let bridge = Bridge::start(&nats, times);
+    let mut open = Connection::open(bridge.http);
+    open.send(request(1));
+    assert_eq!(open.answer().status, 200);
+    assert_eq!(bridge.terminate(), Some(0));
+}
