@@ -18,6 +18,7 @@ use crate::brokers::nats;
 use crate::brokers::{self, Publisher};
 use crate::config::{Config, ConfigError};
 use crate::deliver::{Deliver, Outcome, Target};
+use crate::journal::{Journal, Recovered};
 use crate::message::{Broker, Reason};
 use crate::notification::Class;
 use crate::observe::{Guard, Health, Labels, Metrics, Operators};
@@ -61,6 +62,7 @@ pub struct Bridge {
     watched: Vec<(TcpListener, Guard)>,
     endpoint: Arc<Endpoint>,
     health: Health,
+    journal: Option<Journal>,
     tasks: TaskTracker,
     config: Config,
 }
@@ -82,11 +84,16 @@ impl Bridge {
             watched.push((listen("probes.listen", probes.listen).await?, Guard::default()));
         }
         let metrics = Arc::new(metrics(tokens.as_ref()).map_err(|error| unusable("metrics", &error))?);
+        let journal = open_journal(&config, &routes)?;
         let targets = targets(&config, &routes, &metrics).await?;
         let (shutdown, tasks) = (Shutdown::default(), TaskTracker::new());
         let states = targets.iter().map(|target| (target.publisher.broker().as_str(), target.publisher.state()));
-        let health = Health::new(shutdown.clone(), states.collect());
-        let deliver = Deliver::new(targets, &config.publish, &config.dedupe, tasks.clone(), metrics.clone());
+        let keeps = journal.as_ref().map(|(journal, _)| journal.state());
+        let health = Health::new(shutdown.clone(), states.collect(), keeps);
+        let kept = journal.as_ref().map(|(journal, _)| journal.clone());
+        let (publish, dedupe) = (&config.publish, &config.dedupe);
+        let deliver = Deliver::new(targets, journal, publish, dedupe, tasks.clone(), metrics.clone());
+        deliver.forward();
         let endpoint = Arc::new(Endpoint {
             allowed: AllowList::new(config.auth.allow_from.as_deref()),
             tokens,
@@ -97,7 +104,7 @@ impl Bridge {
             shutdown,
             config: config.http.clone(),
         });
-        Ok(Self { listener, watched, endpoint, health, tasks, config })
+        Ok(Self { listener, watched, endpoint, health, journal: kept, tasks, config })
     }
 
     /// Where the endpoint listens, for those who asked for port 0.
@@ -135,6 +142,8 @@ impl Bridge {
                 error!("the listener has failed");
                 return Ended::Failed;
             }
+            // what it answered now would mean nothing; what it has is read again at the next start
+            () = broken(self.journal.as_ref()) => return Ended::Failed,
         }
         let end = Instant::now() + grace;
         self.endpoint.shutdown.begin(end);
@@ -145,9 +154,11 @@ impl Bridge {
             let _ = serving.await;
             self.tasks.close();
             self.tasks.wait().await;
+            let deliver = self.endpoint.deliver.clone();
+            tokio::task::spawn_blocking(move || deliver.close()).await.is_ok()
         };
         let ended = match timeout_at(end, finished).await {
-            Ok(()) => {
+            Ok(_) => {
                 info!("stopped; nothing is left");
                 Ended::Clean
             }
@@ -160,6 +171,38 @@ impl Bridge {
         over.cancel();
         ended
     }
+}
+
+async fn broken(journal: Option<&Journal>) {
+    match journal {
+        Some(journal) => journal.broken().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Opens the journal, if there is to be one.
+fn open_journal(config: &Config, routes: &Routes) -> Result<Option<(Journal, Recovered)>, BuildError> {
+    let Some(journal) = &config.journal else { return Ok(None) };
+    let key = "journal.directory";
+    let (journal, recovered) =
+        Journal::open(journal, &config.dead_letter, config.dedupe.window).map_err(|error| unusable(key, &error))?;
+    for broker in Broker::ALL.into_iter().filter(|broker| !routes.use_broker(*broker)) {
+        let owed: u64 = recovered.owed[broker as usize].iter().map(|owed| owed.records).sum();
+        if owed > 0 {
+            return Err(unusable("route.brokers", &owing(broker, owed)));
+        }
+    }
+    Ok(Some((journal, recovered)))
+}
+
+/// What is said of a broker that is owed records and no longer used.
+fn owing(broker: Broker, owed: u64) -> String {
+    let name = broker.as_str();
+    format!(
+        "{name} is not used any more, and the journal owes it {owed} records; use it until they are forwarded \
+         (`greenapi-bridge journal status`), give them another way (`greenapi-bridge journal reroute --from {name}`), \
+         or give them up (`greenapi-bridge journal drop --broker {name}`)"
+    )
 }
 
 /// Starts to connect to every broker there is a section for.

@@ -32,6 +32,8 @@ pub mod deliver;
 
 pub mod brokers;
 
+pub mod journal;
+
 pub mod bridge;
 pub mod cli;
 pub mod config;

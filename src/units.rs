@@ -39,6 +39,14 @@ pub fn duration<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error
     from.deserialize_str(WithUnit { read: read_duration, example: "15s", unit: Some("s") })
 }
 
+/// As [`duration`], for keys that may be left out.
+///
+/// # Errors
+/// As [`duration`].
+pub fn optional_duration<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
+    duration(from).map(Some)
+}
+
 /// As [`duration`], for flags.
 ///
 /// # Errors

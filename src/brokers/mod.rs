@@ -68,6 +68,11 @@ impl Fault {
         Self { kind: FaultKind::Destination, reason, detail: detail.into(), passing: false, unknown: false }
     }
 
+    /// It could not be read, so nothing was sent.
+    pub fn not_read(detail: String) -> Self {
+        Self::not_sent("not_read", detail)
+    }
+
     /// It may have been stored.
     fn unknown(reason: &'static str, detail: impl Into<String>) -> Self {
         Self { unknown: true, ..Self::not_sent(reason, detail) }
@@ -80,7 +85,7 @@ impl Fault {
 }
 
 /// Every [`Fault::reason`], for labels.
-pub const REASONS: [&str; 26] = [
+pub const REASONS: [&str; 27] = [
     "connecting",
     "disconnected",
     "unsafe_stream",
@@ -107,6 +112,7 @@ pub const REASONS: [&str; 26] = [
     "too_few_replicas",
     "queue_full",
     "wrong_clock",
+    "not_read",
 ];
 
 /// How long to wait before a passing fault is tried again.
@@ -158,6 +164,11 @@ impl Publisher {
         }
     }
 
+    /// Whether it can store now.
+    pub fn is_up(&self) -> bool {
+        self.state().borrow().up
+    }
+
     /// Waits until it can store, or until `until`.
     pub async fn ready(&self, until: Instant) {
         let _ = timeout_at(until, self.state().wait_for(|state| state.up)).await;
@@ -173,6 +184,29 @@ impl Publisher {
             Self::Kafka(kafka) => kafka.publish(message).await,
             #[cfg(feature = "nats")]
             Self::Nats(nats) => nats.publish(message).await,
+        }
+    }
+
+    /// How long a repeat is recognised there; none where it never is.
+    pub fn remembers(&self) -> Option<Duration> {
+        match self {
+            #[cfg(feature = "kafka")]
+            Self::Kafka(_) => None,
+            #[cfg(feature = "nats")]
+            Self::Nats(nats) => Some(nats.remembers()),
+        }
+    }
+
+    /// The [`Message::dedupe_id`] of the last message where this one goes; none where there is none, or where that cannot be asked.
+    ///
+    /// # Errors
+    /// [`Fault`]: it may be asked again.
+    pub async fn last_of(&self, message: &Message) -> Result<Option<String>, Fault> {
+        match self {
+            #[cfg(feature = "kafka")]
+            Self::Kafka(_) => Ok(None),
+            #[cfg(feature = "nats")]
+            Self::Nats(nats) => nats.last_of(message).await,
         }
     }
 

@@ -17,12 +17,36 @@ pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
     limits(config)?;
     times(config)?;
     built(config)?;
+    journal(config)?;
     let places = config.places();
-    if places.is_empty() {
-        let problem = "no broker: nothing could be stored; add the section [nats] or [kafka]";
+    let none_named = config.route.brokers.as_ref().is_some_and(Vec::is_empty);
+    if config.journal.is_none() && (places.is_empty() || none_named) {
+        let problem = "no broker and no journal: nothing could be stored; add the section [nats], [kafka] or [journal]";
         return Err(ConfigError { key: "route.brokers".into(), value: None, problem: problem.into() });
     }
     brokers::check(config, &places)
+}
+
+/// What a journal takes whatever is in it: its log, and its tables.
+const LEAST_JOURNAL: usize = 16 * 1024 * 1024;
+
+fn journal(config: &Config) -> Result<(), ConfigError> {
+    let Some(journal) = &config.journal else { return Ok(()) };
+    let least = LEAST_JOURNAL + config.http.max_body;
+    if journal.max_bytes < least {
+        let problem = format!(
+            "no room for its log and one notification of http.max_body; give at least \"{}MiB\"",
+            least.div_ceil(1024 * 1024)
+        );
+        return Err(ConfigError::new("journal.max_bytes", journal.max_bytes, problem));
+    }
+    for (key, retention) in [("journal", journal.retention), ("dead_letter", config.dead_letter.retention)] {
+        if retention.is_zero() {
+            let problem = "would delete what was answered 200 at once; give a time such as \"7d\"";
+            return Err(ConfigError::new(&format!("{key}.retention"), "0s", problem));
+        }
+    }
+    Ok(())
 }
 
 /// Whether this build has what is asked for.
@@ -30,6 +54,7 @@ fn built(config: &Config) -> Result<(), ConfigError> {
     let nats = config.nats.as_ref();
     let tls_url = nats.is_some_and(|nats| nats.servers.iter().any(|server| server.starts_with("tls://")));
     let asked = [
+        ("journal", "journal", config.journal.is_some(), cfg!(feature = "journal")),
         ("kafka", "kafka", config.kafka.is_some(), cfg!(feature = "kafka")),
         ("nats", "nats", nats.is_some(), cfg!(feature = "nats")),
         ("nats.tls", "tls", nats.is_some_and(|nats| nats.tls.is_some()), cfg!(feature = "tls")),
@@ -139,8 +164,8 @@ fn limits(config: &Config) -> Result<(), ConfigError> {
 }
 
 fn times(config: &Config) -> Result<(), ConfigError> {
-    let (publish, answer, grace) = (config.publish.timeout, config.http.answer_within, config.shutdown.grace);
-    if publish.is_zero() {
+    let (publish, answer, grace) = (config.publish_timeout(), config.http.answer_within, config.shutdown.grace);
+    if publish.is_zero() && config.journal.is_none() {
         return Err(ConfigError::new(
             "publish.timeout",
             "0s",
@@ -175,7 +200,10 @@ mod tests {
     #[test]
     fn each_refusal_names_its_key() {
         for (toml, begins) in [
-            ("", "route.brokers: no broker"),
+            ("", "route.brokers: no broker and no journal"),
+            ("nats = {}\nroute.brokers = []", "route.brokers: no broker and no journal"),
+            ("journal.max_bytes = \"1MiB\"", "journal.max_bytes = 1048576: no room for its log"),
+            ("journal.retention = \"0s\"", "journal.retention = 0s: would delete"),
             ("nats = {}\n[http]\nlisten = \"0.0.0.0:3000\"", "http.listen = 0.0.0.0:3000: reachable beyond"),
             ("nats = {}\n[admin]\nlisten = \"0.0.0.0:3001\"", "admin.listen = 0.0.0.0:3001: reachable beyond"),
             ("nats = {}\n[http]\nworkers = 0", "http.workers = 0: not a number of threads"),

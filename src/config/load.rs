@@ -8,7 +8,7 @@ use super::explain::{explain, get};
 use super::{Config, ConfigError};
 
 /// Sections of the product that this version does not have; refused, never ignored.
-const LATER: [&str; 7] = ["journal", "validation", "dead_letter", "http.tls", "http.proxy", "tracing", "inspector"];
+const LATER: [&str; 5] = ["validation", "http.tls", "http.proxy", "tracing", "inspector"];
 
 /// Sections whose keys are names of others: the environment, whose names have no small letters, cannot tell them.
 const OPEN: [&str; 3] = ["route.types", "kafka.properties", "kafka.secret_files"];

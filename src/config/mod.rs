@@ -8,6 +8,7 @@ mod load;
 mod names;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::Deserialize;
 use thiserror::Error;
@@ -17,7 +18,7 @@ pub use names::overlooked;
 use crate::admit::Tokens;
 use crate::message::Broker;
 use crate::route::{Place, RouteError};
-use crate::{admit, brokers::kafka, brokers::nats, deliver, observe, receive, route, shutdown};
+use crate::{admit, brokers::kafka, brokers::nats, deliver, journal, observe, receive, route, shutdown};
 
 /// All of it.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -35,6 +36,10 @@ pub struct Config {
     pub nats: Option<nats::Config>,
     /// `[publish]`.
     pub publish: deliver::PublishConfig,
+    /// `[journal]`; absent: no journal.
+    pub journal: Option<journal::Config>,
+    /// `[dead_letter]`.
+    pub dead_letter: journal::DeadLetterConfig,
     /// `[dedupe]`.
     pub dedupe: deliver::DedupeConfig,
     /// `[admin]`; absent: no such listener.
@@ -92,9 +97,25 @@ impl Config {
         file: Option<&std::path::Path>,
         environment: impl Iterator<Item = (String, String)>,
     ) -> Result<Self, ConfigError> {
-        let (config, from_environment) = load::read(file, environment)?;
+        let (mut config, from_environment) = load::read(file, environment)?;
+        if file.is_none() && from_environment.is_empty() {
+            config.embed();
+        }
         let folder = file.and_then(std::path::Path::parent).unwrap_or(std::path::Path::new(""));
         config.checked(folder).map_err(|error| error.said_of(&from_environment))
+    }
+
+    /// With no configuration at all: what comes is kept on this machine's disk, and read at the admin listener.
+    fn embed(&mut self) {
+        if cfg!(feature = "journal") {
+            self.journal = Some(journal::Config::default());
+            self.admin = Some(observe::AdminConfig::default());
+        }
+    }
+
+    /// How long a broker gets.
+    pub fn publish_timeout(&self) -> Duration {
+        self.publish.timeout(self.journal.is_some())
     }
 
     fn checked(mut self, folder: &std::path::Path) -> Result<Self, ConfigError> {
@@ -102,6 +123,9 @@ impl Config {
         for (key, path) in self.files() {
             *path = folder.join(&path);
             std::fs::File::open(&path).map_err(|error| ConfigError::new(key, path.display(), unreadable(&error)))?;
+        }
+        if let Some(journal) = &mut self.journal {
+            journal.directory = folder.join(&journal.directory);
         }
         brokers::usable(&self)?;
         Ok(self)

@@ -1,14 +1,18 @@
 //! Storing a message within the time budget: the one place with policy.
 //!
 //! A message that is begun is carried on until the broker has reported, whether or not anyone still waits: a sender
-//! that hangs up cancels nothing, and a report that comes late still counts.
+//! that hangs up cancels nothing, and a report that comes late still counts. Where there is a journal, what a broker
+//! does not take in time is kept there ([`keep`]), and forwarded in order ([`forward`]).
 
+mod attempt;
 mod carried;
+mod forward;
+mod keep;
 mod seen;
 mod target;
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use futures_util::future::join_all;
 use serde::Deserialize;
@@ -16,25 +20,30 @@ use tokio::runtime::Handle;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::task::TaskTracker;
 
+use crate::journal::{Journal, Recovered};
 use crate::message::{Brokers, Id, Message};
 use crate::observe::Metrics;
 use crate::units;
+use attempt::{Attempt, Known};
 use carried::CarriedOn;
+use keep::Keeper;
 use seen::{Seen, Standing, Told};
 pub use target::Target;
 
 /// `[publish]`: how long a broker gets.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PublishConfig {
-    /// Default 12 s: an ordinary failover of a broker takes up to 11 s.
-    #[serde(deserialize_with = "units::duration")]
-    pub timeout: Duration,
+    /// Default 2 s where there is a journal; then the message is kept there. `"0s"`: the journal first, always. Without
+    /// one 12 s: an ordinary failover of a broker takes up to 11 s.
+    #[serde(deserialize_with = "units::optional_duration")]
+    pub timeout: Option<Duration>,
 }
 
-impl Default for PublishConfig {
-    fn default() -> Self {
-        Self { timeout: Duration::from_secs(12) }
+impl PublishConfig {
+    /// How long a broker gets, with or without a journal.
+    pub fn timeout(&self, journal: bool) -> Duration {
+        self.timeout.unwrap_or(Duration::from_secs(if journal { 2 } else { 12 }))
     }
 }
 
@@ -56,12 +65,14 @@ impl Default for DedupeConfig {
     }
 }
 
-/// What became of a notification. Only the first three are answered 200. Of several brokers' outcomes the
-/// greatest is the notification's.
+/// What became of a notification. All but the last are answered 200. Of several brokers' outcomes the greatest is the
+/// notification's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Outcome {
     /// The broker acknowledged it.
     Stored,
+    /// It is in the journal, and owed to a broker that did not acknowledge it.
+    Journal,
     /// It had been stored before.
     Duplicate,
     /// It is stored in the dead letter.
@@ -74,6 +85,7 @@ pub enum Outcome {
 #[derive(Clone)]
 pub struct Deliver {
     targets: Arc<[Target]>,
+    keeper: Option<Keeper>,
     seen: Arc<Mutex<Seen>>,
     tasks: TaskTracker,
     runtime: Handle,
@@ -83,23 +95,50 @@ pub struct Deliver {
 
 impl Outcome {
     /// The labels of outcomes, in their order.
-    pub const LABELS: [&'static str; 4] = ["broker", "duplicate", "dead_letter", "not_stored"];
+    pub const LABELS: [&'static str; 5] = ["broker", "journal", "duplicate", "dead_letter", "not_stored"];
 }
 
 impl Deliver {
-    /// Stores in these brokers. `tasks` are the messages begun: wait for them before the process ends.
+    /// Stores in these brokers, and what they do not take in the journal, if there is one. `tasks` are the messages
+    /// begun: wait for them before the process ends.
     ///
     /// # Panics
     /// Outside a runtime.
     pub fn new(
         targets: Vec<Target>,
+        journal: Option<(Journal, Recovered)>,
         publish: &PublishConfig,
         dedupe: &DedupeConfig,
         tasks: TaskTracker,
         metrics: Arc<Metrics>,
     ) -> Self {
-        let seen = Arc::new(Mutex::new(Seen::new(dedupe.window, dedupe.max_ids)));
-        Self { targets: targets.into(), seen, tasks, runtime: Handle::current(), timeout: publish.timeout, metrics }
+        let timeout = publish.timeout(journal.is_some());
+        let mut seen = Seen::new(dedupe.window, dedupe.max_ids);
+        let keeper = journal.map(|(journal, Recovered { owed, seen: ids })| {
+            seen.recover(ids, std::time::Instant::now(), SystemTime::now());
+            Keeper::new(journal, owed)
+        });
+        let seen = Arc::new(Mutex::new(seen));
+        Self { targets: targets.into(), keeper, seen, tasks, runtime: Handle::current(), timeout, metrics }
+    }
+
+    /// Forwards what the journal owes, until the process ends.
+    pub fn forward(&self) {
+        let Some(keeper) = &self.keeper else { return };
+        self.runtime.spawn(keeper.clone().write_down());
+        for place in 0..self.targets.len() {
+            let forwarder = forward::Forwarder::new(self.targets.clone(), place, keeper, self.metrics.clone());
+            self.runtime.spawn(forwarder.run());
+        }
+        self.runtime.spawn(forward::measure(keeper.clone(), self.metrics.clone()));
+    }
+
+    /// Writes down what is still to be, and lets go of the journal. Blocks until it is on disk.
+    pub fn close(&self) {
+        if let Some(keeper) = &self.keeper {
+            keeper.write_now();
+            keeper.journal.close();
+        }
     }
 
     /// Begins to store one message. The answer says what became of it, or by `deadline` that it is not known to be
@@ -115,20 +154,20 @@ impl Deliver {
         let now = std::time::Instant::now();
         let standing = self.with_seen(|seen| {
             for lost in self.targets.iter().filter(|target| target.has_lost_all()) {
-                seen.forget(lost.publisher.broker());
+                let lost = lost.publisher.broker();
+                seen.forget(lost);
+                // in the order it happened, no id at all stands for all before it
+                self.keeper.iter().for_each(|keeper| keeper.saw(FORGET, Brokers::NONE.with(lost)));
             }
-            seen.begin(message.event.id, message.brokers(), now)
+            seen.begin(message.event.id, wanted(&message), now)
         });
         if !matches!(standing, Standing::New(..)) {
             self.metrics.duplicate();
         }
         let begun = match standing {
             Standing::New(told, missing) => {
-                let (this, counted) = (self.clone(), self.tasks.token());
-                let work = async move {
-                    this.carry(&message, missing, until).await;
-                    drop((slot, counted));
-                };
+                let (this, begun) = (self.clone(), (slot, self.tasks.token()));
+                let work = async move { this.carry(&message, missing, [until, deadline], begun).await };
                 Begun::Here(told, CarriedOn::new(work, self.runtime.clone(), self.metrics.clone()))
             }
             Standing::UnderWay(told) => Begun::Before(told),
@@ -150,24 +189,82 @@ impl Deliver {
     }
 
     /// Carries one message to its end at every broker that lacks it, and remembers which have it. Whoever waits is
-    /// told then, or at `until`.
-    async fn carry(&self, message: &Message, missing: Brokers, until: Instant) {
-        let id = message.event.id;
+    /// told when that is known, and by `until` where there is no journal, by `deadline` where there is one. `hold` is
+    /// held until the message is stored or given up: a report may come still later.
+    async fn carry<S>(&self, message: &Message, missing: Brokers, [until, deadline]: [Instant; 2], hold: S) {
         // a panic below must not leave the id under way for ever
-        let mut begun = UnderWay { deliver: self, id, stored: Brokers::NONE, outcome: Outcome::NotStored };
-        let late = || self.with_seen(|seen| seen.tell(id, Outcome::NotStored));
-        let mut targets = self.targets.iter().filter(|target| missing.has(target.publisher.broker()));
-        // apart: one large piece of memory costs more than two small ones
-        let settled = match (targets.next(), targets.next()) {
-            (Some(only), None) => vec![Box::pin(only.carry(message, until, late)).await],
-            (one, other) => {
-                let both = one.into_iter().chain(other);
-                join_all(both.map(|target| Box::pin(target.carry(message, until, late)))).await
-            }
+        let mut begun = UnderWay::new(self, message.event.id);
+        let mut attempts = self.attempt(message, missing, until).await;
+        let stored = |at: &Attempt<'_>| match at.known {
+            Known::Stored(outcome) => Some((at.broker(), outcome)),
+            _ => None,
         };
-        let stored = settled.iter().filter(|(_, outcome)| *outcome != Outcome::NotStored);
-        begun.stored = stored.map(|(broker, _)| *broker).collect();
-        begun.outcome = settled.iter().map(|(_, outcome)| *outcome).max().unwrap_or(Outcome::NotStored);
+        begun.stored = attempts.iter().filter_map(stored).map(|(broker, _)| broker).collect();
+        begun.direct = begun.stored;
+        begun.outcome =
+            attempts.iter().filter_map(stored).map(|(_, outcome)| outcome).max().unwrap_or(Outcome::NotStored);
+        if begun.stored == missing {
+            return;
+        }
+        begun.outcome = Outcome::NotStored;
+        let tell = || self.with_seen(|seen| seen.tell(message.event.id, Outcome::NotStored));
+        let owing: Vec<_> = attempts.iter().filter_map(Attempt::owing).collect();
+        let kept = match &self.keeper {
+            Some(keeper) => keeper.keep(message, &owing, deadline, tell).await.ok().map(|seq| (keeper, seq)),
+            None => None,
+        };
+        attempts.retain(|at| !matches!(at.known, Known::Stored(_)));
+        if let Some((keeper, seq)) = kept {
+            self.kept(message, begun, missing);
+            drop(hold);
+            attempts.retain(|at| matches!(at.known, Known::Late));
+            join_all(attempts.into_iter().map(|attempt| keeper.hear(attempt, seq))).await;
+            return;
+        }
+        attempts.iter().for_each(Attempt::log_not_stored);
+        if attempts.iter().any(|at| matches!(at.known, Known::Late)) {
+            tell();
+        }
+        attempts.retain(|at| matches!(at.known, Known::Late));
+        for (broker, report) in
+            join_all(attempts.into_iter().map(|at| async { (at.broker(), at.report().await) })).await
+        {
+            if let Ok(outcome) = report {
+                begun.stored = begun.stored.with(broker);
+                begun.direct = begun.stored;
+                begun.outcome = outcome;
+            }
+        }
+        if begun.stored != missing {
+            begun.outcome = Outcome::NotStored;
+        }
+    }
+
+    /// Sends a message to each of these brokers, and waits until `until` for what becomes of it.
+    async fn attempt<'m>(&'m self, message: &'m Message, missing: Brokers, until: Instant) -> Vec<Attempt<'m>> {
+        // with a journal nothing is waited for: what is kept there is tried again soon enough
+        let patience = if self.keeper.is_some() { Instant::now() } else { until };
+        let targets = self.targets.iter().filter(|target| missing.has(target.publisher.broker()));
+        let mut attempts: Vec<_> = targets.map(|target| Attempt::new(target, message, patience)).collect();
+        let send = async |at: &mut Attempt<'m>| match &self.keeper {
+            None => at.send(until).await,
+            Some(_) if self.timeout.is_zero() => {}
+            Some(keeper) => at.send_in_order(keeper.lanes(at.broker()), until).await,
+        };
+        match attempts.as_mut_slice() {
+            [only] => send(only).await,
+            several => drop(join_all(several.iter_mut().map(send)).await),
+        }
+        attempts
+    }
+
+    /// A message is in the journal, and with it at all brokers that lacked it.
+    fn kept(&self, message: &Message, mut begun: UnderWay<'_>, missing: Brokers) {
+        begun.outcome = keep::outcome(message);
+        begun.stored = missing;
+        if let (true, Some(dead)) = (missing == Brokers::JOURNAL, &message.dead_letter) {
+            self.metrics.dead_letter(dead.reason as usize);
+        }
     }
 
     fn with_seen<R>(&self, act: impl FnOnce(&mut Seen) -> R) -> R {
@@ -187,7 +284,15 @@ struct UnderWay<'d> {
     deliver: &'d Deliver,
     id: Id,
     stored: Brokers,
+    /// Those of them that acknowledged it: of the others the journal knows itself.
+    direct: Brokers,
     outcome: Outcome,
+}
+
+impl<'d> UnderWay<'d> {
+    fn new(deliver: &'d Deliver, id: Id) -> Self {
+        Self { deliver, id, stored: Brokers::NONE, direct: Brokers::NONE, outcome: Outcome::NotStored }
+    }
 }
 
 impl Drop for UnderWay<'_> {
@@ -195,5 +300,17 @@ impl Drop for UnderWay<'_> {
         let now = std::time::Instant::now();
         let evicted = self.deliver.with_seen(|seen| seen.end(self.id, self.stored, self.outcome, now));
         self.deliver.metrics.evicted(evicted);
+        if let Some(keeper) = self.deliver.keeper.as_ref().filter(|_| !self.direct.is_empty()) {
+            keeper.saw(self.id, self.direct);
+        }
     }
+}
+
+/// No notification has this id: all that a broker had was lost when it was written down.
+const FORGET: Id = Id::NONE;
+
+/// Where a message must be to be stored.
+fn wanted(message: &Message) -> Brokers {
+    let brokers = message.brokers();
+    if brokers.is_empty() { Brokers::JOURNAL } else { brokers }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::hash_map::Entry::{Occupied, Vacant};
 use std::collections::{HashMap, VecDeque};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use hashbrown::HashTable;
 use hashbrown::hash_table::OccupiedEntry;
@@ -53,6 +53,29 @@ impl Seen {
         // room that is not used costs nothing, and growing into it would need both the old and the new at once
         let (ring, index) = (VecDeque::with_capacity(most), HashTable::with_capacity(most));
         Self { window, most, start: None, ring, left: 0, evicted: 0, index, under_way: HashMap::new() }
+    }
+
+    /// Takes up what was seen before this process began, in the order it was seen.
+    pub(super) fn recover(&mut self, seen: Vec<(SystemTime, Id, Brokers)>, now: Instant, clock: SystemTime) {
+        let window = u32::try_from(self.window.as_secs()).unwrap_or(u32::MAX);
+        // seconds are counted from the beginning of the window
+        self.start = now.checked_sub(self.window).or(Some(now));
+        let here = self.second(now);
+        for (at, id, by) in seen {
+            if id == Id::NONE {
+                by.each().for_each(|broker| self.forget(broker));
+                continue;
+            }
+            let age = clock.duration_since(at).map_or(0, |age| u32::try_from(age.as_secs()).unwrap_or(u32::MAX));
+            if age >= window {
+                continue;
+            }
+            match self.entry(id) {
+                Some(entry) => entry.stored = entry.stored.and(by),
+                None => self.push_at(id, by, here.saturating_sub(age)),
+            }
+        }
+        self.evicted = 0;
     }
 
     /// Asks for an id that these brokers should have, and takes it on if nobody has.
@@ -131,6 +154,11 @@ impl Seen {
     }
 
     fn push(&mut self, id: Id, stored: Brokers, now: Instant) {
+        let second = self.second(now);
+        self.push_at(id, stored, second);
+    }
+
+    fn push_at(&mut self, id: Id, stored: Brokers, second: u32) {
         while !self.ring.is_empty() && self.ring.len() >= self.most {
             self.evicted += usize::from(self.forget_first());
         }
@@ -139,7 +167,6 @@ impl Seen {
             return;
         }
         let place = self.left.wrapping_add(self.ring.len() as u32);
-        let second = self.second(now);
         self.ring.push_back(Entry { id: halves(id), second, stored });
         let (ring, left) = (&self.ring, self.left);
         // the halves of a SHA-256 are hashes already

@@ -4,12 +4,12 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use tokio::time::{Instant, sleep, timeout_at};
-use tracing::{info, warn};
+use tokio::time::{Instant, sleep};
+use tracing::info;
 
 use super::Outcome;
 use crate::brokers::{Fault, FaultKind, Publisher, RETRY_AFTER};
-use crate::message::{Broker, Destinations, LEAST_PART, Message, PART_BYTES, Reason};
+use crate::message::{Destinations, LEAST_PART, Message, PART_BYTES, Reason};
 use crate::observe::Metrics;
 
 /// Faults of a destination that are the payload's own, where it had a say in it.
@@ -30,13 +30,15 @@ pub struct Target {
     pub dead_letter: String,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// Reports that are outstanding beyond their time.
+    pub(super) late: AtomicUsize,
     made_anew: AtomicUsize,
 }
 
 impl Target {
     /// Stores by `publisher`, dead letters at `dead_letter`.
     pub fn new(publisher: Publisher, dead_letter: String, metrics: Arc<Metrics>) -> Self {
-        Self { publisher, dead_letter, metrics, made_anew: AtomicUsize::new(0) }
+        Self { publisher, dead_letter, metrics, late: AtomicUsize::new(0), made_anew: AtomicUsize::new(0) }
     }
 
     /// Whether the broker has lost all it stored since this was last asked.
@@ -45,32 +47,8 @@ impl Target {
         self.made_anew.swap(now, Ordering::Relaxed) != now
     }
 
-    /// Carries one message to its end here; `late` is called at `until` if that has not come. Logs once what the
-    /// sender is told then, and once what is different afterwards.
-    pub(super) async fn carry(&self, message: &Message, until: Instant, late: impl Fn()) -> (Broker, Outcome) {
-        let settled = self.settle(message, until);
-        tokio::pin!(settled);
-        let (settled, is_late) = match timeout_at(until, &mut settled).await {
-            Ok(settled) => (settled, false),
-            Err(_) => {
-                self.not_stored(message, "no_report", "not yet");
-                late();
-                (settled.await, true)
-            }
-        };
-        let (id, broker) = (message.event.id, self.publisher.broker());
-        match &settled {
-            Ok(_) if is_late => info!(%id, broker = broker.as_str(), "a late report: stored after all"),
-            Err(fault) if is_late => {
-                info!(%id, broker = broker.as_str(), reason = fault.reason, "a late report: not stored")
-            }
-            Err(fault) => self.not_stored(message, fault.reason, &fault.detail),
-            Ok(_) => {}
-        }
-        (broker, settled.unwrap_or(Outcome::NotStored))
-    }
-
-    async fn settle(&self, message: &Message, until: Instant) -> Result<Outcome, Fault> {
+    /// Carries one message to its end here; a passing fault is tried again until `until`.
+    pub(super) async fn settle(&self, message: &Message, until: Instant) -> Result<Outcome, Fault> {
         // dead letters are rare: what they need room for is apart
         if message.dead_letter.is_some() {
             return Box::pin(self.bury(Cow::Borrowed(message), until)).await;
@@ -144,12 +122,6 @@ impl Target {
             }
             sleep(RETRY_AFTER).await;
         }
-    }
-
-    /// The one log entry of a message that was not stored.
-    fn not_stored(&self, message: &Message, reason: &str, detail: &str) {
-        let (id, instance, broker) = (message.event.id, message.event.instance, self.publisher.broker().as_str());
-        warn!(%id, instance, broker, reason, detail, "not stored");
     }
 }
 

@@ -31,10 +31,28 @@ impl Brokers {
     /// None.
     pub const NONE: Self = Self(0);
 
+    /// In the place of brokers, where there is none: the journal, which keeps the message for its own sake.
+    pub const JOURNAL: Self = Self(1 << 7);
+
+    /// As bits that never change their meaning, for what is written down.
+    pub const fn bits(self) -> u8 {
+        self.0
+    }
+
+    /// What [`Self::bits`] gave.
+    pub const fn from_bits(bits: u8) -> Self {
+        Self(bits)
+    }
+
     /// These and this one.
     #[must_use]
     pub const fn with(self, broker: Broker) -> Self {
         Self(self.0 | 1 << broker as u8)
+    }
+
+    /// Each of these brokers.
+    pub fn each(self) -> impl Iterator<Item = Broker> {
+        Broker::ALL.into_iter().filter(move |broker| self.has(*broker))
     }
 
     /// All of both.

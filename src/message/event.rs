@@ -17,7 +17,7 @@ pub struct Event {
     /// What `type` is made of: the notification's type, reduced to safe characters.
     pub kind: Option<String>,
     /// `class`; none where the type is not known.
-    pub class: Option<&'static str>,
+    pub class: Option<Cow<'static, str>>,
     /// `time`: when GREEN-API says it happened, Unix seconds.
     pub time: Option<u64>,
     /// `recordedtime`: when the bridge received it.
@@ -100,7 +100,7 @@ impl Event {
             (Attribute::Time, self.time.map(|seconds| Cow::Owned(rfc3339(seconds)))),
             (Attribute::RecordedTime, Some(Cow::Owned(rfc3339_millis(self.recorded)))),
             (Attribute::PartitionKey, self.partition_key.as_deref().map(Cow::Borrowed)),
-            (Attribute::Class, self.class.map(Cow::Borrowed)),
+            (Attribute::Class, self.class.as_deref().map(Cow::Borrowed)),
             (Attribute::Instance, instance.map(Cow::Owned)),
         ]
         .into_iter()

@@ -12,6 +12,9 @@ use sha2::{Digest, Sha256};
 pub struct Id(u128);
 
 impl Id {
+    /// None: a body that has it cannot be found.
+    pub const NONE: Self = Self(0);
+
     /// The identity of this body.
     pub fn of(body: &[u8]) -> Self {
         let digest: [u8; 32] = Sha256::digest(body).into();

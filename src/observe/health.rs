@@ -43,12 +43,17 @@ impl BrokerState {
 pub struct Health {
     shutdown: Shutdown,
     brokers: Vec<(&'static str, watch::Receiver<BrokerState>)>,
+    journal: Option<watch::Receiver<BrokerState>>,
 }
 
 impl Health {
-    /// Made of whether the process stops, and of these brokers.
-    pub fn new(shutdown: Shutdown, brokers: Vec<(&'static str, watch::Receiver<BrokerState>)>) -> Self {
-        Self { shutdown, brokers }
+    /// Made of whether the process stops, of these brokers, and of whether the journal keeps what comes, if there is one.
+    pub fn new(
+        shutdown: Shutdown,
+        brokers: Vec<(&'static str, watch::Receiver<BrokerState>)>,
+        journal: Option<watch::Receiver<BrokerState>>,
+    ) -> Self {
+        Self { shutdown, brokers, journal }
     }
 
     /// Whether each broker stores now.
@@ -60,17 +65,26 @@ impl Health {
     /// without a token and a detail may be a broker's own words.
     pub fn ready(&self) -> (bool, String) {
         let stopping = self.shutdown.is_begun();
-        let mut ready = !stopping;
+        // without a broker there is a journal
+        let mut stores = !self.brokers.is_empty();
         let mut brokers = serde_json::Map::new();
         for (name, state) in &self.brokers {
             let state = state.borrow();
-            ready &= state.up;
+            stores &= state.up;
             let mut said = serde_json::json!({"state": if state.up { "up" } else { state.reason }});
             if state.up && state.reason != "up" {
                 said["lacks"] = state.reason.into();
             }
             brokers.insert((*name).into(), said);
         }
-        (ready, serde_json::json!({"ready": ready, "stopping": stopping, "brokers": brokers}).to_string())
+        let mut said = serde_json::json!({"stopping": stopping, "brokers": brokers});
+        if let Some(journal) = &self.journal {
+            let journal = journal.borrow();
+            stores |= journal.up;
+            said["journal"] = serde_json::json!({"state": journal.reason});
+        }
+        let ready = stores && !stopping;
+        said["ready"] = ready.into();
+        (ready, said.to_string())
     }
 }

@@ -8,6 +8,7 @@ use prometheus::{Encoder, Error, Histogram, IntCounter, IntGauge, IntGaugeVec, O
 
 use super::Health;
 use super::family::{Family, Registry};
+use super::journal::JournalMetrics;
 
 /// Everything that is counted. Label values come from closed sets and are resolved at start.
 pub struct Metrics {
@@ -26,6 +27,8 @@ pub struct Metrics {
     broker_connected: IntGaugeVec,
     duplicates: IntCounter,
     evicted: IntCounter,
+    /// Of the journal.
+    pub journal: JournalMetrics,
     last_of_class: Vec<IntGauge>,
     last_of_instance: HashMap<u64, IntGauge>,
 }
@@ -114,6 +117,7 @@ impl Metrics {
             )?)?,
             duplicates: registry.counter("duplicates_total", "Repeats that were not stored again")?,
             evicted: registry.counter("dedupe_evicted_total", "Ids forgotten before the end of dedupe.window")?,
+            journal: JournalMetrics::new(&registry, brokers)?,
             last_of_class: gauges("last_notification_timestamp_seconds", last, "class", texts(labels.classes))?,
             last_of_instance: labels.instances.iter().copied().zip(last_of_instance).collect(),
             process: ProcessCollector::for_self(),

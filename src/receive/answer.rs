@@ -12,6 +12,8 @@ use crate::deliver::Outcome;
 pub enum Answer {
     /// Acknowledged by the broker.
     Stored,
+    /// In the journal, and forwarded later.
+    Journal,
     /// Stored before.
     Duplicate,
     /// Stored in the dead letter.
@@ -68,6 +70,7 @@ impl Answer {
     pub const fn of(outcome: Outcome) -> Self {
         match outcome {
             Outcome::Stored => Self::Stored,
+            Outcome::Journal => Self::Journal,
             Outcome::Duplicate => Self::Duplicate,
             Outcome::DeadLetter => Self::DeadLetter,
             Outcome::NotStored => Self::NotStored,
@@ -77,7 +80,7 @@ impl Answer {
     /// The status.
     pub const fn status(self) -> StatusCode {
         match self {
-            Self::Stored | Self::Duplicate | Self::DeadLetter => StatusCode::OK,
+            Self::Stored | Self::Journal | Self::Duplicate | Self::DeadLetter => StatusCode::OK,
             Self::BadRequest => StatusCode::BAD_REQUEST,
             Self::Unauthorized | Self::WrongInstance => StatusCode::UNAUTHORIZED,
             Self::Forbidden | Self::Moved => StatusCode::FORBIDDEN,
@@ -93,6 +96,7 @@ impl Answer {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Stored => "broker",
+            Self::Journal => "journal",
             Self::Duplicate => "duplicate",
             Self::DeadLetter => "dead_letter",
             Self::BadRequest => "bad_request",
@@ -110,7 +114,7 @@ impl Answer {
     /// store is logged where it happened.
     pub const fn refusal(self) -> Option<&'static str> {
         match self {
-            Self::Stored | Self::Duplicate | Self::DeadLetter | Self::NotStored => None,
+            Self::Stored | Self::Journal | Self::Duplicate | Self::DeadLetter | Self::NotStored => None,
             Self::WrongInstance => Some("wrong_instance"),
             Self::Moved => Some("moved"),
             Self::Overloaded => Some("overloaded"),

@@ -124,7 +124,7 @@ impl Routes {
         let event = Event {
             instance: Some(notification.instance),
             kind: Some(reduce(&notification.kind).into_owned()),
-            class: Some(class.as_str()),
+            class: Some(class.as_str().into()),
             time: notification.time,
             partition_key: self.key_for(notification),
             json: true,

@@ -161,7 +161,8 @@ fn checked(section: &str, named: &[Broker], places: &[Place]) -> Result<Brokers,
     let names: Vec<_> = named.iter().map(|broker| broker.as_str()).collect();
     let wrong =
         |problem: String| RouteError { key: format!("{section}.brokers"), value: format!("{names:?}"), problem };
-    if named.is_empty() {
+    // for all of them none may be named: then what comes is kept in the journal
+    if named.is_empty() && section != "route" {
         return Err(wrong("no broker: nothing could be stored; name one".into()));
     }
     if let Some(missing) = named.iter().find(|broker| !places.iter().any(|place| place.broker == **broker)) {
@@ -211,7 +212,6 @@ mod tests {
             Table::new(&toml::from_str(config).unwrap(), places).unwrap_err().to_string()
         };
         for (config, begins) in [
-            ("brokers = []", "route.brokers = []: no broker"),
             ("classes.state.brokers = []", "route.classes.state.brokers = []: no broker"),
             ("classes.state.topic = \"{x}\"", "route.classes.state.topic = {x}: unknown variable {x}"),
             ("instances.7.subject = \"greenapi.{type}\"", "route.instances.7.subject = greenapi.{type}: could send"),

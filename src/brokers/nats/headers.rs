@@ -76,7 +76,7 @@ pub(super) fn most(stream: &str, dead_letter: Option<DeadLetter>) -> usize {
         instance: Some(u64::MAX),
         // route reduces a type to 64 characters, and leaves chats over 128 out of keys; each may be encoded
         kind: Some("x".repeat(64)),
-        class: Some("incoming"),
+        class: Some("incoming".into()),
         time: Some(0),
         partition_key: Some("%".repeat(20 + 1 + 128)),
         json: false,

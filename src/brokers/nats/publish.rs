@@ -1,7 +1,7 @@
 //! Publishing, and hearing what became of it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_nats::{Client, HeaderMap, Subject};
@@ -11,6 +11,7 @@ use tokio::time::timeout;
 use tracing::debug;
 
 use super::ack::Ours;
+use super::last::Lookup;
 use super::pending::Pending;
 use super::watch::Watch;
 use super::{Config, advisories, connect, headers};
@@ -34,7 +35,12 @@ pub struct Publisher {
     report_within: Duration,
     stream_takes: Arc<AtomicUsize>,
     made_anew: Arc<AtomicUsize>,
+    remembers: Arc<AtomicU64>,
+    lookup: Arc<Lookup>,
 }
+
+/// How long a stream recognises repeats where it was told nothing, in milliseconds.
+const REMEMBERS: u64 = 120_000;
 
 impl Publisher {
     /// Starts to connect, in the background and for ever; the broker may be down. `subjects` are the patterns of
@@ -54,6 +60,7 @@ impl Publisher {
         let ours = Arc::new(Ours::new(config));
         tokio::spawn(hear_reports(client.clone(), inbox.clone(), pending.clone(), ours.clone()));
         let made_anew: Arc<AtomicUsize> = Arc::default();
+        let remembers = Arc::new(AtomicU64::new(REMEMBERS));
         let stream_takes = Arc::new(AtomicUsize::new(usize::MAX));
         let watch = Watch {
             client: client.clone(),
@@ -64,12 +71,14 @@ impl Publisher {
             state: set,
             made_anew: made_anew.clone(),
             stream_takes: stream_takes.clone(),
+            remembers: remembers.clone(),
             subjects,
         };
+        let lookup = Arc::new(Lookup::new(client.clone(), config));
         advisories::hear(&client, &config.stream, &pending);
         tokio::spawn(watch.follow(events));
         let stream = config.stream.as_str().into();
-        Ok(Self { client, stream, inbox, pending, state, report_within, stream_takes, made_anew })
+        Ok(Self { client, stream, inbox, pending, state, report_within, stream_takes, made_anew, remembers, lookup })
     }
 
     /// Whether it can store now; changes are seen as they happen.
@@ -80,6 +89,19 @@ impl Publisher {
     /// How often the stream was found to be another than before, which has nothing of what that one stored.
     pub fn made_anew(&self) -> usize {
         self.made_anew.load(Ordering::Relaxed)
+    }
+
+    /// How long the stream recognises a repeat, as it was last seen.
+    pub fn remembers(&self) -> Duration {
+        Duration::from_millis(self.remembers.load(Ordering::Relaxed))
+    }
+
+    /// The [`Message::dedupe_id`] of the last message where this one goes.
+    ///
+    /// # Errors
+    /// [`Fault`]: the connection was lost meanwhile.
+    pub async fn last_of(&self, message: &Message) -> Result<Option<String>, Fault> {
+        self.lookup.last(message.destination(Broker::Nats)).await
     }
 
     /// Publishes, and returns when it is known what became of it.

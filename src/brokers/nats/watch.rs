@@ -1,7 +1,7 @@
 //! Following the connection and the stream behind it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_nats::connection::State;
@@ -48,6 +48,8 @@ pub(super) struct Watch {
     pub(super) subjects: Vec<String>,
     /// The most bytes of a message the stream takes.
     pub(super) stream_takes: Arc<AtomicUsize>,
+    /// How long it recognises repeats, in milliseconds.
+    pub(super) remembers: Arc<AtomicU64>,
 }
 
 impl Watch {
@@ -112,6 +114,8 @@ impl Watch {
             Inspection::Safe { info, domain } => {
                 self.ours.found_in(domain);
                 let most = usize::try_from(info.config.max_message_size).ok().filter(|most| *most > 0);
+                let window = u64::try_from(info.config.duplicate_window.as_millis()).unwrap_or(u64::MAX);
+                self.remembers.store(window, Ordering::Relaxed);
                 self.stream_takes.store(most.unwrap_or(usize::MAX), Ordering::Relaxed);
                 self.pending.sequence(|sequence| sequence.trust(before, info.state.last_sequence));
                 return self.sure(self.covered(&info.config.subjects));

@@ -1,0 +1,281 @@
+//! Forwarding what the journal owes a broker: many lanes at once, in each one record after the other.
+//!
+//! A lane has a turn: some of its records are read, sent, settled, and on disk as settled before it goes to the end of
+//! the line. What another process may have sent before it was killed is therefore among the first that are read; if
+//! that is longer ago than the stream remembers, the last message of its subject says how far it came.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, interval, sleep, timeout};
+use tracing::{debug, info, warn};
+
+use super::keep::Keeper;
+use super::target::Target;
+use crate::brokers::{Fault, FaultKind};
+use crate::journal::{Batch, Journal, Lane, Lanes, Record, Turn};
+use crate::message::Broker;
+use crate::observe::Metrics;
+
+/// Lanes in flight at once.
+const LANES: usize = 256;
+/// The bytes of records that are read and not yet sent, of all lanes together, in KiB; one record may be larger.
+const HELD: usize = 16 * 1024;
+/// The bytes of records of one turn, in KiB.
+const TURN: usize = 64;
+/// How long a stuck lane waits before it is tried again: at first, and at most.
+const PAUSE: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(2)];
+/// How long a broker may say nothing before its lane counts as stuck: what comes for it is not to wait for that.
+const SILENCE: Duration = Duration::from_secs(2);
+/// What may be missing of the stream's window by clocks and ways.
+const SAFELY: Duration = Duration::from_secs(2);
+/// How long a turn waits for what it settled to be on disk.
+const SYNCED_WITHIN: Duration = Duration::from_secs(5);
+
+/// Forwards to one broker.
+pub(super) struct Forwarder {
+    at: Arc<Way>,
+    room: Arc<Semaphore>,
+}
+
+/// Where it forwards from and to.
+struct Way {
+    targets: Arc<[Target]>,
+    place: usize,
+    journal: Journal,
+    lanes: Arc<Lanes>,
+    metrics: Arc<Metrics>,
+    /// How often each stuck lane was tried.
+    tries: Mutex<HashMap<Lane, u32>>,
+}
+
+impl Forwarder {
+    pub(super) fn new(targets: Arc<[Target]>, place: usize, keeper: &Keeper, metrics: Arc<Metrics>) -> Self {
+        let lanes = keeper.lanes(targets[place].publisher.broker()).clone();
+        let journal = keeper.journal.clone();
+        let at = Arc::new(Way { targets, place, journal, lanes, metrics, tries: Mutex::default() });
+        Self { at, room: Arc::new(Semaphore::new(HELD)) }
+    }
+
+    /// Forwards until the process ends.
+    pub(super) async fn run(self) {
+        let mut at_work = JoinSet::new();
+        let mut state = self.at.target().publisher.state();
+        loop {
+            while at_work.len() >= LANES {
+                at_work.join_next().await;
+            }
+            while at_work.try_join_next().is_some() {}
+            let turn = self.at.lanes.next().await;
+            if state.wait_for(|state| state.up).await.is_err() {
+                return;
+            }
+            at_work.spawn(self.at.clone().turn(turn, self.room.clone()));
+        }
+    }
+}
+
+impl Way {
+    fn target(&self) -> &Target {
+        &self.targets[self.place]
+    }
+
+    fn broker(&self) -> Broker {
+        self.target().publisher.broker()
+    }
+
+    /// One turn at a lane. A stuck one is tried again by itself, and keeps nobody else from it.
+    async fn turn(self: Arc<Self>, turn: Turn, room: Arc<Semaphore>) {
+        let (lane, fresh) = (turn.lane, turn.fresh);
+        let settled = self.work(&turn, room).await;
+        let _ = timeout(SYNCED_WITHIN, self.journal.synced()).await;
+        match settled {
+            Ok(()) => {
+                self.tries().remove(&lane);
+                self.lanes.end(&turn, fresh);
+            }
+            Err(fault) => {
+                self.lanes.stuck(lane, fault.unknown);
+                let tried = self.tried(lane);
+                if tried == 0 || fault.kind != FaultKind::Connection {
+                    debug!(
+                        broker = self.broker().as_str(),
+                        reason = fault.reason,
+                        detail = fault.detail,
+                        "not forwarded"
+                    );
+                }
+                tokio::spawn(async move {
+                    sleep((PAUSE[0] * 2_u32.saturating_pow(tried.min(16))).min(PAUSE[1])).await;
+                    self.lanes.end(&turn, false);
+                });
+            }
+        }
+    }
+
+    /// How often it was tried before.
+    fn tried(&self, lane: Lane) -> u32 {
+        let mut tries = self.tries();
+        let tried = tries.entry(lane).or_default();
+        *tried = tried.saturating_add(1);
+        *tried - 1
+    }
+
+    fn tries(&self) -> MutexGuard<'_, HashMap<Lane, u32>> {
+        self.tries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sends the first records of a lane, one after the other, up to the first that is not taken.
+    async fn work(&self, turn: &Turn, room: Arc<Semaphore>) -> Result<(), Fault> {
+        let kept = self.lanes.kept_of(turn.lane);
+        let (records, _room) = match self.read(turn, room).await {
+            Ok(read) => read,
+            Err(problem) => {
+                warn!(broker = self.broker().as_str(), problem, "what is owed cannot be read");
+                return Err(Fault::not_read(problem));
+            }
+        };
+        if records.is_empty() {
+            self.lanes.emptied(turn.lane, kept);
+            return Ok(());
+        }
+        let mut left: Vec<_> = records.into_iter().filter(|record| !turn.taken.contains(&record.seq)).collect();
+        let had = self.had(turn, &left).await?;
+        if had > 0 {
+            info!(broker = self.broker().as_str(), had, "sent before a restart, and stored");
+        }
+        left.reverse();
+        for place in 0.. {
+            let Some(record) = left.pop() else { break };
+            if place >= had {
+                self.send(&record).await?;
+            }
+            self.journal.settle(record.seq, self.broker());
+            self.metrics.journal.forwarded(self.broker() as usize);
+            self.lanes.took(turn.lane, record.seq, left.last().map(|next| next.message.event.recorded));
+        }
+        Ok(())
+    }
+
+    /// The first records of a lane, and the room they take.
+    async fn read(
+        &self,
+        turn: &Turn,
+        room: Arc<Semaphore>,
+    ) -> Result<(Vec<Record>, Option<OwnedSemaphorePermit>), String> {
+        let mut kib = TURN;
+        loop {
+            let permits = u32::try_from(kib.min(HELD)).unwrap_or(u32::MAX);
+            let held = room.clone().acquire_many_owned(permits).await.ok();
+            match self.journal.batch(self.broker(), turn.lane, turn.after, kib * 1024).await? {
+                Batch::Records(records) => return Ok((records, held)),
+                Batch::Large(bytes) => kib = bytes.div_ceil(1024),
+            }
+        }
+    }
+
+    async fn send(&self, record: &Record) -> Result<(), Fault> {
+        let lane = Lane::of(&record.message, self.broker());
+        let sent = self.target().settle(&record.message, Instant::now());
+        tokio::pin!(sent);
+        let settled = match timeout(SILENCE, &mut sent).await {
+            Ok(settled) => settled,
+            Err(_) => {
+                // what comes meanwhile goes behind it, and is answered
+                self.lanes.stuck(lane, true);
+                sent.await
+            }
+        };
+        settled.map(|_| ())
+    }
+
+    /// How many of these were stored already, though nobody here heard of it: those up to one that is the last of its
+    /// subject, for they were sent one after the other.
+    async fn had(&self, turn: &Turn, records: &[Record]) -> Result<usize, Fault> {
+        let Some(window) = self.target().publisher.remembers() else { return Ok(0) };
+        let oldest = SystemTime::now().checked_sub(window.saturating_sub(SAFELY)).unwrap_or(SystemTime::UNIX_EPOCH);
+        let broker = self.broker();
+        let doubtful = |place: usize, record: &Record| {
+            let sent = turn.fresh || record.unknown.has(broker) || place == 0 && turn.doubtful;
+            sent && record.message.event.recorded < oldest
+        };
+        let mut last: HashMap<&str, Option<String>> = HashMap::new();
+        let mut had = 0;
+        for (place, record) in records.iter().enumerate().filter(|(place, record)| doubtful(*place, record)) {
+            let subject = record.message.destination(broker);
+            let of_subject = match last.get(subject) {
+                Some(known) => known,
+                None => {
+                    let found = self.target().publisher.last_of(&record.message).await?;
+                    last.entry(subject).or_insert(found)
+                }
+            };
+            if *of_subject == Some(record.message.dedupe_id()) {
+                had = place + 1;
+            }
+        }
+        Ok(had)
+    }
+}
+
+/// Shows in the metrics what is owed, how old it is, and when it will be forwarded, until the process ends.
+pub(super) async fn measure(keeper: Keeper, metrics: Arc<Metrics>) {
+    let mut due = interval(Duration::from_secs(1));
+    let mut rates = [Rate::default(); Broker::ALL.len()];
+    loop {
+        due.tick().await;
+        let usage = keeper.journal.usage();
+        metrics.journal.bytes(usage.bytes(), usage.capacity());
+        for broker in Broker::ALL {
+            let (owed, since) = keeper.lanes(broker).owed();
+            let age = since.and_then(|since| SystemTime::now().duration_since(since).ok()).unwrap_or_default();
+            let left = rates[broker as usize].left(owed);
+            metrics.journal.owed(broker as usize, owed, age, left);
+        }
+    }
+}
+
+/// How fast what is owed becomes less.
+#[derive(Debug, Default, Clone, Copy)]
+struct Rate {
+    before: u64,
+    /// Records a second, of the last seconds.
+    falls: f64,
+}
+
+impl Rate {
+    /// Seconds until nothing is owed; infinite while it does not become less. To be asked each second.
+    fn left(&mut self, owed: u64) -> f64 {
+        let fell = self.before as f64 - owed as f64;
+        self.before = owed;
+        self.falls += (fell - self.falls) / 5.0;
+        match owed {
+            0 => {
+                self.falls = 0.0;
+                0.0
+            }
+            _ if self.falls > 0.0 => owed as f64 / self.falls,
+            _ => f64::INFINITY,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_left_is_what_is_owed_by_how_fast_it_falls() {
+        let mut rate = Rate::default();
+        assert_eq!(rate.left(1000), f64::INFINITY, "it rose");
+        let mut left = 0.0;
+        for owed in (0..60).map(|second| 10_000 - second * 100) {
+            left = rate.left(owed);
+        }
+        assert!((39.0..=45.0).contains(&left), "4100 at about 100 a second: {left}");
+        assert_eq!(rate.left(0), 0.0);
+    }
+}

@@ -1,0 +1,103 @@
+//! Keeping in the journal what a broker does not take in time.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use tokio::time::{Instant, interval, timeout_at};
+use tracing::{debug, warn};
+
+use super::Outcome;
+use super::attempt::{Attempt, Owing};
+use crate::journal::{Journal, Kept, Lanes, seen_as};
+use crate::message::{Broker, Brokers, Id, Message};
+
+/// How often ids that went past the journal are written down.
+const WRITTEN_EVERY: Duration = Duration::from_millis(100);
+
+/// The journal, and what it owes each broker. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Keeper {
+    pub(super) journal: Journal,
+    pub(super) lanes: [Arc<Lanes>; Broker::ALL.len()],
+    /// Ids that are to be written down, 17 bytes each.
+    seen: Arc<Mutex<Vec<u8>>>,
+}
+
+impl Keeper {
+    pub(super) fn new(journal: Journal, owed: [Vec<crate::journal::Owed>; Broker::ALL.len()]) -> Self {
+        Self { journal, lanes: owed.map(|owed| Arc::new(Lanes::new(owed))), seen: Arc::default() }
+    }
+
+    pub(super) fn lanes(&self, broker: Broker) -> &Arc<Lanes> {
+        &self.lanes[broker as usize]
+    }
+
+    /// These brokers have this id, which is to be known after a restart too.
+    pub(super) fn saw(&self, id: Id, by: Brokers) {
+        seen_as(&mut self.seen.lock().unwrap_or_else(PoisonError::into_inner), id, by);
+    }
+
+    /// Writes down what was seen, until the process ends.
+    pub(super) async fn write_down(self) {
+        let mut due = interval(WRITTEN_EVERY);
+        loop {
+            due.tick().await;
+            self.write_now();
+        }
+    }
+
+    pub(super) fn write_now(&self) {
+        let seen = std::mem::take(&mut *self.seen.lock().unwrap_or_else(PoisonError::into_inner));
+        if !seen.is_empty() {
+            self.journal.seen(seen);
+        }
+    }
+
+    /// Keeps a message that is owed to these brokers, or for its own sake if there is none; `late` is called at
+    /// `deadline` if that takes longer.
+    pub(super) async fn keep(&self, message: &Message, owing: &[Owing], deadline: Instant, late: impl Fn()) -> Kept {
+        let owed: Brokers = owing.iter().map(|owing| owing.broker).collect();
+        let unknown = owing.iter().filter(|owing| owing.unknown).map(|owing| owing.broker).collect();
+        // before it is written: what comes for its lane from now on is behind it
+        for Owing { broker, lane, held, .. } in owing {
+            self.lanes(*broker).enter(*lane, *held, SystemTime::now());
+        }
+        let owed = if owed.is_empty() { Brokers::JOURNAL } else { owed };
+        let kept = self.journal.append(message.clone(), owed, unknown);
+        tokio::pin!(kept);
+        let kept = match timeout_at(deadline, &mut kept).await {
+            Ok(kept) => kept,
+            Err(_) => {
+                late();
+                kept.await
+            }
+        };
+        for Owing { broker, lane, held, .. } in owing {
+            match kept {
+                Ok(_) => self.lanes(*broker).kept(*lane),
+                Err(_) => self.lanes(*broker).refused(*lane, *held),
+            }
+        }
+        let (id, instance) = (message.event.id, message.event.instance);
+        match &kept {
+            Ok(seq) => debug!(%id, seq, "kept in the journal"),
+            Err(refused) => warn!(%id, instance, reason = refused.reason, "not kept in the journal"),
+        }
+        kept
+    }
+
+    /// Hears a report that comes after the record was kept.
+    pub(super) async fn hear(&self, attempt: Attempt<'_>, seq: i64) {
+        let (broker, lane) = (attempt.broker(), attempt.lane());
+        let taken = attempt.report().await.is_ok();
+        if taken {
+            self.journal.settle(seq, broker);
+        }
+        self.lanes(broker).reported(lane, seq, taken);
+    }
+}
+
+/// What the sender is told of a message that was kept.
+pub(super) fn outcome(message: &Message) -> Outcome {
+    if message.dead_letter.is_some() { Outcome::DeadLetter } else { Outcome::Journal }
+}

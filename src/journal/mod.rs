@@ -1,0 +1,318 @@
+//! The durable store on this machine's disk: what is in it survives any crash of this process or of the machine.
+//!
+//! A message is answered 200 only once the transaction that has it is synced. Many that come at once share one
+//! transaction ([`store`]). Each record says which brokers it is still owed to; who forwards it settles them one after
+//! the other, and with the last of them it is gone. Records that are owed to nobody are kept until they are too old.
+//!
+//! [`Lanes`] know what is owed without asking the disk: they keep what comes behind what waits.
+#![cfg_attr(not(feature = "journal"), allow(dead_code, reason = "a build without it refuses the section"))]
+
+mod config;
+mod lanes;
+mod record;
+#[cfg(feature = "journal")]
+pub mod store;
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::thread::JoinHandle;
+use std::time::{Duration, SystemTime};
+
+use thiserror::Error;
+use tokio::sync::{oneshot, watch};
+use tokio_util::sync::CancellationToken;
+
+pub use config::{Config, DeadLetterConfig};
+pub use lanes::{Gate, Lanes, Turn};
+pub use record::{Lane, Record, seen_as};
+
+use crate::message::{Broker, Brokers, Message};
+use crate::observe::BrokerState;
+
+/// Why a journal cannot be opened, and what to do about it.
+#[derive(Debug, Error)]
+pub enum OpenError {
+    /// Its folder.
+    #[error("{}: {source}; give a folder this user can make and write", path.display())]
+    Directory {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A file system of other machines.
+    #[error("{} is on a network file system ({name}), whose locks and syncs cannot be relied on; give a folder on a disk of this machine", path.display())]
+    Network {
+        /// The folder.
+        path: PathBuf,
+        /// The file system.
+        name: &'static str,
+    },
+    /// Another process writes it.
+    #[error("{} is written by another process; give each bridge a folder of its own, or stop the other", path.display())]
+    Taken {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// There is none.
+    #[error("no journal in {}; name the folder of one", path.display())]
+    None {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// Of another version.
+    #[error("{}: of version {found}, this program knows {known}; use the program that wrote it, or run the bridge once to bring it up to date", path.display())]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: usize,
+        /// Ours.
+        known: usize,
+    },
+    /// This build has none.
+    #[error("this build has no journal; build with the feature `journal`")]
+    NotBuilt,
+    /// SQLite says no.
+    #[cfg(feature = "journal")]
+    #[error("{}: {source}", path.display())]
+    Database {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: rusqlite::Error,
+    },
+}
+
+/// Why a record was not kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("not kept: {reason}")]
+pub struct Refused {
+    /// A bounded tag.
+    pub reason: &'static str,
+}
+
+/// The number of a record that is on disk, or why it is not.
+pub type Kept = Result<i64, Refused>;
+
+/// What is owed in one lane of a broker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Owed {
+    /// The lane.
+    pub lane: Lane,
+    /// How many records.
+    pub records: u64,
+    /// When the first of them came.
+    pub since: SystemTime,
+}
+
+/// What a journal held when it was opened.
+#[derive(Debug, Default)]
+pub struct Recovered {
+    /// What is owed to each broker, by its place.
+    pub owed: [Vec<Owed>; Broker::ALL.len()],
+    /// Ids that were seen, when, and which brokers have them, in the order they came.
+    pub seen: Vec<(SystemTime, crate::message::Id, Brokers)>,
+}
+
+/// Records of one lane.
+#[derive(Debug)]
+pub enum Batch {
+    /// These, in order; none where the lane is empty.
+    Records(Vec<Record>),
+    /// The first alone takes this many bytes, more than was asked for.
+    Large(usize),
+}
+
+/// What the writer is told to do.
+enum Command {
+    /// Keep a message.
+    Append { message: Box<Message>, owed: Brokers, unknown: Brokers, done: oneshot::Sender<Kept> },
+    /// A broker has a record.
+    Settle { seq: i64, broker: Broker },
+    /// Ids were seen, 17 bytes each.
+    Seen(Vec<u8>),
+    /// Tell when all that came before is on disk.
+    Synced(oneshot::Sender<()>),
+    /// Do something to it.
+    #[cfg(feature = "journal")]
+    Change(Box<dyn FnOnce(&mut rusqlite::Connection) + Send>),
+    /// End.
+    Stop,
+}
+
+/// How many bytes there are.
+#[derive(Debug)]
+pub struct Usage {
+    bytes: AtomicU64,
+    capacity: u64,
+}
+
+impl Usage {
+    fn of(capacity: usize) -> Self {
+        Self { bytes: AtomicU64::new(0), capacity: capacity as u64 }
+    }
+
+    fn set(&self, bytes: u64) {
+        self.bytes.store(bytes, Ordering::Relaxed);
+    }
+
+    /// On disk, the log included; a second old at most.
+    pub fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// The most there may be.
+    pub fn capacity(&self) -> u64 {
+        self.capacity
+    }
+}
+
+/// A journal that is open. Cheap to clone.
+#[derive(Clone)]
+pub struct Journal {
+    name: Arc<str>,
+    commands: mpsc::Sender<Command>,
+    #[cfg(feature = "journal")]
+    reader: store::Reader,
+    state: watch::Receiver<BrokerState>,
+    appended: watch::Receiver<i64>,
+    usage: Arc<Usage>,
+    broken: CancellationToken,
+    thread: Arc<Mutex<Option<JoinHandle<()>>>>,
+}
+
+impl Journal {
+    /// Opens the journal in its folder, or makes one, and takes it for this process alone. Ids are remembered for
+    /// `window`.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub fn open(
+        config: &Config,
+        dead_letter: &DeadLetterConfig,
+        window: Duration,
+    ) -> Result<(Self, Recovered), OpenError> {
+        #[cfg(feature = "journal")]
+        return store::open(config, dead_letter, window);
+        #[cfg(not(feature = "journal"))]
+        {
+            let _ = (config, dead_letter, window);
+            Err(OpenError::NotBuilt)
+        }
+    }
+
+    #[cfg(feature = "journal")]
+    #[allow(clippy::too_many_arguments, reason = "the parts of one thing, put together in one place")]
+    fn new(
+        name: String,
+        commands: mpsc::Sender<Command>,
+        reader: store::Reader,
+        state: watch::Receiver<BrokerState>,
+        appended: watch::Receiver<i64>,
+        usage: Arc<Usage>,
+        broken: CancellationToken,
+        thread: JoinHandle<()>,
+    ) -> Self {
+        let thread = Arc::new(Mutex::new(Some(thread)));
+        Self { name: name.into(), commands, reader, state, appended, usage, broken, thread }
+    }
+
+    /// Its name, the same for as long as it exists.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether it keeps what comes now.
+    pub fn state(&self) -> watch::Receiver<BrokerState> {
+        self.state.clone()
+    }
+
+    /// The number of the last record that was kept; changes are seen as they happen.
+    pub fn appended(&self) -> watch::Receiver<i64> {
+        self.appended.clone()
+    }
+
+    /// How many bytes there are.
+    pub fn usage(&self) -> &Usage {
+        &self.usage
+    }
+
+    /// Waits until the disk did not keep what was written: nothing can be believed then.
+    pub async fn broken(&self) {
+        self.broken.cancelled().await;
+    }
+
+    /// Keeps a message that is owed to these brokers, of which some may have it all the same. The number comes once it
+    /// is on disk.
+    pub fn append(&self, message: Message, owed: Brokers, unknown: Brokers) -> impl Future<Output = Kept> + use<> {
+        let (done, kept) = oneshot::channel();
+        self.tell(Command::Append { message: Box::new(message), owed, unknown, done });
+        async { kept.await.unwrap_or(Err(Refused { reason: "broken" })) }
+    }
+
+    /// A broker has a record. Lost by a crash before [`Self::synced`], it is forwarded again.
+    pub fn settle(&self, seq: i64, broker: Broker) {
+        self.tell(Command::Settle { seq, broker });
+    }
+
+    /// These ids were seen. The last of them may be lost by a crash.
+    pub fn seen(&self, ids: Vec<u8>) {
+        self.tell(Command::Seen(ids));
+    }
+
+    /// Waits until all that came before is on disk.
+    pub async fn synced(&self) {
+        let (tell, told) = oneshot::channel();
+        self.tell(Command::Synced(tell));
+        let _ = told.await;
+    }
+
+    /// Reads the records of a lane after this number; see [`Batch`].
+    ///
+    /// # Errors
+    /// A journal that cannot be read, in words.
+    pub async fn batch(&self, broker: Broker, lane: Lane, after: i64, most: usize) -> Result<Batch, String> {
+        #[cfg(feature = "journal")]
+        {
+            let read = self.reader.read(move |db| store::queries::batch(db, broker, lane, after, most)).await;
+            read.map_err(|error| error.to_string())
+        }
+        #[cfg(not(feature = "journal"))]
+        {
+            let _ = (broker, lane, after, most);
+            Err("this build has no journal".into())
+        }
+    }
+
+    /// Does something to it between two transactions, and returns what that said.
+    ///
+    /// # Errors
+    /// The writer is gone.
+    #[cfg(feature = "journal")]
+    pub async fn change<T: Send + 'static>(
+        &self,
+        act: impl FnOnce(&mut rusqlite::Connection) -> T + Send + 'static,
+    ) -> Result<T, Refused> {
+        let (tell, told) = oneshot::channel();
+        let act = Box::new(move |connection: &mut rusqlite::Connection| {
+            let _ = tell.send(act(connection));
+        });
+        self.tell(Command::Change(act));
+        told.await.map_err(|_| Refused { reason: "broken" })
+    }
+
+    /// Writes what was told, and lets go of the folder. Blocks until then.
+    pub fn close(&self) {
+        self.tell(Command::Stop);
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        // a writer that panicked has nothing left to write
+        let _ = thread.map(JoinHandle::join);
+    }
+
+    fn tell(&self, command: Command) {
+        // without a writer, who waits is told by the end of its channel
+        let _ = self.commands.send(command);
+    }
+}

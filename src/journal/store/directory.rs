@@ -1,0 +1,123 @@
+//! The folder of a journal: ours alone, on a disk of this machine.
+
+use std::fs::{DirBuilder, File, OpenOptions, Permissions, TryLockError};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use super::super::OpenError;
+
+/// The file of the database in its folder.
+const DATABASE: &str = "journal.db";
+
+/// File systems whose locks and syncs cannot be relied on (`linux/magic.h`, and their own sources).
+const NETWORK: [(i64, &str); 9] = [
+    (0x6969, "nfs"),
+    (0xff53_4d42, "cifs"),
+    (0xfe53_4d42, "smb2"),
+    (0x517b, "smb"),
+    (0x0102_1997, "9p"),
+    (0x00c3_6400, "ceph"),
+    (0x0bd0_0bd0, "lustre"),
+    (0x5346_414f, "afs"),
+    (0x7461_636f, "ocfs2"),
+];
+
+/// A folder that no other process writes for as long as this lives.
+#[derive(Debug)]
+pub(super) struct Directory {
+    path: PathBuf,
+    _lock: File,
+}
+
+impl Directory {
+    /// Makes the folder where there is none, and takes it.
+    pub(super) fn take(path: &Path) -> Result<Self, OpenError> {
+        let unusable = |source| OpenError::Directory { path: path.into(), source };
+        DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(unusable)?;
+        // a volume that is not ours to change is guarded by who mounted it
+        let _ = std::fs::set_permissions(path, Permissions::from_mode(0o700));
+        if let Some(name) = network(path).map_err(unusable)? {
+            return Err(OpenError::Network { path: path.into(), name });
+        }
+        let lock = private(&path.join("lock")).map_err(unusable)?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(OpenError::Taken { path: path.into() }),
+            Err(TryLockError::Error(source)) => return Err(unusable(source)),
+        }
+        private(&path.join(DATABASE)).map_err(unusable)?;
+        let taken = Self { path: path.into(), _lock: lock };
+        taken.sync().map_err(unusable)?;
+        Ok(taken)
+    }
+
+    pub(super) fn database(&self) -> PathBuf {
+        database(&self.path)
+    }
+
+    /// The bytes of the log, which is not part of the database yet.
+    pub(super) fn log_bytes(&self) -> u64 {
+        std::fs::metadata(self.path.join("journal.db-wal")).map_or(0, |file| file.len())
+    }
+
+    /// The bytes the file system has left for this process.
+    pub(super) fn free(&self) -> u64 {
+        // of what cannot be asked nothing is assumed; a write that fails says so
+        rustix::fs::statvfs(&self.path).map_or(u64::MAX, |of| of.f_bavail.saturating_mul(of.f_frsize))
+    }
+
+    /// The names of new files must be on disk before what is in them counts.
+    fn sync(&self) -> io::Result<()> {
+        File::open(&self.path)?.sync_all()?;
+        let above = self.path.parent().filter(|above| !above.as_os_str().is_empty());
+        File::open(above.unwrap_or(Path::new(".")))?.sync_all()
+    }
+}
+
+/// Where the database of a journal is.
+pub(super) fn database(directory: &Path) -> PathBuf {
+    directory.join(DATABASE)
+}
+
+fn private(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
+}
+
+fn network(path: &Path) -> io::Result<Option<&'static str>> {
+    #[allow(clippy::unnecessary_cast, clippy::useless_conversion, reason = "its type differs between machines")]
+    let magic = rustix::fs::statfs(path)?.f_type as i64;
+    Ok(network_name(magic))
+}
+
+fn network_name(magic: i64) -> Option<&'static str> {
+    // 32 bits of it count; some machines extend the sign
+    NETWORK.into_iter().find(|(known, _)| *known == magic & 0xffff_ffff).map(|(_, name)| name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_its_owner_can_read_it_and_only_one_can_write_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("new/data");
+        let taken = Directory::take(&path).unwrap();
+        let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode(&path), mode(&taken.database()), mode(&path.join("lock"))), (0o700, 0o600, 0o600));
+        assert!(matches!(Directory::take(&path), Err(OpenError::Taken { .. })));
+        drop(taken);
+        Directory::take(&path).unwrap();
+    }
+
+    #[test]
+    fn file_systems_of_other_machines_are_known() {
+        assert_eq!(network_name(0x6969), Some("nfs"));
+        // CIFS, as a machine shows it whose word is 32 bits with a sign
+        assert_eq!(network_name(i64::from(0xff53_4d42_u32.cast_signed())), Some("cifs"));
+        assert_eq!(network_name(0xef53), None, "ext4");
+        let here = network(Path::new(".")).unwrap();
+        assert_eq!(here, None);
+    }
+}

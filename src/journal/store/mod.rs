@@ -1,0 +1,105 @@
+//! The journal in SQLite: the most tested store there is, and one that people can open with `sqlite3`.
+//!
+//! One thread writes, another reads for the forwarders; other processes may read beside them.
+
+mod directory;
+pub mod queries;
+mod reader;
+mod room;
+mod schema;
+mod tidy;
+mod writer;
+
+use std::path::Path;
+use std::sync::{Arc, mpsc};
+use std::time::{Duration, SystemTime};
+
+use rusqlite::{Connection, OpenFlags};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::record::millis;
+use super::{Config, DeadLetterConfig, Journal, OpenError, Recovered, Usage};
+use crate::observe::BrokerState;
+use directory::Directory;
+pub use reader::{ReadError, Reader};
+use room::Room;
+use writer::Writer;
+
+/// How long each is kept.
+pub(super) struct Retention {
+    records: Duration,
+    dead_letters: Duration,
+    seen: Duration,
+}
+
+/// Opens the journal in its folder, or makes one, and takes it for this process alone. `window` is how long ids are
+/// remembered.
+///
+/// # Errors
+/// [`OpenError`].
+pub(super) fn open(
+    config: &Config,
+    dead_letter: &DeadLetterConfig,
+    window: Duration,
+) -> Result<(Journal, Recovered), OpenError> {
+    let directory = Directory::take(&config.directory)?;
+    let path = directory.database();
+    let unusable = |source| OpenError::Database { path: path.clone(), source };
+    let mut connection = writable(&path).map_err(unusable)?;
+    let found = schema::version(&connection).map_err(unusable)?;
+    if found > schema::VERSION {
+        return Err(OpenError::Newer { path, found, known: schema::VERSION });
+    }
+    schema::migrate(&mut connection).map_err(unusable)?;
+    let since = millis(SystemTime::now().checked_sub(window).unwrap_or(SystemTime::UNIX_EPOCH));
+    let recovered = queries::recover(&connection, since).map_err(unusable)?;
+    let (name, next) = queries::name_and_next(&connection).map_err(unusable)?;
+    let (commands, received) = mpsc::channel();
+    let (state, up) = watch::channel(BrokerState::up());
+    let (appended, last) = watch::channel(next - 1);
+    let (usage, broken) = (Arc::new(Usage::of(config.max_bytes)), CancellationToken::new());
+    let writer = Writer {
+        connection,
+        room: Room { directory, max_bytes: config.max_bytes as u64, min_free: config.min_free as u64 },
+        retention: Retention { records: config.retention, dead_letters: dead_letter.retention, seen: window },
+        commands: received,
+        state,
+        appended,
+        usage: usage.clone(),
+        broken: broken.clone(),
+        next,
+        reserved: next,
+    };
+    let thread = std::thread::Builder::new().name("journal-write".into()).spawn(move || writer.run());
+    let thread = thread.map_err(|source| OpenError::Directory { path: path.clone(), source })?;
+    let reader = Reader::open(&config.directory)?;
+    let journal = Journal::new(name, commands, reader, up, last, usage, broken, thread);
+    Ok((journal, recovered))
+}
+
+fn writable(path: &Path) -> rusqlite::Result<Connection> {
+    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    connection.set_prepared_statement_cache_capacity(32);
+    // a reader that holds the log is done within its own limit
+    connection.busy_timeout(Duration::from_secs(5))?;
+    connection.pragma_update(None, "journal_mode", "wal")?;
+    // each transaction is on disk before it is acknowledged
+    connection.pragma_update(None, "synchronous", "full")?;
+    connection.pragma_update(None, "secure_delete", true)?;
+    connection.pragma_update(None, "cache_size", -8192)?;
+    connection.pragma_update(None, "journal_size_limit", i64::try_from(room::LOG).unwrap_or(i64::MAX))?;
+    connection.pragma_update(None, "wal_autocheckpoint", room::LOG / 4096)?;
+    Ok(connection)
+}
+
+/// For reading beside whoever writes.
+///
+/// # Errors
+/// What SQLite says, also that there is none.
+fn readable(path: &Path) -> rusqlite::Result<Connection> {
+    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    connection.busy_timeout(Duration::from_secs(5))?;
+    connection.pragma_update(None, "query_only", true)?;
+    Ok(connection)
+}

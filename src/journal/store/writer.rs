@@ -1,0 +1,304 @@
+//! The one writer: it takes all that waits, and makes it one transaction with one sync.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant, SystemTime};
+
+use rusqlite::{Connection, ErrorCode, TransactionBehavior, ffi, params};
+use tokio::sync::{oneshot, watch};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use super::super::record::{Columns, Lane, millis, seen_as};
+use super::super::{Command, Kept, Refused, Usage};
+use super::room::Room;
+use super::schema::SHIFT;
+use super::{Retention, tidy};
+use crate::message::{Broker, Brokers, Message};
+use crate::observe::BrokerState;
+
+/// The most that one transaction takes: who comes later waits for the next one.
+const MOST: usize = 2048;
+/// The same in bytes of bodies.
+const MOST_BYTES: usize = 8 * 1024 * 1024;
+/// How often it looks after itself.
+const TICK: Duration = Duration::from_secs(1);
+/// Numbers are reserved in blocks, so that not each transaction has to.
+const BLOCK: i64 = 1 << 20;
+
+/// What the writer is made of.
+pub(super) struct Writer {
+    pub(super) connection: Connection,
+    pub(super) room: Room,
+    pub(super) retention: Retention,
+    pub(super) commands: Receiver<Command>,
+    pub(super) state: watch::Sender<BrokerState>,
+    pub(super) appended: watch::Sender<i64>,
+    pub(super) usage: Arc<Usage>,
+    pub(super) broken: CancellationToken,
+    /// The next number, and the end of those reserved.
+    pub(super) next: i64,
+    pub(super) reserved: i64,
+}
+
+/// One record to be.
+type Append = (Box<Message>, Brokers, Brokers, oneshot::Sender<Kept>);
+
+/// What one transaction does.
+#[derive(Default)]
+struct Batch {
+    appends: Vec<Append>,
+    bytes: usize,
+    settled: Vec<(i64, Broker)>,
+    seen: Vec<u8>,
+    /// Told once it is on disk.
+    told: Vec<oneshot::Sender<()>>,
+}
+
+impl Writer {
+    /// Writes until nobody can give commands any more, or until nothing it writes can be believed.
+    pub(super) fn run(mut self) {
+        let mut batch = Batch::default();
+        let mut looked = Instant::now();
+        loop {
+            let due = TICK.saturating_sub(looked.elapsed());
+            let over = match self.commands.recv_timeout(due) {
+                Ok(command) => self.take(&mut batch, command),
+                Err(RecvTimeoutError::Timeout) => false,
+                Err(RecvTimeoutError::Disconnected) => true,
+            };
+            if let Err(error) = self.write(&mut batch) {
+                return self.give_up(&error);
+            }
+            if looked.elapsed() >= TICK {
+                looked = Instant::now();
+                self.look_after();
+            }
+            if over {
+                // what is left in the log would be read again; in the database it is at its place
+                let _ = self.room.empty_log(&self.connection);
+                return;
+            }
+        }
+    }
+
+    /// Gathers this command and those that wait behind it. Whether it was the last.
+    fn take(&mut self, batch: &mut Batch, first: Command) -> bool {
+        let mut next = Some(first);
+        while let Some(command) = next {
+            match command {
+                Command::Append { message, owed, unknown, done } => {
+                    batch.bytes += message.body.len();
+                    batch.appends.push((message, owed, unknown, done));
+                }
+                Command::Settle { seq, broker } => batch.settled.push((seq, broker)),
+                Command::Seen(ids) => batch.seen.extend(ids),
+                Command::Synced(told) => batch.told.push(told),
+                Command::Change(change) => {
+                    // in its own transaction: what came before it is written first
+                    if let Err(error) = self.write(batch) {
+                        warn!(%error, "a change to the journal finds it unusable");
+                    }
+                    change(&mut self.connection);
+                    return false;
+                }
+                Command::Stop => return true,
+            }
+            let full = batch.appends.len() + batch.settled.len() >= MOST || batch.bytes >= MOST_BYTES;
+            next = if full { None } else { self.commands.try_recv().ok() };
+        }
+        false
+    }
+
+    /// Writes what was gathered. What must not get lost stays in the batch if it cannot be written now.
+    ///
+    /// # Errors
+    /// Only those after which nothing can be believed any more.
+    fn write(&mut self, batch: &mut Batch) -> Result<(), rusqlite::Error> {
+        let mut appends = std::mem::take(&mut batch.appends);
+        let bytes = std::mem::take(&mut batch.bytes);
+        if !appends.is_empty()
+            && let Err(reason) = self.room.for_more(&self.connection, bytes, appends.len())
+        {
+            refuse(&mut appends, Refused { reason });
+            self.set(BrokerState::down(reason));
+        }
+        if appends.is_empty() && batch.settled.is_empty() && batch.seen.is_empty() {
+            tell(&mut batch.told);
+            return Ok(());
+        }
+        match self.commit(&appends, batch) {
+            Ok(first) => {
+                for (seq, (.., done)) in (first..).zip(appends.drain(..)) {
+                    // who gave up waiting left it to be found as stored
+                    let _ = done.send(Ok(seq));
+                }
+                batch.settled.clear();
+                batch.seen.clear();
+                tell(&mut batch.told);
+                if self.next > first {
+                    self.set(BrokerState::up());
+                    self.appended.send_replace(self.next - 1);
+                }
+                Ok(())
+            }
+            Err(error) if is_final(&error) => {
+                refuse(&mut appends, Refused { reason: "broken" });
+                Err(error)
+            }
+            Err(error) => {
+                let reason = reason(&error);
+                refuse(&mut appends, Refused { reason });
+                if self.state.borrow().reason != reason {
+                    warn!(%error, reason, "the journal cannot be written; notifications that need it are refused");
+                }
+                self.set(BrokerState::down(reason));
+                Ok(())
+            }
+        }
+    }
+
+    /// One transaction; returns the number of the first record.
+    fn commit(&mut self, appends: &[Append], batch: &Batch) -> rusqlite::Result<i64> {
+        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let first = self.next;
+        let end = first + i64::try_from(appends.len()).unwrap_or(i64::MAX);
+        let reserved = if end > self.reserved { end + BLOCK } else { self.reserved };
+        if reserved > self.reserved {
+            transaction.execute("REPLACE INTO meta VALUES ('reserved', ?1)", [reserved])?;
+        }
+        let mut ids = batch.seen.clone();
+        for (seq, (message, owed, unknown, _)) in (first..).zip(appends) {
+            insert(&transaction, seq, message, *owed, *unknown)?;
+            seen_as(&mut ids, message.event.id, *owed);
+        }
+        for (seq, broker) in &batch.settled {
+            settle(&transaction, *seq, *broker)?;
+        }
+        if !ids.is_empty() {
+            let mut add = transaction.prepare_cached("INSERT INTO seen (at, ids) VALUES (?1, ?2)")?;
+            add.execute(params![millis(SystemTime::now()), ids])?;
+        }
+        transaction.commit()?;
+        (self.next, self.reserved) = (end, reserved);
+        Ok(first)
+    }
+
+    /// Deletes what is too old, and says how it stands.
+    fn look_after(&mut self) {
+        if let Err(error) = tidy::tidy(&mut self.connection, &self.retention, SystemTime::now()) {
+            warn!(%error, "what is too old in the journal cannot be deleted now");
+        }
+        let (bytes, room) = self.room.look(&self.connection);
+        self.usage.set(bytes);
+        let up = self.state.borrow().up;
+        match room {
+            Ok(()) if !up && self.can_write() => {
+                info!("the journal can be written again");
+                self.set(BrokerState::up());
+            }
+            Err(reason) if up => {
+                warn!(reason, "the journal has no room; notifications that need it are refused");
+                self.set(BrokerState::down(reason));
+            }
+            _ => {}
+        }
+    }
+
+    fn can_write(&self) -> bool {
+        self.connection.execute("REPLACE INTO meta VALUES ('written', ?1)", [millis(SystemTime::now())]).is_ok()
+    }
+
+    fn give_up(self, error: &rusqlite::Error) {
+        error!(%error, "the disk did not keep what the journal wrote; nothing is acknowledged any more");
+        self.set(BrokerState::down("broken"));
+        self.broken.cancel();
+    }
+
+    fn set(&self, state: BrokerState) {
+        self.state.send_if_modified(|before| {
+            let differs = *before != state;
+            if differs {
+                *before = state;
+            }
+            differs
+        });
+    }
+}
+
+pub(super) fn insert(
+    connection: &Connection,
+    seq: i64,
+    message: &Message,
+    owed: Brokers,
+    unknown: Brokers,
+) -> rusqlite::Result<()> {
+    let columns = Columns::of(message);
+    let lane = |broker| owed.has(broker).then(|| Lane::of(message, broker).0);
+    let mut insert = connection.prepare_cached(
+        "INSERT INTO record (seq, owed, unknown, id, received, instance, class, reason, kafka, nats, rest, body)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+    )?;
+    insert.execute(params![
+        seq,
+        bits(owed),
+        bits(unknown),
+        columns.id,
+        columns.received,
+        columns.instance,
+        columns.class,
+        columns.reason,
+        lane(Broker::Kafka),
+        lane(Broker::Nats),
+        columns.rest,
+        &message.body[..],
+    ])?;
+    Ok(())
+}
+
+/// Whom a record is owed to, as it stands in the table.
+pub(super) fn bits(of: Brokers) -> u8 {
+    let brokers: Brokers = of.each().collect();
+    brokers.bits() << SHIFT
+}
+
+/// One broker has the record; with the last of them it is gone.
+pub(super) fn settle(connection: &Connection, seq: i64, broker: Broker) -> rusqlite::Result<()> {
+    let bit = bits(Brokers::NONE.with(broker));
+    let mut delete = connection.prepare_cached("DELETE FROM record WHERE seq = ?1 AND owed = ?2")?;
+    if delete.execute(params![seq, bit])? == 0 {
+        let mut update =
+            connection.prepare_cached("UPDATE record SET owed = owed & ~?2 WHERE seq = ?1 AND owed & ?2")?;
+        update.execute(params![seq, bit])?;
+    }
+    Ok(())
+}
+
+fn refuse(appends: &mut Vec<Append>, why: Refused) {
+    for (.., done) in appends.drain(..) {
+        let _ = done.send(Err(why));
+    }
+}
+
+fn tell(told: &mut Vec<oneshot::Sender<()>>) {
+    for tell in told.drain(..) {
+        let _ = tell.send(());
+    }
+}
+
+/// A sync that failed may have lost what was written before it, and a second one would not say so; what is corrupt
+/// was not kept. See the PostgreSQL project's "fsync errors" for how kernels answer a second sync.
+fn is_final(error: &rusqlite::Error) -> bool {
+    let extended = error.sqlite_error().map(|error| error.extended_code);
+    let of_a_sync = [ffi::SQLITE_IOERR_FSYNC, ffi::SQLITE_IOERR_DIR_FSYNC].map(Some).contains(&extended);
+    let corrupt = [ErrorCode::DatabaseCorrupt, ErrorCode::NotADatabase].map(Some).contains(&error.sqlite_error_code());
+    of_a_sync || corrupt
+}
+
+fn reason(error: &rusqlite::Error) -> &'static str {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => "no_space",
+        Some(ErrorCode::ReadOnly) => "read_only",
+        _ => "failed",
+    }
+}
