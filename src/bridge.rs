@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -150,27 +151,27 @@ impl Bridge {
         info!(grace = crate::units::show(grace), "stopping");
         tokio::time::sleep(self.config.shutdown.delay).await;
         no_more.cancel();
-        let finished = async {
-            let _ = serving.await;
-            self.tasks.close();
-            self.tasks.wait().await;
-            let deliver = self.endpoint.deliver.clone();
-            tokio::task::spawn_blocking(move || deliver.close()).await.is_ok()
-        };
-        let ended = match timeout_at(end, finished).await {
-            Ok(_) => {
-                info!("stopped; nothing is left");
-                Ended::Clean
-            }
-            Err(_) => {
-                let left = self.tasks.len();
-                error!(left, "the grace is over; connections are cut, and what is left was not answered 200");
-                Ended::GraceExceeded
-            }
-        };
+        let ended = finish(serving, &self.tasks, &self.endpoint.deliver, end).await;
         over.cancel();
         ended
     }
+}
+
+/// Finishes what is begun until `end`, and lets go of the journal.
+async fn finish(serving: JoinHandle<()>, tasks: &TaskTracker, deliver: &Deliver, end: Instant) -> Ended {
+    let finished = async {
+        let _ = serving.await;
+        tasks.close();
+        tasks.wait().await;
+        let deliver = deliver.clone();
+        let _ = tokio::task::spawn_blocking(move || deliver.close()).await;
+    };
+    if timeout_at(end, finished).await.is_ok() {
+        info!("stopped; nothing is left");
+        return Ended::Clean;
+    }
+    error!(left = tasks.len(), "the grace is over; connections are cut, and what is left was not answered 200");
+    Ended::GraceExceeded
 }
 
 async fn broken(journal: Option<&Journal>) {

@@ -221,9 +221,9 @@ mod tests {
                 "http.workers = \"two\": give a number, whole and not below 0; it comes from BRIDGE_HTTP__WORKERS",
             ),
             (
-                "BRIDGE_JOURNAL__DIRECTORY",
+                "BRIDGE_VALIDATION__MODE",
                 "x",
-                "journal: this version does not have it; remove it; it comes from BRIDGE_JOURNAL__DIRECTORY",
+                "validation: this version does not have it; remove it; it comes from BRIDGE_VALIDATION__MODE",
             ),
         ] {
             assert_eq!(fault("", &[(name, value)]), says);

@@ -6,6 +6,7 @@
 
 mod attempt;
 mod carried;
+mod config;
 mod forward;
 mod keep;
 mod seen;
@@ -15,7 +16,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use futures_util::future::join_all;
-use serde::Deserialize;
 use tokio::runtime::Handle;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::task::TaskTracker;
@@ -23,47 +23,12 @@ use tokio_util::task::TaskTracker;
 use crate::journal::{Journal, Recovered};
 use crate::message::{Brokers, Id, Message};
 use crate::observe::Metrics;
-use crate::units;
 use attempt::{Attempt, Known};
 use carried::CarriedOn;
+pub use config::{DedupeConfig, PublishConfig};
 use keep::Keeper;
 use seen::{Seen, Standing, Told};
 pub use target::Target;
-
-/// `[publish]`: how long a broker gets.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct PublishConfig {
-    /// Default 2 s where there is a journal; then the message is kept there. `"0s"`: the journal first, always. Without
-    /// one 12 s: an ordinary failover of a broker takes up to 11 s.
-    #[serde(deserialize_with = "units::optional_duration")]
-    pub timeout: Option<Duration>,
-}
-
-impl PublishConfig {
-    /// How long a broker gets, with or without a journal.
-    pub fn timeout(&self, journal: bool) -> Duration {
-        self.timeout.unwrap_or(Duration::from_secs(if journal { 2 } else { 12 }))
-    }
-}
-
-/// `[dedupe]`: how long a stored notification is remembered.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct DedupeConfig {
-    /// Default 15 m: many of GREEN-API's repeats, which come a minute apart. `"0s"`: no repeat is known, and each is
-    /// stored again unless the stream's own window (2 m where none is asked for) knows it.
-    #[serde(deserialize_with = "units::duration")]
-    pub window: Duration,
-    /// Default 250,000, which take less than 10 MB.
-    pub max_ids: usize,
-}
-
-impl Default for DedupeConfig {
-    fn default() -> Self {
-        Self { window: Duration::from_secs(15 * 60), max_ids: 250_000 }
-    }
-}
 
 /// What became of a notification. All but the last are answered 200. Of several brokers' outcomes the greatest is the
 /// notification's.

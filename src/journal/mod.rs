@@ -8,90 +8,27 @@
 #![cfg_attr(not(feature = "journal"), allow(dead_code, reason = "a build without it refuses the section"))]
 
 mod config;
+mod error;
 mod lanes;
 mod record;
 #[cfg(feature = "journal")]
 pub mod store;
 
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
 
-use thiserror::Error;
 use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 pub use config::{Config, DeadLetterConfig};
+pub use error::{OpenError, Refused};
 pub use lanes::{Gate, Lanes, Turn};
 pub use record::{Lane, Record, seen_as};
 
 use crate::message::{Broker, Brokers, Message};
 use crate::observe::BrokerState;
-
-/// Why a journal cannot be opened, and what to do about it.
-#[derive(Debug, Error)]
-pub enum OpenError {
-    /// Its folder.
-    #[error("{}: {source}; give a folder this user can make and write", path.display())]
-    Directory {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// A file system of other machines.
-    #[error("{} is on a network file system ({name}), whose locks and syncs cannot be relied on; give a folder on a disk of this machine", path.display())]
-    Network {
-        /// The folder.
-        path: PathBuf,
-        /// The file system.
-        name: &'static str,
-    },
-    /// Another process writes it.
-    #[error("{} is written by another process; give each bridge a folder of its own, or stop the other", path.display())]
-    Taken {
-        /// The folder.
-        path: PathBuf,
-    },
-    /// There is none.
-    #[error("no journal in {}; name the folder of one", path.display())]
-    None {
-        /// The folder.
-        path: PathBuf,
-    },
-    /// Of another version.
-    #[error("{}: of version {found}, this program knows {known}; use the program that wrote it, or run the bridge once to bring it up to date", path.display())]
-    Newer {
-        /// The file.
-        path: PathBuf,
-        /// Its version.
-        found: usize,
-        /// Ours.
-        known: usize,
-    },
-    /// This build has none.
-    #[error("this build has no journal; build with the feature `journal`")]
-    NotBuilt,
-    /// SQLite says no.
-    #[cfg(feature = "journal")]
-    #[error("{}: {source}", path.display())]
-    Database {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: rusqlite::Error,
-    },
-}
-
-/// Why a record was not kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error("not kept: {reason}")]
-pub struct Refused {
-    /// A bounded tag.
-    pub reason: &'static str,
-}
 
 /// The number of a record that is on disk, or why it is not.
 pub type Kept = Result<i64, Refused>;

@@ -25,6 +25,8 @@ mod creds;
 mod example;
 mod harness;
 mod house;
+#[cfg(all(feature = "journal", feature = "nats"))]
+mod journal;
 #[cfg(feature = "kafka")]
 mod kafka;
 #[cfg(feature = "kafka")]

@@ -6,6 +6,7 @@ mod directory;
 pub mod queries;
 mod reader;
 mod room;
+mod rows;
 mod schema;
 mod tidy;
 mod writer;
@@ -70,6 +71,7 @@ pub(super) fn open(
         broken: broken.clone(),
         next,
         reserved: next,
+        synced: true,
     };
     let thread = std::thread::Builder::new().name("journal-write".into()).spawn(move || writer.run());
     let thread = thread.map_err(|source| OpenError::Directory { path: path.clone(), source })?;

@@ -9,10 +9,10 @@ use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use super::super::record::{Columns, Lane, millis, seen_as};
+use super::super::record::{millis, seen_as};
 use super::super::{Command, Kept, Refused, Usage};
 use super::room::Room;
-use super::schema::SHIFT;
+use super::rows::{insert, settle};
 use super::{Retention, tidy};
 use crate::message::{Broker, Brokers, Message};
 use crate::observe::BrokerState;
@@ -39,6 +39,8 @@ pub(super) struct Writer {
     /// The next number, and the end of those reserved.
     pub(super) next: i64,
     pub(super) reserved: i64,
+    /// Whether a transaction is synced now.
+    pub(super) synced: bool,
 }
 
 /// One record to be.
@@ -99,6 +101,7 @@ impl Writer {
                     if let Err(error) = self.write(batch) {
                         warn!(%error, "a change to the journal finds it unusable");
                     }
+                    let _ = self.sync(true);
                     change(&mut self.connection);
                     return false;
                 }
@@ -160,6 +163,7 @@ impl Writer {
 
     /// One transaction; returns the number of the first record.
     fn commit(&mut self, appends: &[Append], batch: &Batch) -> rusqlite::Result<i64> {
+        self.sync(!appends.is_empty() || !batch.settled.is_empty())?;
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let first = self.next;
         let end = first + i64::try_from(appends.len()).unwrap_or(i64::MAX);
@@ -182,6 +186,16 @@ impl Writer {
         transaction.commit()?;
         (self.next, self.reserved) = (end, reserved);
         Ok(first)
+    }
+
+    /// Whether the next transaction is on disk before it counts. Ids alone need not be: those of the last moments may
+    /// get lost with the machine, and a sync would cost those that share the disk.
+    fn sync(&mut self, synced: bool) -> rusqlite::Result<()> {
+        if self.synced != synced {
+            self.connection.pragma_update(None, "synchronous", if synced { "full" } else { "normal" })?;
+            self.synced = synced;
+        }
+        Ok(())
     }
 
     /// Deletes what is too old, and says how it stands.
@@ -224,54 +238,6 @@ impl Writer {
             differs
         });
     }
-}
-
-pub(super) fn insert(
-    connection: &Connection,
-    seq: i64,
-    message: &Message,
-    owed: Brokers,
-    unknown: Brokers,
-) -> rusqlite::Result<()> {
-    let columns = Columns::of(message);
-    let lane = |broker| owed.has(broker).then(|| Lane::of(message, broker).0);
-    let mut insert = connection.prepare_cached(
-        "INSERT INTO record (seq, owed, unknown, id, received, instance, class, reason, kafka, nats, rest, body)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
-    )?;
-    insert.execute(params![
-        seq,
-        bits(owed),
-        bits(unknown),
-        columns.id,
-        columns.received,
-        columns.instance,
-        columns.class,
-        columns.reason,
-        lane(Broker::Kafka),
-        lane(Broker::Nats),
-        columns.rest,
-        &message.body[..],
-    ])?;
-    Ok(())
-}
-
-/// Whom a record is owed to, as it stands in the table.
-pub(super) fn bits(of: Brokers) -> u8 {
-    let brokers: Brokers = of.each().collect();
-    brokers.bits() << SHIFT
-}
-
-/// One broker has the record; with the last of them it is gone.
-pub(super) fn settle(connection: &Connection, seq: i64, broker: Broker) -> rusqlite::Result<()> {
-    let bit = bits(Brokers::NONE.with(broker));
-    let mut delete = connection.prepare_cached("DELETE FROM record WHERE seq = ?1 AND owed = ?2")?;
-    if delete.execute(params![seq, bit])? == 0 {
-        let mut update =
-            connection.prepare_cached("UPDATE record SET owed = owed & ~?2 WHERE seq = ?1 AND owed & ?2")?;
-        update.execute(params![seq, bit])?;
-    }
-    Ok(())
 }
 
 fn refuse(appends: &mut Vec<Append>, why: Refused) {

@@ -117,8 +117,8 @@ impl Bridge {
             let answer = command("provision", config.path());
             assert!(answer.status.success(), "{}", String::from_utf8_lossy(&answer.stderr));
         }
-        let log = tempfile::NamedTempFile::new().unwrap();
-        let child = Self::run(config.path(), log.reopen().unwrap().into());
+        let log = tempfile::Builder::new().append(true).tempfile().unwrap();
+        let child = Self::run(config.path(), log.as_file().try_clone().unwrap().into());
         let bridge = Self { child, http, admin, config, log };
         eventually("listens", Duration::from_secs(10), || TcpStream::connect(admin).is_ok());
         bridge
@@ -136,6 +136,19 @@ impl Bridge {
         self.child = Self::run(self.config.path(), Stdio::piped());
         eventually("listens", Duration::from_secs(10), || TcpStream::connect(self.admin).is_ok());
         self.ready()
+    }
+
+    /// Ends the process as a crash would, and starts it again with the same configuration.
+    pub fn kill_and_start_again(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        self.start_again();
+    }
+
+    /// Starts it again after its end, with the same configuration.
+    pub fn start_again(&mut self) {
+        self.child = Self::run(self.config.path(), self.log.as_file().try_clone().unwrap().into());
+        eventually("listens", Duration::from_secs(10), || TcpStream::connect(self.admin).is_ok());
     }
 
     /// Waits until a notification would be stored.

@@ -1,0 +1,68 @@
+//! What can be wrong of a journal.
+
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+/// Why a journal cannot be opened, and what to do about it.
+#[derive(Debug, Error)]
+pub enum OpenError {
+    /// Its folder.
+    #[error("{}: {source}; give a folder this user can make and write", path.display())]
+    Directory {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A file system of other machines.
+    #[error("{} is on a network file system ({name}), whose locks and syncs cannot be relied on; give a folder on a disk of this machine", path.display())]
+    Network {
+        /// The folder.
+        path: PathBuf,
+        /// The file system.
+        name: &'static str,
+    },
+    /// Another process writes it.
+    #[error("{} is written by another process; give each bridge a folder of its own, or stop the other", path.display())]
+    Taken {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// There is none.
+    #[error("no journal in {}; name the folder of one", path.display())]
+    None {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// Of another version.
+    #[error("{}: of version {found}, this program knows {known}; use the program that wrote it, or run the bridge once to bring it up to date", path.display())]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: usize,
+        /// Ours.
+        known: usize,
+    },
+    /// This build has none.
+    #[error("this build has no journal; build with the feature `journal`")]
+    NotBuilt,
+    /// SQLite says no.
+    #[cfg(feature = "journal")]
+    #[error("{}: {source}", path.display())]
+    Database {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: rusqlite::Error,
+    },
+}
+
+/// Why a record was not kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("not kept: {reason}")]
+pub struct Refused {
+    /// A bounded tag.
+    pub reason: &'static str,
+}

@@ -1,0 +1,55 @@
+//! Rows: how a record is written, and how a broker's part of it is settled.
+
+use rusqlite::{Connection, params};
+
+use super::super::record::{Columns, Lane};
+use super::schema::SHIFT;
+use crate::message::{Broker, Brokers, Message};
+
+pub(super) fn insert(
+    connection: &Connection,
+    seq: i64,
+    message: &Message,
+    owed: Brokers,
+    unknown: Brokers,
+) -> rusqlite::Result<()> {
+    let columns = Columns::of(message);
+    let lane = |broker| owed.has(broker).then(|| Lane::of(message, broker).0);
+    let mut insert = connection.prepare_cached(
+        "INSERT INTO record (seq, owed, unknown, id, received, instance, class, reason, kafka, nats, rest, body)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+    )?;
+    insert.execute(params![
+        seq,
+        bits(owed),
+        bits(unknown),
+        columns.id,
+        columns.received,
+        columns.instance,
+        columns.class,
+        columns.reason,
+        lane(Broker::Kafka),
+        lane(Broker::Nats),
+        columns.rest,
+        &message.body[..],
+    ])?;
+    Ok(())
+}
+
+/// Whom a record is owed to, as it stands in the table.
+pub(super) fn bits(of: Brokers) -> u8 {
+    let brokers: Brokers = of.each().collect();
+    brokers.bits() << SHIFT
+}
+
+/// One broker has the record; with the last of them it is gone.
+pub(super) fn settle(connection: &Connection, seq: i64, broker: Broker) -> rusqlite::Result<()> {
+    let bit = bits(Brokers::NONE.with(broker));
+    let mut delete = connection.prepare_cached("DELETE FROM record WHERE seq = ?1 AND owed = ?2")?;
+    if delete.execute(params![seq, bit])? == 0 {
+        let mut update =
+            connection.prepare_cached("UPDATE record SET owed = owed & ~?2 WHERE seq = ?1 AND owed & ?2")?;
+        update.execute(params![seq, bit])?;
+    }
+    Ok(())
+}
