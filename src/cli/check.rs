@@ -12,6 +12,7 @@ use crate::brokers::kafka;
 use crate::brokers::nats;
 use crate::brokers::{Finding, Verdict};
 use crate::config::Config;
+use crate::journal::{self, Journal};
 use crate::message::Broker;
 
 /// What one broker was found to be: its name, its servers, and a line for everything asked.
@@ -30,11 +31,20 @@ pub(super) async fn check(config: &Config, tokens: Option<&Tokens>, plan: &Plan,
         plan.print();
         print(&("endpoint", format!("{}{}", config.http.listen, config.http.path), endpoint.clone()));
     }
+    let journal =
+        config.journal.as_ref().map(|journal| ("journal", journal.directory.display().to_string(), room(journal)));
+    if let Some(journal) = journal.as_ref().filter(|_| !as_json) {
+        print(journal);
+    }
     let asked = if offline { Vec::new() } else { ask(config, plan).await };
-    let fine = asked.iter().flat_map(|(.., found)| found).all(|finding| finding.verdict != Verdict::Wrong);
+    let fine =
+        asked.iter().chain(&journal).flat_map(|(.., found)| found).all(|finding| finding.verdict != Verdict::Wrong);
     if as_json {
         let mut out =
             json!({"routes": plan.routes(), "dead_letters": plan.dead_letters(), "endpoint": endpoint, "fine": fine});
+        if let Some((.., found)) = journal {
+            out["journal"] = json!(found);
+        }
         if !offline {
             let brokers = asked.iter().map(|(name, _, found)| ((*name).to_owned(), json!(found)));
             out["brokers"] = brokers.collect::<serde_json::Map<_, _>>().into();
@@ -54,6 +64,25 @@ fn endpoint(config: &Config, tokens: Option<&Tokens>) -> Vec<Finding> {
     let from = config.auth.allow_from.as_ref().map(|all| all.iter().map(ToString::to_string).collect::<Vec<_>>());
     let from = from.map_or("any address".into(), |all| format!("only {}", all.join(", ")));
     tokens.into_iter().chain([Finding::fine("from", from)]).collect()
+}
+
+/// Whether the journal can have what it may.
+fn room(config: &journal::Config) -> Vec<Finding> {
+    let shown = |bytes: u64| bytesize::ByteSize::b(bytes).display().iec().to_string();
+    let [most, least] = [config.max_bytes, config.min_free].map(|bytes| bytes as u64);
+    match Journal::free_at(&config.directory) {
+        Err(error) => vec![Finding::wrong("directory", error.to_string(), "")],
+        Ok(free) if free < least => {
+            let remedy = "make room, or lower journal.min_free; until then nothing is kept";
+            vec![Finding::wrong("room", format!("{} free, less than min_free = {}", shown(free), shown(least)), remedy)]
+        }
+        Ok(free) if free < most.saturating_add(least) => {
+            let found =
+                format!("{} free, less than max_bytes = {} and min_free = {}", shown(free), shown(most), shown(least));
+            vec![Finding::note("room", found, "make room, or lower journal.max_bytes; it ends where min_free begins")]
+        }
+        Ok(free) => vec![Finding::fine("room", format!("{} free, max_bytes = {}", shown(free), shown(most)))],
+    }
 }
 
 async fn ask(config: &Config, plan: &Plan) -> Vec<Asked> {

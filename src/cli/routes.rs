@@ -112,6 +112,9 @@ impl Plan {
             let of = instance.map(|instance| format!("{instance}: ")).unwrap_or_default();
             println!("{:<13} {broker:<5} {to:<width$}  such as {example}", format!("{of}{class}"));
         }
+        if routes.is_empty() {
+            println!("everything    kept in the journal; read it at /events of [admin]");
+        }
         for place in &self.places {
             println!("{:<13} {:<5} {}", "dead letters", place.broker.as_str(), place.dead_letter);
         }

@@ -20,7 +20,11 @@ pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
     journal(config)?;
     let places = config.places();
     let none_named = config.route.brokers.as_ref().is_some_and(Vec::is_empty);
-    if config.journal.is_none() && (places.is_empty() || none_named) {
+    if config.journal.is_none() && none_named {
+        let problem = "no broker and no journal: nothing could be stored; name one, or add the section [journal]";
+        return Err(ConfigError::new("route.brokers", "[]", problem));
+    }
+    if config.journal.is_none() && places.is_empty() {
         let problem = "no broker and no journal: nothing could be stored; add the section [nats], [kafka] or [journal]";
         return Err(ConfigError { key: "route.brokers".into(), value: None, problem: problem.into() });
     }
@@ -201,7 +205,7 @@ mod tests {
     fn each_refusal_names_its_key() {
         for (toml, begins) in [
             ("", "route.brokers: no broker and no journal"),
-            ("nats = {}\nroute.brokers = []", "route.brokers: no broker and no journal"),
+            ("nats = {}\nroute.brokers = []", "route.brokers = []: no broker and no journal"),
             ("journal.max_bytes = \"1MiB\"", "journal.max_bytes = 1048576: no room for its log"),
             ("journal.retention = \"0s\"", "journal.retention = 0s: would delete"),
             ("nats = {}\n[http]\nlisten = \"0.0.0.0:3000\"", "http.listen = 0.0.0.0:3000: reachable beyond"),

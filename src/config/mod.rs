@@ -97,8 +97,11 @@ impl Config {
         file: Option<&std::path::Path>,
         environment: impl Iterator<Item = (String, String)>,
     ) -> Result<Self, ConfigError> {
-        let (mut config, from_environment) = load::read(file, environment)?;
-        if file.is_none() && from_environment.is_empty() {
+        let environment: Vec<_> = environment.collect();
+        // a name that was meant to be read is a configuration too
+        let meant = !overlooked(environment.iter().map(|(name, _)| name.clone())).is_empty();
+        let (mut config, from_environment) = load::read(file, environment.into_iter())?;
+        if file.is_none() && from_environment.is_empty() && !meant {
             config.embed();
         }
         let folder = file.and_then(std::path::Path::parent).unwrap_or(std::path::Path::new(""));
@@ -214,4 +217,25 @@ fn read_tokens(key: &str, path: Option<&PathBuf>) -> Result<Option<Tokens>, Conf
         Tokens::parse(&text).map_err(|error| error.to_string())
     };
     read().map(Some).map_err(|problem| ConfigError::new(key, path.display(), problem))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[cfg(feature = "journal")]
+    fn with_no_configuration_at_all_the_journal_is_on_and_with_any_it_is_not() {
+        let load = |names: &[&str]| {
+            let environment = names.iter().map(|name| ((*name).to_owned(), "127.0.0.1:2".to_owned()));
+            Config::load(None, environment)
+        };
+        let config = load(&["PATH", "BRIDGE_PORT"]).unwrap();
+        assert_eq!(config.journal.unwrap().directory, std::path::Path::new("data"));
+        assert_eq!(config.admin.unwrap().listen, "127.0.0.1:3001".parse().unwrap());
+        assert!(config.kafka.is_none() && config.nats.is_none());
+        for name in ["BRIDGE_HTTP__LISTEN", "BRIDGE_NATS_SERVERS"] {
+            assert_eq!(load(&[name]).unwrap_err().key, "route.brokers", "{name}");
+        }
+    }
 }

@@ -156,6 +156,20 @@ impl Journal {
         Self { name: name.into(), commands, reader, state, appended, usage, broken, thread }
     }
 
+    /// The bytes that are free where a journal is, or would be made. Changes nothing, and asks for no lock.
+    ///
+    /// # Errors
+    /// [`OpenError`]: a folder that cannot be written, or on a network file system.
+    pub fn free_at(directory: &std::path::Path) -> Result<u64, OpenError> {
+        #[cfg(feature = "journal")]
+        return store::free_at(directory);
+        #[cfg(not(feature = "journal"))]
+        {
+            let _ = directory;
+            Err(OpenError::NotBuilt)
+        }
+    }
+
     /// Its name, the same for as long as it exists.
     pub fn name(&self) -> &str {
         &self.name

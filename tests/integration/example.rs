@@ -33,7 +33,7 @@ fn it_can_be_used_as_it_is() {
 
 #[test]
 fn every_default_is_the_codes() {
-    let empty = "[nats]\n[kafka]\n[admin]\n".parse().unwrap();
+    let empty = "[nats]\n[kafka]\n[journal]\n[admin]\n".parse().unwrap();
     assert_eq!(format!("{:#?}", typed(switched_on(false)).unwrap()), format!("{:#?}", typed(empty).unwrap()));
 }
 
@@ -42,7 +42,7 @@ fn every_default_is_the_codes() {
 fn every_key_of_the_code_is_in_it() {
     let all = switched_on(true);
     let sections = "http http.limits auth route route.classes.incoming nats nats.tls nats.provision kafka \
-        kafka.provision publish dedupe admin probes shutdown";
+        kafka.provision publish journal dead_letter dedupe admin probes shutdown";
     let mut seen = 0;
     for section in sections.split_whitespace().chain([""]) {
         let mut asked = all.clone();

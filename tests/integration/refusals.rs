@@ -136,7 +136,6 @@ fn the_same_from_the_environment() {
         let toml = "[nats]\n[http]\npath = \"/\"\n";
         COMMANDS.iter().for_each(|command| assert_refused(command, toml, &[(name, value)], 2, &says));
     }
-    assert_eq!(program(&[], &[]).status.code(), Some(2), "nothing at all names no broker");
 }
 
 #[test]

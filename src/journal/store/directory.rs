@@ -75,6 +75,18 @@ impl Directory {
     }
 }
 
+/// How much is free where a journal is, or would be made; changes nothing.
+pub fn free_at(path: &Path) -> Result<u64, OpenError> {
+    let unusable = |source| OpenError::Directory { path: path.into(), source };
+    let there = path.ancestors().find(|above| above.exists()).unwrap_or(Path::new("."));
+    let there = if there.as_os_str().is_empty() { Path::new(".") } else { there };
+    if let Some(name) = network(there).map_err(unusable)? {
+        return Err(OpenError::Network { path: path.into(), name });
+    }
+    rustix::fs::access(there, rustix::fs::Access::WRITE_OK).map_err(|error| unusable(error.into()))?;
+    Ok(rustix::fs::statvfs(there).map_or(u64::MAX, |of| of.f_bavail.saturating_mul(of.f_frsize)))
+}
+
 /// Where the database of a journal is.
 pub(super) fn database(directory: &Path) -> PathBuf {
     directory.join(DATABASE)

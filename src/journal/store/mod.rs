@@ -23,6 +23,7 @@ use super::record::millis;
 use super::{Config, DeadLetterConfig, Journal, OpenError, Recovered, Usage};
 use crate::observe::BrokerState;
 use directory::Directory;
+pub use directory::free_at;
 pub use reader::{ReadError, Reader};
 use room::Room;
 use writer::Writer;
