@@ -86,7 +86,7 @@ fn a_configuration_that_cannot_be_meant() {
             "[nats]\n[admin]\n[probes]\nlisten = \"[::]:3001\"",
             ["probes.listen = [::]:3001", "admin.listen = 127.0.0.1:3001", "another port"],
         ),
-        ("[nats]\n[journal]", ["journal", "this version does not have it", "remove"]),
+        ("[nats]\n[http.tls]", ["http.tls", "this version does not have it", "remove"]),
         ("[nats]\n[http.tls]", ["http.tls", "this version does not have it", "remove"]),
         (
             "[nats]\nnkey_file = \"a\"\ntoken_file = \"b\"",

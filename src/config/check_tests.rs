@@ -1,0 +1,99 @@
+use super::*;
+
+fn fault(toml: &str) -> String {
+    let config: Config = toml::from_str(toml).unwrap();
+    check(&config).unwrap_err().to_string()
+}
+
+#[test]
+fn each_refusal_names_its_key() {
+    for (toml, begins) in [
+        ("", "route.brokers: no broker and no journal"),
+        ("nats = {}\nroute.brokers = []", "route.brokers = []: no broker and no journal"),
+        ("journal.max_bytes = \"1MiB\"", "journal.max_bytes = 1048576: no room for its log"),
+        ("journal.retention = \"0s\"", "journal.retention = 0s: would delete"),
+        ("nats = {}\n[http]\nlisten = \"0.0.0.0:3000\"", "http.listen = 0.0.0.0:3000: reachable beyond"),
+        ("nats = {}\n[admin]\nlisten = \"0.0.0.0:3001\"", "admin.listen = 0.0.0.0:3001: reachable beyond"),
+        ("nats = {}\n[http]\nworkers = 0", "http.workers = 0: not a number of threads"),
+        ("nats = {}\n[http]\npath = \"x\"", "http.path = x: no path a request can have"),
+        ("nats = {}\n[http]\npath = \"/a?b\"", "http.path = /a?b: no path a request can have"),
+        ("nats = {}\n[auth]\nallow_from = []", "auth.allow_from = []: would refuse everyone"),
+        ("nats.servers = []", "nats.servers = []: no server"),
+        ("nats.stream = \"A.B\"", "nats.stream = A.B: no name of a stream"),
+        ("nats.provision.replicas = 9", "nats.provision.replicas = 9: JetStream has 1 to 5"),
+        ("kafka.bootstrap_servers = []", "kafka.bootstrap_servers = []: no server"),
+        ("kafka.provision.replicas = 1", "kafka.provision.replicas = 1: less than min_insync_replicas"),
+        ("nats = {}\ndedupe.max_ids = 10000000000", "dedupe.max_ids = 10000000000: more than one process"),
+        ("nats = {}\n[http]\nmax_body = \"65MiB\"", "http.max_body = 68157440: more than"),
+        ("nats = {}\n[http.limits]\nin_flight = 0", "http.limits.in_flight = 0: would refuse"),
+        ("nats = {}\n[http]\nbody_time = \"0s\"", "http.max_body and http.body_time = 8388608 and 0s: would refuse"),
+        (
+            "nats = {}\n[http.limits]\nconnections = 9223372036854775807",
+            "http.limits.connections = 9223372036854775807",
+        ),
+        ("nats.servers = [\"\"]", "nats.servers = \"\": no address"),
+        ("kafka.bootstrap_servers = [\"a b\"]", "kafka.bootstrap_servers = \"a b\": no address"),
+        ("nats = {}\n[route.instances.007]\nsubject = \"x\"", "route.instances.007 = 007: not an instance"),
+        ("nats = {}\n[http.limits]\nidle = \"0s\"", "http.limits.idle = 0s: would close"),
+    ] {
+        assert!(fault(toml).starts_with(begins), "{toml}: {}", fault(toml));
+    }
+}
+
+#[test]
+fn so_does_each_that_shows_only_across_parts() {
+    for (toml, begins) in [
+        ("nats = {}\n[publish]\ntimeout = \"15s\"", "publish.timeout = 15s: must be less than http.answer_within"),
+        ("nats = {}\n[publish]\ntimeout = \"0s\"", "publish.timeout = 0s: means the journal first"),
+        ("nats = {}\n[shutdown]\ngrace = \"15s\"", "http.answer_within = 15s: must be less than shutdown.grace"),
+        (
+            "[nats]\nsubject = \"greenapi.{type}\"",
+            "nats.subject = greenapi.{type}: could send notifications to the dead letter",
+        ),
+        ("[nats]\nsubject = \"greenapi..{type}\"", "nats.subject = greenapi..{type}: not a subject"),
+        (
+            "[nats]\nsubject = \"greenapi.{typ}\"",
+            "nats.subject = greenapi.{typ}: unknown variable {typ}; the nearest is {type}",
+        ),
+        ("[nats]\nservers = [\"nats://u:secret@h:1\"]", "nats.servers = …@h:1: holds a user"),
+        ("[kafka]\ntopic = \"a b\"", "kafka.topic = a b: not a topic"),
+        ("[kafka]\nproperties.\"linger.ms\" = 1", "kafka.properties.\"linger.ms\": the bridge owns it"),
+        ("[nats]\nuser = \"u\"", "nats.user: user and password_file belong together"),
+        ("[nats.tls]\nkey_file = \"k\"", "nats.tls.certificate_file: certificate_file and key_file belong together"),
+        ("[nats]\nnkey_file = \"a\"\ntoken_file = \"b\"", "nats = nkey_file and token_file: two secret sources"),
+        (
+            "[nats]\nnkey_file = \"a\"\ntoken_file = \"b\"\nuser = \"u\"\npassword_file = \"p\"",
+            "nats = nkey_file, user and token_file: three secret sources; keep one",
+        ),
+    ] {
+        assert!(fault(toml).starts_with(begins), "{toml}: {}", fault(toml));
+    }
+}
+
+#[test]
+fn no_two_listeners_have_one_place() {
+    for (one, other, same) in [
+        ("127.0.0.1:3000", "127.0.0.1:3000", true),
+        ("127.0.0.1:3000", "0.0.0.0:3000", true),
+        ("[::]:3000", "127.0.0.1:3000", true),
+        ("[::ffff:127.0.0.1]:3000", "127.0.0.1:3000", true),
+        ("127.0.0.1:3000", "127.0.0.1:3001", false),
+        ("127.0.0.1:3000", "127.0.0.2:3000", false),
+        ("[::1]:3000", "0.0.0.0:3000", false),
+        ("127.0.0.1:0", "127.0.0.1:0", false),
+    ] {
+        let [one, other] = [one, other].map(|at| at.parse().unwrap());
+        assert_eq!((same_place(one, other), same_place(other, one)), (same, same), "{one} {other}");
+    }
+}
+
+#[test]
+fn the_defaults_with_a_broker_are_fine() {
+    assert_eq!(check(&toml::from_str("nats = {}").unwrap()), Ok(()));
+}
+
+#[test]
+fn with_a_token_operators_may_come_from_elsewhere() {
+    let toml = "nats = {}\n[admin]\nlisten = \"0.0.0.0:3001\"\ntokens_file = \"t\"";
+    assert_eq!(check(&toml::from_str(toml).unwrap()), Ok(()));
+}
