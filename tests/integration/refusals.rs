@@ -87,7 +87,6 @@ fn a_configuration_that_cannot_be_meant() {
             ["probes.listen = [::]:3001", "admin.listen = 127.0.0.1:3001", "another port"],
         ),
         ("[nats]\n[http.tls]", ["http.tls", "this version does not have it", "remove"]),
-        ("[nats]\n[http.tls]", ["http.tls", "this version does not have it", "remove"]),
         (
             "[nats]\nnkey_file = \"a\"\ntoken_file = \"b\"",
             ["nkey_file and token_file", "two secret sources", "keep one"],
