@@ -126,6 +126,11 @@ impl Lanes {
         Self { state: Mutex::new(state), ready: Notify::new() }
     }
 
+    /// Whether no lane is owed anything: then each is open.
+    pub fn idle(&self) -> bool {
+        self.with(|state| state.lanes.is_empty())
+    }
+
     /// Whether a message of this lane may go to the broker itself.
     pub fn gate(&self, lane: Lane) -> Gate {
         self.with(|state| {
@@ -241,11 +246,6 @@ impl Lanes {
             let owing = || state.lanes.values().filter(|at| at.owed > 0);
             (owing().map(|at| at.owed).sum(), owing().map(|at| at.since).min())
         })
-    }
-
-    /// Whether nothing is owed.
-    pub fn is_empty(&self) -> bool {
-        self.owed().0 == 0
     }
 
     /// Changes a lane; it is forgotten if it owes nothing, and ready if it can be worked on.
