@@ -88,8 +88,12 @@ impl<'m> Attempt<'m> {
             loop {
                 match lanes.gate(lane) {
                     Gate::Open => break,
-                    Gate::Wait(told) if timeout_at(until, told).await.is_ok() => {}
-                    Gate::Wait(_) | Gate::Shut => return,
+                    Gate::Shut => return,
+                    Gate::Wait(told) => {
+                        if timeout_at(until, told).await.is_err() {
+                            return;
+                        }
+                    }
                 }
             }
         }
