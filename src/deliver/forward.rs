@@ -90,12 +90,14 @@ impl Way {
     /// One turn at a lane. A stuck one is tried again by itself, and keeps nobody else from it.
     async fn turn(self: Arc<Self>, turn: Turn, room: Arc<Semaphore>) {
         let (lane, fresh) = (turn.lane, turn.fresh);
-        let settled = self.work(&turn, room).await;
-        let _ = timeout(SYNCED_WITHIN, self.journal.synced()).await;
+        let settled = self.work(turn, room).await;
+        let taken = self.lanes.taken(lane);
+        let synced = timeout(SYNCED_WITHIN, self.journal.synced()).await.is_ok();
+        let gone = if synced { taken } else { Vec::new() };
         match settled {
             Ok(()) => {
                 self.tries().remove(&lane);
-                self.lanes.end(&turn, fresh);
+                self.lanes.end(lane, fresh, &gone);
             }
             Err(fault) => {
                 self.lanes.stuck(lane, fault.unknown);
@@ -110,7 +112,7 @@ impl Way {
                 }
                 tokio::spawn(async move {
                     sleep((PAUSE[0] * 2_u32.saturating_pow(tried.min(16))).min(PAUSE[1])).await;
-                    self.lanes.end(&turn, false);
+                    self.lanes.end(lane, false, &gone);
                 });
             }
         }
@@ -129,21 +131,21 @@ impl Way {
     }
 
     /// Sends the first records of a lane, one after the other, up to the first that is not taken.
-    async fn work(&self, turn: &Turn, room: Arc<Semaphore>) -> Result<(), Fault> {
-        let kept = self.lanes.kept_of(turn.lane);
-        let (records, _room) = match self.read(turn, room).await {
-            Ok(read) => read,
-            Err(problem) => {
+    async fn work(&self, mut turn: Turn, room: Arc<Semaphore>) -> Result<(), Fault> {
+        let mut left = std::mem::take(&mut turn.handed);
+        let mut _room = None;
+        if left.is_empty() {
+            (left, _room) = self.read(&turn, room).await.map_err(|problem| {
                 warn!(broker = self.broker().as_str(), problem, "what is owed cannot be read");
-                return Err(Fault::not_read(problem));
+                Fault::not_read(problem)
+            })?;
+            match left.last() {
+                Some(last) => self.lanes.read(turn.lane, last.seq),
+                None => self.lanes.emptied(turn.lane, turn.kept),
             }
-        };
-        if records.is_empty() {
-            self.lanes.emptied(turn.lane, kept);
-            return Ok(());
+            left.retain(|record| !turn.taken.contains(&record.seq));
         }
-        let mut left: Vec<_> = records.into_iter().filter(|record| !turn.taken.contains(&record.seq)).collect();
-        let had = self.had(turn, &left).await?;
+        let had = self.had(&turn, &left).await?;
         if had > 0 {
             info!(broker = self.broker().as_str(), had, "sent before a restart, and stored");
         }
@@ -170,7 +172,7 @@ impl Way {
         loop {
             let permits = u32::try_from(kib.min(HELD)).unwrap_or(u32::MAX);
             let held = room.clone().acquire_many_owned(permits).await.ok();
-            match self.journal.batch(self.broker(), turn.lane, turn.after, kib * 1024).await? {
+            match self.journal.batch(self.broker(), turn.lane, kib * 1024).await? {
                 Batch::Records(records) => return Ok((records, held)),
                 Batch::Large(bytes) => kib = bytes.div_ceil(1024),
             }

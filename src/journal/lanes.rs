@@ -4,7 +4,8 @@
 //! broker takes what is owed, it waits a little ([`Gate::Wait`]). Who waits for two records to be taken adds one, so a
 //! lane under constant load has ever less to owe, and is open again soon.
 //!
-//! A lane is worked on by one turn at a time, which sends one record after the other.
+//! A lane is worked on by one turn at a time, which sends one record after the other. A record that is kept while all
+//! before it are in memory is handed over there; others are read from the disk, and so is everything after a fault.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
@@ -12,7 +13,7 @@ use std::time::SystemTime;
 
 use tokio::sync::{Notify, oneshot};
 
-use super::{Lane, Owed};
+use super::{Lane, Owed, Record};
 
 /// Whether a message may go past what is owed.
 #[derive(Debug)]
@@ -25,13 +26,20 @@ pub enum Gate {
     Shut,
 }
 
+/// How many records of one lane are handed over in memory.
+const HANDED: usize = 16;
+/// The bytes of all that are, of all lanes of a broker.
+const HANDED_BYTES: usize = 8 * 1024 * 1024;
+
 /// A turn at one lane.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Turn {
     /// The lane.
     pub lane: Lane,
-    /// The last record that was taken.
-    pub after: i64,
+    /// Its first records, where they are in memory; none: they are to be read.
+    pub handed: Vec<Record>,
+    /// How many records were kept for it when the turn began.
+    pub kept: u64,
     /// Records that were taken and may still be read.
     pub taken: Vec<i64>,
     /// Whether any of the first records may have been taken without our knowing: by a process before this one.
@@ -51,14 +59,16 @@ pub struct Lanes {
 struct State {
     lanes: HashMap<Lane, At>,
     ready: VecDeque<Lane>,
+    /// The bytes of all records that are handed over.
+    bytes: usize,
 }
 
 #[derive(Debug)]
 struct At {
-    /// Records that are kept, or about to be.
+    /// Records that are kept, or about to be, and not taken.
     owed: u64,
-    /// Those that are kept.
-    kept: u64,
+    /// Those about to be.
+    pending: u64,
     /// Those whose first report is still outstanding: nothing may be sent before it is here.
     held: u64,
     /// Whether it has a turn, or one is due.
@@ -67,8 +77,13 @@ struct At {
     stuck: bool,
     fresh: bool,
     doubtful: bool,
-    after: i64,
     taken: Vec<i64>,
+    handed: Vec<Record>,
+    /// The last record that was kept.
+    top: i64,
+    /// The last record that was read from the disk, and the last that must be.
+    read: i64,
+    to_read: i64,
     /// How many were taken in all.
     count: u64,
     /// When the first of them came.
@@ -81,24 +96,31 @@ impl At {
     fn new(now: SystemTime) -> Self {
         Self {
             owed: 0,
-            kept: 0,
+            pending: 0,
             held: 0,
             busy: false,
             stuck: true,
             fresh: false,
             doubtful: false,
-            after: 0,
             taken: Vec::new(),
+            handed: Vec::new(),
+            top: 0,
+            read: 0,
+            to_read: 0,
             count: 0,
             since: now,
             waiting: Vec::new(),
         }
     }
 
-    /// One less is owed: it was taken.
-    fn take(&mut self) {
+    fn kept(&self) -> u64 {
+        self.owed.saturating_sub(self.pending)
+    }
+
+    /// One less is owed: it was taken. Until that is on disk it may still be read.
+    fn take(&mut self, seq: i64) {
+        self.taken.push(seq);
         self.owed = self.owed.saturating_sub(1);
-        self.kept = self.kept.saturating_sub(1);
         self.count += 1;
         self.stuck = false;
         self.wake();
@@ -119,7 +141,8 @@ impl Lanes {
     pub fn new(owed: Vec<Owed>) -> Self {
         let mut state = State::default();
         for Owed { lane, records, since } in owed {
-            let at = At { owed: records, kept: records, fresh: true, busy: true, ..At::new(since) };
+            // all there is must be read
+            let at = At { owed: records, fresh: true, busy: true, to_read: i64::MAX, ..At::new(since) };
             state.lanes.insert(lane, at);
             state.ready.push_back(lane);
         }
@@ -145,7 +168,7 @@ impl Lanes {
         })
     }
 
-    /// A record of this lane is about to be kept; `held` if its first report is outstanding.
+    /// A record of this lane is about to be kept: [`Self::kept`] or [`Self::refused`] must follow. `held` if its first report is outstanding.
     pub fn enter(&self, lane: Lane, held: bool, now: SystemTime) {
         self.with(|state| {
             let at = state.lanes.entry(lane).or_insert_with(|| At::new(now));
@@ -154,20 +177,38 @@ impl Lanes {
                 at.stuck = true;
             }
             at.owed += 1;
+            at.pending += 1;
             at.held += u64::from(held);
             at.wake();
         });
     }
 
-    /// It is kept.
-    pub fn kept(&self, lane: Lane) {
-        self.change(lane, |at| at.kept += 1);
+    /// It is kept. Where all before it are in memory, it is handed over as this makes it.
+    pub fn kept(&self, lane: Lane, seq: i64, record: Option<impl FnOnce() -> Record>) {
+        self.change(lane, |at, bytes| {
+            at.pending = at.pending.saturating_sub(1);
+            at.top = at.top.max(seq);
+            // one that was on disk when a turn read there has been read already
+            if seq <= at.read {
+                return;
+            }
+            let handed = record.filter(|_| at.read >= at.to_read && at.handed.len() < HANDED && *bytes < HANDED_BYTES);
+            match handed {
+                Some(record) => {
+                    let record = record();
+                    *bytes += record.message.body.len();
+                    at.handed.push(record);
+                }
+                None => at.to_read = at.to_read.max(seq),
+            }
+        });
     }
 
     /// It is not kept.
     pub fn refused(&self, lane: Lane, held: bool) {
-        self.change(lane, |at| {
+        self.change(lane, |at, _| {
             at.owed = at.owed.saturating_sub(1);
+            at.pending = at.pending.saturating_sub(1);
             at.held = at.held.saturating_sub(u64::from(held));
             at.wake();
         });
@@ -175,11 +216,10 @@ impl Lanes {
 
     /// The outstanding report of a kept record is here: it was taken, or not.
     pub fn reported(&self, lane: Lane, seq: i64, taken: bool) {
-        self.change(lane, |at| {
+        self.change(lane, |at, _| {
             at.held = at.held.saturating_sub(1);
             if taken {
-                at.taken.push(seq);
-                at.take();
+                at.take(seq);
             }
         });
     }
@@ -199,9 +239,18 @@ impl Lanes {
     pub fn took(&self, lane: Lane, seq: i64, next: Option<SystemTime>) {
         self.with(|state| {
             let Some(at) = state.lanes.get_mut(&lane) else { return };
-            (at.after, at.doubtful) = (seq, false);
+            at.doubtful = false;
             at.since = next.unwrap_or(at.since);
-            at.take();
+            at.take(seq);
+        });
+    }
+
+    /// In a turn: the records up to this one were read from the disk.
+    pub fn read(&self, lane: Lane, last: i64) {
+        self.with(|state| {
+            if let Some(at) = state.lanes.get_mut(&lane) {
+                at.read = at.read.max(last);
+            }
         });
     }
 
@@ -210,6 +259,9 @@ impl Lanes {
         self.with(|state| {
             let Some(at) = state.lanes.get_mut(&lane) else { return };
             at.stuck = true;
+            // what this turn has in memory comes before what is handed over
+            (at.read, at.to_read) = (0, at.to_read.max(at.top));
+            state.bytes -= at.handed.drain(..).map(|record| record.message.body.len()).sum::<usize>();
             at.doubtful |= doubtful;
             at.wake();
         });
@@ -219,24 +271,23 @@ impl Lanes {
     pub fn emptied(&self, lane: Lane, kept: u64) {
         self.with(|state| {
             let Some(at) = state.lanes.get_mut(&lane) else { return };
-            at.kept = at.kept.saturating_sub(kept);
             at.owed = at.owed.saturating_sub(kept);
             at.wake();
         });
     }
 
-    /// How many records of a lane are kept.
-    pub fn kept_of(&self, lane: Lane) -> u64 {
-        self.with(|state| state.lanes.get(&lane).map_or(0, |at| at.kept))
+    /// Records of a lane that were taken and may still be read.
+    pub fn taken(&self, lane: Lane) -> Vec<i64> {
+        self.with(|state| state.lanes.get(&lane).map(|at| at.taken.clone()).unwrap_or_default())
     }
 
     /// Ends a turn; another one is due if more is kept. `through`: all that might have been taken before this process
-    /// was looked at.
-    pub fn end(&self, turn: &Turn, through: bool) {
-        self.change(turn.lane, |at| {
+    /// was looked at. `gone`: records that can not be read any more.
+    pub fn end(&self, lane: Lane, through: bool, gone: &[i64]) {
+        self.change(lane, |at, _| {
             at.busy = false;
             at.fresh &= !through;
-            at.taken.retain(|seq| !turn.taken.contains(seq));
+            at.taken.retain(|seq| !gone.contains(seq));
         });
     }
 
@@ -249,15 +300,15 @@ impl Lanes {
     }
 
     /// Changes a lane; it is forgotten if it owes nothing, and ready if it can be worked on.
-    fn change(&self, lane: Lane, act: impl FnOnce(&mut At)) {
+    fn change(&self, lane: Lane, act: impl FnOnce(&mut At, &mut usize)) {
         let ready = self.with(|state| {
             let Some(at) = state.lanes.get_mut(&lane) else { return false };
-            act(at);
-            if at.owed == 0 && !at.busy {
+            act(at, &mut state.bytes);
+            if at.owed == 0 && at.pending == 0 && !at.busy {
                 state.lanes.remove(&lane);
                 return false;
             }
-            let ready = at.kept > 0 && at.held == 0 && !at.busy;
+            let ready = at.kept() > 0 && at.held == 0 && !at.busy;
             if ready {
                 at.busy = true;
                 state.ready.push_back(lane);
@@ -276,8 +327,11 @@ impl Lanes {
 
 impl State {
     fn turn(&mut self) -> Option<Turn> {
-        let (lane, at) = std::iter::from_fn(|| self.ready.pop_front())
-            .find_map(|lane| self.lanes.get(&lane).map(|at| (lane, at)))?;
-        Some(Turn { lane, after: at.after, taken: at.taken.clone(), fresh: at.fresh, doubtful: at.doubtful })
+        let lane = std::iter::from_fn(|| self.ready.pop_front()).find(|lane| self.lanes.contains_key(lane))?;
+        let at = self.lanes.get_mut(&lane)?;
+        let handed = std::mem::take(&mut at.handed);
+        self.bytes -= handed.iter().map(|record| record.message.body.len()).sum::<usize>();
+        let kept = at.kept();
+        Some(Turn { lane, handed, kept, taken: at.taken.clone(), fresh: at.fresh, doubtful: at.doubtful })
     }
 }

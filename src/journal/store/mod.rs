@@ -81,8 +81,11 @@ pub(super) fn open(
     Ok((journal, recovered))
 }
 
+/// Each connection belongs to one thread, so SQLite needs no locks of its own.
+const ALONE: OpenFlags = OpenFlags::SQLITE_OPEN_NO_MUTEX;
+
 fn writable(path: &Path) -> rusqlite::Result<Connection> {
-    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | ALONE)?;
     connection.set_prepared_statement_cache_capacity(32);
     // a reader that holds the log is done within its own limit
     connection.busy_timeout(Duration::from_secs(5))?;
@@ -101,7 +104,7 @@ fn writable(path: &Path) -> rusqlite::Result<Connection> {
 /// # Errors
 /// What SQLite says, also that there is none.
 fn readable(path: &Path) -> rusqlite::Result<Connection> {
-    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | ALONE)?;
     connection.busy_timeout(Duration::from_secs(5))?;
     connection.pragma_update(None, "query_only", true)?;
     Ok(connection)
