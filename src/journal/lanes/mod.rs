@@ -7,6 +7,8 @@
 //! A lane is worked on by one turn at a time, which sends one record after the other. A record that is kept while all
 //! before it are in memory is handed over there; others are read from the disk, and so is everything after a fault.
 
+mod one;
+
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
@@ -14,6 +16,7 @@ use std::time::SystemTime;
 use tokio::sync::{Notify, oneshot};
 
 use super::{Lane, Owed, Record};
+use one::At;
 
 /// Whether a message may go past what is owed.
 #[derive(Debug)]
@@ -25,11 +28,6 @@ pub enum Gate {
     /// What is owed is stuck: it goes behind.
     Shut,
 }
-
-/// How many records of one lane are handed over in memory.
-const HANDED: usize = 16;
-/// The bytes of all that are, of all lanes of a broker.
-const HANDED_BYTES: usize = 8 * 1024 * 1024;
 
 /// A turn at one lane.
 #[derive(Debug)]
@@ -61,79 +59,6 @@ struct State {
     ready: VecDeque<Lane>,
     /// The bytes of all records that are handed over.
     bytes: usize,
-}
-
-#[derive(Debug)]
-struct At {
-    /// Records that are kept, or about to be, and not taken.
-    owed: u64,
-    /// Those about to be.
-    pending: u64,
-    /// Those whose first report is still outstanding: nothing may be sent before it is here.
-    held: u64,
-    /// Whether it has a turn, or one is due.
-    busy: bool,
-    /// Whether the broker takes nothing of it now.
-    stuck: bool,
-    fresh: bool,
-    doubtful: bool,
-    taken: Vec<i64>,
-    handed: Vec<Record>,
-    /// The last record that was kept.
-    top: i64,
-    /// The last record that was read from the disk, and the last that must be.
-    read: i64,
-    to_read: i64,
-    /// How many were taken in all.
-    count: u64,
-    /// When the first of them came.
-    since: SystemTime,
-    /// Who waits for the count to be so high.
-    waiting: Vec<(u64, oneshot::Sender<()>)>,
-}
-
-impl At {
-    fn new(now: SystemTime) -> Self {
-        Self {
-            owed: 0,
-            pending: 0,
-            held: 0,
-            busy: false,
-            stuck: true,
-            fresh: false,
-            doubtful: false,
-            taken: Vec::new(),
-            handed: Vec::new(),
-            top: 0,
-            read: 0,
-            to_read: 0,
-            count: 0,
-            since: now,
-            waiting: Vec::new(),
-        }
-    }
-
-    fn kept(&self) -> u64 {
-        self.owed.saturating_sub(self.pending)
-    }
-
-    /// One less is owed: it was taken. Until that is on disk it may still be read.
-    fn take(&mut self, seq: i64) {
-        self.taken.push(seq);
-        self.owed = self.owed.saturating_sub(1);
-        self.count += 1;
-        self.stuck = false;
-        self.wake();
-    }
-
-    /// Wakes those whose wait is over.
-    fn wake(&mut self) {
-        let (open, stuck, count) = (self.owed == 0, self.stuck, self.count);
-        for (_, waits) in self.waiting.extract_if(.., |(for_count, _)| open || stuck || *for_count <= count) {
-            // who gave up went another way
-            let _ = waits.send(());
-        }
-    }
 }
 
 impl Lanes {
@@ -185,23 +110,7 @@ impl Lanes {
 
     /// It is kept. Where all before it are in memory, it is handed over as this makes it.
     pub fn kept(&self, lane: Lane, seq: i64, record: Option<impl FnOnce() -> Record>) {
-        self.change(lane, |at, bytes| {
-            at.pending = at.pending.saturating_sub(1);
-            at.top = at.top.max(seq);
-            // one that was on disk when a turn read there has been read already
-            if seq <= at.read {
-                return;
-            }
-            let handed = record.filter(|_| at.read >= at.to_read && at.handed.len() < HANDED && *bytes < HANDED_BYTES);
-            match handed {
-                Some(record) => {
-                    let record = record();
-                    *bytes += record.message.body.len();
-                    at.handed.push(record);
-                }
-                None => at.to_read = at.to_read.max(seq),
-            }
-        });
+        self.change(lane, |at, bytes| at.keep(seq, record, bytes));
     }
 
     /// It is not kept.
@@ -258,12 +167,8 @@ impl Lanes {
     pub fn stuck(&self, lane: Lane, doubtful: bool) {
         self.with(|state| {
             let Some(at) = state.lanes.get_mut(&lane) else { return };
-            at.stuck = true;
-            // what this turn has in memory comes before what is handed over
-            (at.read, at.to_read) = (0, at.to_read.max(at.top));
-            state.bytes -= at.handed.drain(..).map(|record| record.message.body.len()).sum::<usize>();
             at.doubtful |= doubtful;
-            at.wake();
+            at.stick(&mut state.bytes);
         });
     }
 
