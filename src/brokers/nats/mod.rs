@@ -27,6 +27,8 @@ mod provision;
 #[cfg(feature = "nats")]
 mod publish;
 #[cfg(feature = "nats")]
+mod read;
+#[cfg(feature = "nats")]
 mod rights;
 #[cfg(feature = "nats")]
 mod sequence;
@@ -49,4 +51,5 @@ pub use {
     connect::{ConnectError, validate},
     provision::provision,
     publish::{Publisher, REPORT_WITHIN},
+    read::Reader,
 };
