@@ -19,6 +19,7 @@ mod connect;
 mod headers;
 #[cfg(feature = "nats")]
 mod judge;
+#[cfg(feature = "nats")]
 mod last;
 #[cfg(feature = "nats")]
 mod pending;
