@@ -129,9 +129,10 @@ class Series:
                     problems += [f"  {one}" for one in found[:SHOWN]]
             found = [len(of) for of in (verdict.lost, verdict.altered, verdict.disordered, verdict.twice)]
             row = [verdict.answered, verdict.arrived, *found, stage.bridge.kills + stage.broker_kills, refused]
-            self.rows.append(Row(name, kind, [*row, f"{time.monotonic() - began:.0f} s"], problems))
+            row.append(f"{time.monotonic() - began:.0f} s")
+            self.rows.append(Row(name, kind, row, problems))
             word = "WRONG" if problems else "ok"
-            say(f"{kind} {name}: {word}; {verdict.answered:,} answered 200, {verdict.arrived:,} arrived, {found[3]} twice")
+            say(f"{kind} {name}: {word}; {verdict.answered:,} answered 200, {verdict.arrived:,} arrived, {found[3]} twice; {row[-1]}")
             for problem in problems:
                 say(f"  {problem}")
 
@@ -176,7 +177,7 @@ def main():
     for kind in options.kinds:
         (folder / kind).mkdir()
         series.append(Series(kind, folder / kind, options))
-    threads = [threading.Thread(target=one.run) for one in series]
+    threads = [threading.Thread(target=one.run, daemon=True) for one in series]
     began = time.monotonic()
     for thread in threads:
         thread.start()

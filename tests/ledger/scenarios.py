@@ -15,7 +15,7 @@ class Scenario:
     unknown = True
     # whether the bridge may end by itself
     ends = False
-    seconds = 8
+    seconds = 6
     large = False
     both = False
     config = {}
@@ -130,6 +130,8 @@ class DiskFull(Scenario):
     """disk full while the broker is down"""
 
     needs_journal = True
+    # a start on a full disk fails
+    ends = True
 
     def prepare(self, stage):
         stage.disk = Small(stage.folder / "disk")

@@ -30,12 +30,18 @@ class Broker:
             self.process.stop()
             self.process = None
 
+    def look(self):
+        if self.process is not None and (code := self.process.child.poll()) is not None:
+            log, self.process = self.process.log, None
+            raise Broken(f"{self.name} ended by itself, exit code {code}; see {log}")
+
     def freeze(self):
         self.process.child.send_signal(signal.SIGSTOP)
 
     def thaw(self):
         if self.process is not None:
             self.process.child.send_signal(signal.SIGCONT)
+            self.look()
 
     def restore(self):
         """As it was before any fault."""

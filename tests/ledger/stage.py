@@ -1,5 +1,6 @@
 """One scenario at work: a bridge, senders like GREEN-API, and the brokers it goes to."""
 
+import atexit
 import json
 import re
 import subprocess
@@ -49,6 +50,7 @@ class Bridge:
         if self.process is not None and self.process.child.poll() is not None:
             self.ends.append(self.process.child.returncode)
             self.process.stop()
+            time.sleep(0.3)
             self.start()
 
     def metric(self, name):
@@ -73,13 +75,17 @@ class Sender:
         ]
         with open(self.summary, "wb") as out, open(self.summary.with_suffix(".log"), "wb") as errors:
             self.child = subprocess.Popen([str(word) for word in command], stdout=out, stderr=errors)
+        atexit.register(self.child.kill)
         self.read_to, self.count = 0, 0
 
     def answered(self):
         """How many so far."""
-        with open(self.ledger, "rb") as ledger:
-            ledger.seek(self.read_to)
-            news = ledger.read()
+        try:
+            with open(self.ledger, "rb") as ledger:
+                ledger.seek(self.read_to)
+                news = ledger.read()
+        except FileNotFoundError:
+            return 0  # it has not begun
         self.read_to += len(news)
         self.count += news.count(b"\n")
         return self.count
@@ -146,6 +152,8 @@ class Stage:
         until = time.monotonic() + seconds
         while time.monotonic() < until:
             self.bridge.look()
+            for broker in self.brokers:
+                broker.look()
             if time.monotonic() - self.told >= 10:
                 self.tell()
             time.sleep(min(0.05, max(0.0, until - time.monotonic())))
