@@ -163,8 +163,7 @@ async fn finish(serving: JoinHandle<()>, tasks: &TaskTracker, deliver: &Deliver,
         let _ = serving.await;
         tasks.close();
         tasks.wait().await;
-        let deliver = deliver.clone();
-        let _ = tokio::task::spawn_blocking(move || deliver.close()).await;
+        deliver.close().await;
     };
     if timeout_at(end, finished).await.is_ok() {
         info!("stopped; nothing is left");

@@ -197,11 +197,11 @@ impl Publisher {
         }
     }
 
-    /// The [`Message::dedupe_id`] of the last message where this one goes; none where there is none, or where that cannot be asked.
+    /// The last message where this one goes; none where there is none, or where that cannot be asked.
     ///
     /// # Errors
     /// [`Fault`]: it may be asked again.
-    pub async fn last_of(&self, message: &Message) -> Result<Option<String>, Fault> {
+    pub async fn last_of(&self, message: &Message) -> Result<Option<Last>, Fault> {
         match self {
             #[cfg(feature = "kafka")]
             Self::Kafka(_) => Ok(None),
@@ -219,6 +219,15 @@ impl Publisher {
             Self::Nats(nats) => nats.room_for(message),
         }
     }
+}
+
+/// The last message of a subject.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Last {
+    /// Its [`Message::dedupe_id`].
+    pub id: String,
+    /// When it was stored, by the server's clock.
+    pub at: std::time::SystemTime,
 }
 
 /// How many copies there are to be.

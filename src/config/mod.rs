@@ -219,12 +219,11 @@ fn read_tokens(key: &str, path: Option<&PathBuf>) -> Result<Option<Tokens>, Conf
     read().map(Some).map_err(|problem| ConfigError::new(key, path.display(), problem))
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "journal"))]
 mod tests {
     use super::*;
 
     #[test]
-    #[cfg(feature = "journal")]
     fn with_no_configuration_at_all_the_journal_is_on_and_with_any_it_is_not() {
         let load = |names: &[&str]| {
             let environment = names.iter().map(|name| ((*name).to_owned(), "127.0.0.1:2".to_owned()));

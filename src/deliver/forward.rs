@@ -9,13 +9,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::task::JoinSet;
-use tokio::time::{Instant, interval, sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
 use super::keep::Keeper;
 use super::target::Target;
-use crate::brokers::{Fault, FaultKind};
+use crate::brokers::{Fault, FaultKind, Last};
 use crate::journal::{Batch, Journal, Lane, Lanes, Record, Turn};
 use crate::message::Broker;
 use crate::observe::Metrics;
@@ -32,6 +33,10 @@ const PAUSE: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(2)
 const SILENCE: Duration = Duration::from_secs(2);
 /// What may be missing of the stream's window by clocks and ways.
 const SAFELY: Duration = Duration::from_secs(2);
+/// How long what is on its way gets when there is to be no more.
+pub(super) const ENDS_WITHIN: Duration = Duration::from_secs(2);
+/// How far apart the clocks of the stream's server and of this machine may be.
+const CLOCKS: Duration = Duration::from_secs(60);
 /// How long a turn waits for what it settled to be on disk.
 const SYNCED_WITHIN: Duration = Duration::from_secs(5);
 
@@ -60,21 +65,25 @@ impl Forwarder {
         Self { at, room: Arc::new(Semaphore::new(HELD)) }
     }
 
-    /// Forwards until the process ends.
-    pub(super) async fn run(self) {
-        let mut at_work = JoinSet::new();
+    /// Forwards until there is to be no more; its turns are tasks of `tasks`.
+    pub(super) async fn run(self, tasks: TaskTracker, no_more: CancellationToken) {
+        let places = Arc::new(Semaphore::new(LANES));
         let mut state = self.at.target().publisher.state();
-        loop {
-            while at_work.len() >= LANES {
-                at_work.join_next().await;
+        let forward = async {
+            loop {
+                let Ok(place) = places.clone().acquire_owned().await else { return };
+                let turn = self.at.lanes.next().await;
+                if state.wait_for(|state| state.up).await.is_err() {
+                    return;
+                }
+                let turn = self.at.clone().turn(turn, self.room.clone(), no_more.clone());
+                tasks.spawn(async {
+                    turn.await;
+                    drop(place);
+                });
             }
-            while at_work.try_join_next().is_some() {}
-            let turn = self.at.lanes.next().await;
-            if state.wait_for(|state| state.up).await.is_err() {
-                return;
-            }
-            at_work.spawn(self.at.clone().turn(turn, self.room.clone()));
-        }
+        };
+        no_more.run_until_cancelled(forward).await;
     }
 }
 
@@ -88,14 +97,16 @@ impl Way {
     }
 
     /// One turn at a lane. A stuck one is tried again by itself, and keeps nobody else from it.
-    async fn turn(self: Arc<Self>, turn: Turn, room: Arc<Semaphore>) {
+    async fn turn(self: Arc<Self>, turn: Turn, room: Arc<Semaphore>, no_more: CancellationToken) {
         let (lane, fresh) = (turn.lane, turn.fresh);
-        let settled = self.work(&turn, room).await;
-        let _ = timeout(SYNCED_WITHIN, self.journal.synced()).await;
+        let settled = self.work(turn, room, &no_more).await;
+        let taken = self.lanes.taken(lane);
+        let synced = timeout(SYNCED_WITHIN, self.journal.synced()).await.is_ok();
+        let gone = if synced { taken } else { Vec::new() };
         match settled {
             Ok(()) => {
                 self.tries().remove(&lane);
-                self.lanes.end(&turn, fresh);
+                self.lanes.end(lane, fresh, &gone);
             }
             Err(fault) => {
                 self.lanes.stuck(lane, fault.unknown);
@@ -110,7 +121,7 @@ impl Way {
                 }
                 tokio::spawn(async move {
                     sleep((PAUSE[0] * 2_u32.saturating_pow(tried.min(16))).min(PAUSE[1])).await;
-                    self.lanes.end(&turn, false);
+                    self.lanes.end(lane, false, &gone);
                 });
             }
         }
@@ -129,27 +140,27 @@ impl Way {
     }
 
     /// Sends the first records of a lane, one after the other, up to the first that is not taken.
-    async fn work(&self, turn: &Turn, room: Arc<Semaphore>) -> Result<(), Fault> {
-        let kept = self.lanes.kept_of(turn.lane);
-        let (records, _room) = match self.read(turn, room).await {
-            Ok(read) => read,
-            Err(problem) => {
+    async fn work(&self, mut turn: Turn, room: Arc<Semaphore>, no_more: &CancellationToken) -> Result<(), Fault> {
+        let mut left = std::mem::take(&mut turn.handed);
+        let mut _room = None;
+        if left.is_empty() {
+            (left, _room) = self.read(&turn, room).await.map_err(|problem| {
                 warn!(broker = self.broker().as_str(), problem, "what is owed cannot be read");
-                return Err(Fault::not_read(problem));
+                Fault::not_read(problem)
+            })?;
+            match left.last() {
+                Some(last) => self.lanes.read(turn.lane, last.seq),
+                None => self.lanes.emptied(turn.lane, turn.kept),
             }
-        };
-        if records.is_empty() {
-            self.lanes.emptied(turn.lane, kept);
-            return Ok(());
+            left.retain(|record| !turn.taken.contains(&record.seq));
         }
-        let mut left: Vec<_> = records.into_iter().filter(|record| !turn.taken.contains(&record.seq)).collect();
-        let had = self.had(turn, &left).await?;
+        let had = self.had(&turn, &left).await?;
         if had > 0 {
             info!(broker = self.broker().as_str(), had, "sent before a restart, and stored");
         }
         left.reverse();
         for place in 0.. {
-            let Some(record) = left.pop() else { break };
+            let Some(record) = left.pop().filter(|_| !no_more.is_cancelled()) else { break };
             if place >= had {
                 self.send(&record).await?;
             }
@@ -170,7 +181,7 @@ impl Way {
         loop {
             let permits = u32::try_from(kib.min(HELD)).unwrap_or(u32::MAX);
             let held = room.clone().acquire_many_owned(permits).await.ok();
-            match self.journal.batch(self.broker(), turn.lane, turn.after, kib * 1024).await? {
+            match self.journal.batch(self.broker(), turn.lane, kib * 1024).await? {
                 Batch::Records(records) => return Ok((records, held)),
                 Batch::Large(bytes) => kib = bytes.div_ceil(1024),
             }
@@ -202,7 +213,7 @@ impl Way {
             let sent = turn.fresh || record.unknown.has(broker) || place == 0 && turn.doubtful;
             sent && record.message.event.recorded < oldest
         };
-        let mut last: HashMap<&str, Option<String>> = HashMap::new();
+        let mut last: HashMap<&str, Option<Last>> = HashMap::new();
         let mut had = 0;
         for (place, record) in records.iter().enumerate().filter(|(place, record)| doubtful(*place, record)) {
             let subject = record.message.destination(broker);
@@ -213,69 +224,13 @@ impl Way {
                     last.entry(subject).or_insert(found)
                 }
             };
-            if *of_subject == Some(record.message.dedupe_id()) {
+            // the same bytes may have been stored long before these came
+            let since = record.message.event.recorded - CLOCKS;
+            let is_it = |last: &Last| last.id == record.message.dedupe_id() && last.at >= since;
+            if of_subject.as_ref().is_some_and(is_it) {
                 had = place + 1;
             }
         }
         Ok(had)
-    }
-}
-
-/// Shows in the metrics what is owed, how old it is, and when it will be forwarded, until the process ends.
-pub(super) async fn measure(keeper: Keeper, metrics: Arc<Metrics>) {
-    let mut due = interval(Duration::from_secs(1));
-    let mut rates = [Rate::default(); Broker::ALL.len()];
-    loop {
-        due.tick().await;
-        let usage = keeper.journal.usage();
-        metrics.journal.bytes(usage.bytes(), usage.capacity());
-        for broker in Broker::ALL {
-            let (owed, since) = keeper.lanes(broker).owed();
-            let age = since.and_then(|since| SystemTime::now().duration_since(since).ok()).unwrap_or_default();
-            let left = rates[broker as usize].left(owed);
-            metrics.journal.owed(broker as usize, owed, age, left);
-        }
-    }
-}
-
-/// How fast what is owed becomes less.
-#[derive(Debug, Default, Clone, Copy)]
-struct Rate {
-    before: u64,
-    /// Records a second, of the last seconds.
-    falls: f64,
-}
-
-impl Rate {
-    /// Seconds until nothing is owed; infinite while it does not become less. To be asked each second.
-    fn left(&mut self, owed: u64) -> f64 {
-        let fell = self.before as f64 - owed as f64;
-        self.before = owed;
-        self.falls += (fell - self.falls) / 5.0;
-        match owed {
-            0 => {
-                self.falls = 0.0;
-                0.0
-            }
-            _ if self.falls > 0.0 => owed as f64 / self.falls,
-            _ => f64::INFINITY,
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_time_left_is_what_is_owed_by_how_fast_it_falls() {
-        let mut rate = Rate::default();
-        assert_eq!(rate.left(1000), f64::INFINITY, "it rose");
-        let mut left = 0.0;
-        for owed in (0..60).map(|second| 10_000 - second * 100) {
-            left = rate.left(owed);
-        }
-        assert!((39.0..=45.0).contains(&left), "4100 at about 100 a second: {left}");
-        assert_eq!(rate.left(0), 0.0);
     }
 }

@@ -8,7 +8,7 @@ use tracing::{debug, warn};
 
 use super::Outcome;
 use super::attempt::{Attempt, Owing};
-use crate::journal::{Journal, Kept, Lanes, seen_as};
+use crate::journal::{Journal, Kept, Lanes, Record, seen_as};
 use crate::message::{Broker, Brokers, Id, Message};
 
 /// How often ids that went past the journal are written down.
@@ -73,8 +73,9 @@ impl Keeper {
             }
         };
         for Owing { broker, lane, held, .. } in owing {
+            let record = |seq| (!held).then_some(move || Record { seq, message: message.clone(), owed, unknown });
             match kept {
-                Ok(_) => self.lanes(*broker).kept(*lane),
+                Ok(seq) => self.lanes(*broker).kept(*lane, seq, record(seq)),
                 Err(_) => self.lanes(*broker).refused(*lane, *held),
             }
         }

@@ -9,15 +9,18 @@ mod carried;
 mod config;
 mod forward;
 mod keep;
+mod measure;
 mod seen;
 mod target;
+mod under_way;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use futures_util::future::join_all;
 use tokio::runtime::Handle;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::journal::{Journal, Recovered};
@@ -29,6 +32,7 @@ pub use config::{DedupeConfig, PublishConfig};
 use keep::Keeper;
 use seen::{Seen, Standing, Told};
 pub use target::Target;
+use under_way::UnderWay;
 
 /// What became of a notification. All but the last are answered 200. Of several brokers' outcomes the greatest is the
 /// notification's.
@@ -53,6 +57,9 @@ pub struct Deliver {
     keeper: Option<Keeper>,
     seen: Arc<Mutex<Seen>>,
     tasks: TaskTracker,
+    /// Turns of the forwarders, and when they are to end.
+    forwarding: TaskTracker,
+    no_more: CancellationToken,
     runtime: Handle,
     timeout: Duration,
     metrics: Arc<Metrics>,
@@ -84,7 +91,17 @@ impl Deliver {
             Keeper::new(journal, owed)
         });
         let seen = Arc::new(Mutex::new(seen));
-        Self { targets: targets.into(), keeper, seen, tasks, runtime: Handle::current(), timeout, metrics }
+        Self {
+            targets: targets.into(),
+            keeper,
+            seen,
+            tasks,
+            forwarding: TaskTracker::new(),
+            no_more: CancellationToken::new(),
+            runtime: Handle::current(),
+            timeout,
+            metrics,
+        }
     }
 
     /// Forwards what the journal owes, until the process ends.
@@ -93,17 +110,20 @@ impl Deliver {
         self.runtime.spawn(keeper.clone().write_down());
         for place in 0..self.targets.len() {
             let forwarder = forward::Forwarder::new(self.targets.clone(), place, keeper, self.metrics.clone());
-            self.runtime.spawn(forwarder.run());
+            self.runtime.spawn(forwarder.run(self.forwarding.clone(), self.no_more.clone()));
         }
-        self.runtime.spawn(forward::measure(keeper.clone(), self.metrics.clone()));
+        self.runtime.spawn(measure::measure(keeper.clone(), self.metrics.clone()));
     }
 
-    /// Writes down what is still to be, and lets go of the journal. Blocks until it is on disk.
-    pub fn close(&self) {
-        if let Some(keeper) = &self.keeper {
-            keeper.write_now();
-            keeper.journal.close();
-        }
+    /// Forwards no more, writes down what is still to be, and lets go of the journal.
+    pub async fn close(&self) {
+        let Some(keeper) = self.keeper.clone() else { return };
+        self.no_more.cancel();
+        self.forwarding.close();
+        // what is on its way and not reported by then stays owed
+        let _ = timeout(forward::ENDS_WITHIN, self.forwarding.wait()).await;
+        keeper.write_now();
+        let _ = self.runtime.spawn_blocking(move || keeper.journal.close()).await;
     }
 
     /// Begins to store one message. The answer says what became of it, or by `deadline` that it is not known to be
@@ -116,6 +136,7 @@ impl Deliver {
         slot: S,
     ) -> impl Future<Output = Outcome> + use<S> {
         let until = deadline.min(Instant::now() + self.timeout);
+        let told_by = if self.keeper.is_some() { deadline } else { until };
         let now = std::time::Instant::now();
         let standing = self.with_seen(|seen| {
             for lost in self.targets.iter().filter(|target| target.has_lost_all()) {
@@ -146,7 +167,7 @@ impl Deliver {
                     told = &mut told => told.ok(),
                     () = work => told.await.ok(),
                 },
-                Begun::Before(told) => Box::pin(timeout_at(until, told)).await.ok().and_then(Result::ok),
+                Begun::Before(told) => Box::pin(timeout_at(told_by, told)).await.ok().and_then(Result::ok),
                 Begun::Ended => Some(Outcome::Duplicate),
             };
             told.unwrap_or(Outcome::NotStored)
@@ -242,33 +263,6 @@ enum Begun<F: Future<Output = ()> + Send + 'static> {
     Here(Told, CarriedOn<F>),
     Before(Told),
     Ended,
-}
-
-/// A notification under way; when dropped, it is not, and whoever waits for it is told.
-struct UnderWay<'d> {
-    deliver: &'d Deliver,
-    id: Id,
-    stored: Brokers,
-    /// Those of them that acknowledged it: of the others the journal knows itself.
-    direct: Brokers,
-    outcome: Outcome,
-}
-
-impl<'d> UnderWay<'d> {
-    fn new(deliver: &'d Deliver, id: Id) -> Self {
-        Self { deliver, id, stored: Brokers::NONE, direct: Brokers::NONE, outcome: Outcome::NotStored }
-    }
-}
-
-impl Drop for UnderWay<'_> {
-    fn drop(&mut self) {
-        let now = std::time::Instant::now();
-        let evicted = self.deliver.with_seen(|seen| seen.end(self.id, self.stored, self.outcome, now));
-        self.deliver.metrics.evicted(evicted);
-        if let Some(keeper) = self.deliver.keeper.as_ref().filter(|_| !self.direct.is_empty()) {
-            keeper.saw(self.id, self.direct);
-        }
-    }
 }
 
 /// No notification has this id: all that a broker had was lost when it was written down.

@@ -220,19 +220,19 @@ impl Journal {
         let _ = told.await;
     }
 
-    /// Reads the records of a lane after this number; see [`Batch`].
+    /// Reads the first records of a lane; see [`Batch`].
     ///
     /// # Errors
     /// A journal that cannot be read, in words.
-    pub async fn batch(&self, broker: Broker, lane: Lane, after: i64, most: usize) -> Result<Batch, String> {
+    pub async fn batch(&self, broker: Broker, lane: Lane, most: usize) -> Result<Batch, String> {
         #[cfg(feature = "journal")]
         {
-            let read = self.reader.read(move |db| store::queries::batch(db, broker, lane, after, most)).await;
+            let read = self.reader.read(move |db| store::queries::batch(db, broker, lane, most)).await;
             read.map_err(|error| error.to_string())
         }
         #[cfg(not(feature = "journal"))]
         {
-            let _ = (broker, lane, after, most);
+            let _ = (broker, lane, most);
             Err("this build has no journal".into())
         }
     }

@@ -8,7 +8,7 @@ use async_nats::jetstream::stream::{LastRawMessageErrorKind, Stream};
 use tracing::warn;
 
 use super::{Config, stream};
-use crate::brokers::Fault;
+use crate::brokers::{Fault, Last};
 
 /// How long one answer may take, and how often it is asked for.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
@@ -26,12 +26,12 @@ impl Lookup {
         Self { client, config: config.clone() }
     }
 
-    /// The `Nats-Msg-Id` of the last message of a subject; none where there is none. Without the right to ask nobody
+    /// The last message of a subject; none where there is none. Without the right to ask nobody
     /// answers: then it is unknown for ever, and that must not keep what is owed.
     ///
     /// # Errors
     /// [`Fault`]: the connection was lost meanwhile.
-    pub(super) async fn last(&self, subject: &str) -> Result<Option<String>, Fault> {
+    pub(super) async fn last(&self, subject: &str) -> Result<Option<Last>, Fault> {
         let mut context = stream::context(&self.client, &self.config);
         context.set_timeout(ANSWER_WITHIN);
         for _ in 0..TRIES {
@@ -44,7 +44,10 @@ impl Lookup {
                 Err(error) => return Err(Fault::not_sent("no_stream", error.to_string())),
             };
             match stream.get_last_raw_message_by_subject(subject).await {
-                Ok(last) => return Ok(last.headers.get(NATS_MESSAGE_ID).map(ToString::to_string)),
+                Ok(last) => {
+                    let at = last.time.into();
+                    return Ok(last.headers.get(NATS_MESSAGE_ID).map(|id| Last { id: id.to_string(), at }));
+                }
                 Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => return Ok(None),
                 Err(error) => warn!(%error, "the last message of a subject cannot be looked up"),
             }

@@ -15,7 +15,7 @@ use super::last::Lookup;
 use super::pending::Pending;
 use super::watch::Watch;
 use super::{Config, advisories, connect, headers};
-use crate::brokers::Fault;
+use crate::brokers::{Fault, Last};
 use crate::message::{Broker, Message};
 use crate::observe::BrokerState;
 
@@ -96,11 +96,11 @@ impl Publisher {
         Duration::from_millis(self.remembers.load(Ordering::Relaxed))
     }
 
-    /// The [`Message::dedupe_id`] of the last message where this one goes.
+    /// The last message where this one goes.
     ///
     /// # Errors
     /// [`Fault`]: the connection was lost meanwhile.
-    pub async fn last_of(&self, message: &Message) -> Result<Option<String>, Fault> {
+    pub async fn last_of(&self, message: &Message) -> Result<Option<Last>, Fault> {
         self.lookup.last(message.destination(Broker::Nats)).await
     }
 

@@ -3,6 +3,7 @@
 //! One thread writes, another reads for the forwarders; other processes may read beside them.
 
 mod directory;
+mod fault;
 pub mod queries;
 mod reader;
 mod room;
@@ -73,6 +74,7 @@ pub(super) fn open(
         next,
         reserved: next,
         synced: true,
+        logged: 0,
     };
     let thread = std::thread::Builder::new().name("journal-write".into()).spawn(move || writer.run());
     let thread = thread.map_err(|source| OpenError::Directory { path: path.clone(), source })?;
@@ -81,8 +83,11 @@ pub(super) fn open(
     Ok((journal, recovered))
 }
 
+/// Each connection belongs to one thread, so SQLite needs no locks of its own.
+const ALONE: OpenFlags = OpenFlags::SQLITE_OPEN_NO_MUTEX;
+
 fn writable(path: &Path) -> rusqlite::Result<Connection> {
-    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | ALONE)?;
     connection.set_prepared_statement_cache_capacity(32);
     // a reader that holds the log is done within its own limit
     connection.busy_timeout(Duration::from_secs(5))?;
@@ -92,7 +97,8 @@ fn writable(path: &Path) -> rusqlite::Result<Connection> {
     connection.pragma_update(None, "secure_delete", true)?;
     connection.pragma_update(None, "cache_size", -8192)?;
     connection.pragma_update(None, "journal_size_limit", i64::try_from(room::LOG).unwrap_or(i64::MAX))?;
-    connection.pragma_update(None, "wal_autocheckpoint", room::LOG / 4096)?;
+    // the writer does that, and hears whether it was synced
+    connection.pragma_update(None, "wal_autocheckpoint", 0)?;
     Ok(connection)
 }
 
@@ -101,7 +107,7 @@ fn writable(path: &Path) -> rusqlite::Result<Connection> {
 /// # Errors
 /// What SQLite says, also that there is none.
 fn readable(path: &Path) -> rusqlite::Result<Connection> {
-    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | ALONE)?;
     connection.busy_timeout(Duration::from_secs(5))?;
     connection.pragma_update(None, "query_only", true)?;
     Ok(connection)

@@ -65,13 +65,12 @@ pub fn owed(connection: &Connection, broker: Broker) -> Result<Vec<Owed>> {
     lanes.collect()
 }
 
-/// The records of a lane after this number, in order, that have so many bytes together.
-pub fn batch(connection: &Connection, broker: Broker, lane: Lane, after: i64, most: usize) -> Result<Batch> {
+/// The first records of a lane, in order, that have so many bytes together.
+pub fn batch(connection: &Connection, broker: Broker, lane: Lane, most: usize) -> Result<Batch> {
     let (column, bit) = of(broker);
-    let select =
-        format!("SELECT {COLUMNS}, length(body) FROM record WHERE {bit} AND {column} = ?1 AND seq > ?2 ORDER BY seq");
+    let select = format!("SELECT {COLUMNS}, length(body) FROM record WHERE {bit} AND {column} = ?1 ORDER BY seq");
     let mut select = connection.prepare_cached(&select)?;
-    let mut rows = select.query(params![lane.0, after])?;
+    let mut rows = select.query([lane.0])?;
     let (mut records, mut bytes) = (Vec::new(), 0_usize);
     while let Some(row) = rows.next()? {
         let length: usize = row.get("length(body)")?;

@@ -4,14 +4,15 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant, SystemTime};
 
-use rusqlite::{Connection, ErrorCode, TransactionBehavior, ffi, params};
+use rusqlite::{Connection, TransactionBehavior, params};
 use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use super::super::record::{millis, seen_as};
 use super::super::{Command, Kept, Refused, Usage};
-use super::room::Room;
+use super::fault::{is_final, reason};
+use super::room::{self, Room};
 use super::rows::{insert, settle};
 use super::{Retention, tidy};
 use crate::message::{Broker, Brokers, Message};
@@ -41,6 +42,8 @@ pub(super) struct Writer {
     pub(super) reserved: i64,
     /// Whether a transaction is synced now.
     pub(super) synced: bool,
+    /// About how many bytes the log has that are not in the database.
+    pub(super) logged: u64,
 }
 
 /// One record to be.
@@ -66,15 +69,18 @@ impl Writer {
             let due = TICK.saturating_sub(looked.elapsed());
             let over = match self.commands.recv_timeout(due) {
                 Ok(command) => self.take(&mut batch, command),
-                Err(RecvTimeoutError::Timeout) => false,
-                Err(RecvTimeoutError::Disconnected) => true,
+                Err(RecvTimeoutError::Timeout) => Ok(false),
+                Err(RecvTimeoutError::Disconnected) => Ok(true),
             };
-            if let Err(error) = self.write(&mut batch) {
-                return self.give_up(&error);
-            }
+            let over = match over.and_then(|over| self.write(&mut batch).map(|()| over)) {
+                Ok(over) => over,
+                Err(error) => return self.give_up(&error),
+            };
             if looked.elapsed() >= TICK {
                 looked = Instant::now();
-                self.look_after();
+                if let Err(error) = self.look_after() {
+                    return self.give_up(&error);
+                }
             }
             if over {
                 // what is left in the log would be read again; in the database it is at its place
@@ -85,7 +91,10 @@ impl Writer {
     }
 
     /// Gathers this command and those that wait behind it. Whether it was the last.
-    fn take(&mut self, batch: &mut Batch, first: Command) -> bool {
+    ///
+    /// # Errors
+    /// As [`Self::write`].
+    fn take(&mut self, batch: &mut Batch, first: Command) -> rusqlite::Result<bool> {
         let mut next = Some(first);
         while let Some(command) = next {
             match command {
@@ -98,26 +107,24 @@ impl Writer {
                 Command::Synced(told) => batch.told.push(told),
                 Command::Change(change) => {
                     // in its own transaction: what came before it is written first
-                    if let Err(error) = self.write(batch) {
-                        warn!(%error, "a change to the journal finds it unusable");
-                    }
+                    self.write(batch)?;
                     let _ = self.sync(true);
                     change(&mut self.connection);
-                    return false;
+                    return Ok(false);
                 }
-                Command::Stop => return true,
+                Command::Stop => return Ok(true),
             }
             let full = batch.appends.len() + batch.settled.len() >= MOST || batch.bytes >= MOST_BYTES;
             next = if full { None } else { self.commands.try_recv().ok() };
         }
-        false
+        Ok(false)
     }
 
     /// Writes what was gathered. What must not get lost stays in the batch if it cannot be written now.
     ///
     /// # Errors
     /// Only those after which nothing can be believed any more.
-    fn write(&mut self, batch: &mut Batch) -> Result<(), rusqlite::Error> {
+    fn write(&mut self, batch: &mut Batch) -> rusqlite::Result<()> {
         let mut appends = std::mem::take(&mut batch.appends);
         let bytes = std::mem::take(&mut batch.bytes);
         if !appends.is_empty()
@@ -136,14 +143,17 @@ impl Writer {
                     // who gave up waiting left it to be found as stored
                     let _ = done.send(Ok(seq));
                 }
-                batch.settled.clear();
-                batch.seen.clear();
-                tell(&mut batch.told);
                 if self.next > first {
                     self.set(BrokerState::up());
                     self.appended.send_replace(self.next - 1);
                 }
-                Ok(())
+                // about what it adds to the log
+                let rows = u64::try_from(self.next - first).unwrap_or(0) + batch.settled.len() as u64;
+                self.logged += (bytes + batch.seen.len()) as u64 + (rows / 4 + 4) * 4096;
+                batch.settled.clear();
+                batch.seen.clear();
+                tell(&mut batch.told);
+                self.shorten_log(room::LOG)
             }
             Err(error) if is_final(&error) => {
                 refuse(&mut appends, Refused { reason: "broken" });
@@ -198,9 +208,32 @@ impl Writer {
         Ok(())
     }
 
+    /// Brings the log into the database if it is about this long; what comes next is written from its beginning again.
+    /// SQLite would do so by itself, but not say if the disk failed to sync what the log is then cut off for.
+    ///
+    /// # Errors
+    /// As [`Self::write`].
+    fn shorten_log(&mut self, length: u64) -> rusqlite::Result<()> {
+        if self.logged <= length {
+            return Ok(());
+        }
+        self.logged = 0;
+        match self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())) {
+            Err(error) if is_final(&error) => Err(error),
+            // it is tried again when the log is longer
+            _ => Ok(()),
+        }
+    }
+
     /// Deletes what is too old, and says how it stands.
-    fn look_after(&mut self) {
+    ///
+    /// # Errors
+    /// As [`Self::write`].
+    fn look_after(&mut self) -> rusqlite::Result<()> {
         if let Err(error) = tidy::tidy(&mut self.connection, &self.retention, SystemTime::now()) {
+            if is_final(&error) {
+                return Err(error);
+            }
             warn!(%error, "what is too old in the journal cannot be deleted now");
         }
         let (bytes, room) = self.room.look(&self.connection);
@@ -217,6 +250,7 @@ impl Writer {
             }
             _ => {}
         }
+        Ok(())
     }
 
     fn can_write(&self) -> bool {
@@ -249,22 +283,5 @@ fn refuse(appends: &mut Vec<Append>, why: Refused) {
 fn tell(told: &mut Vec<oneshot::Sender<()>>) {
     for tell in told.drain(..) {
         let _ = tell.send(());
-    }
-}
-
-/// A sync that failed may have lost what was written before it, and a second one would not say so; what is corrupt
-/// was not kept. See the PostgreSQL project's "fsync errors" for how kernels answer a second sync.
-fn is_final(error: &rusqlite::Error) -> bool {
-    let extended = error.sqlite_error().map(|error| error.extended_code);
-    let of_a_sync = [ffi::SQLITE_IOERR_FSYNC, ffi::SQLITE_IOERR_DIR_FSYNC].map(Some).contains(&extended);
-    let corrupt = [ErrorCode::DatabaseCorrupt, ErrorCode::NotADatabase].map(Some).contains(&error.sqlite_error_code());
-    of_a_sync || corrupt
-}
-
-fn reason(error: &rusqlite::Error) -> &'static str {
-    match error.sqlite_error_code() {
-        Some(ErrorCode::DiskFull) => "no_space",
-        Some(ErrorCode::ReadOnly) => "read_only",
-        _ => "failed",
     }
 }

@@ -4,7 +4,10 @@
 //! broker takes what is owed, it waits a little ([`Gate::Wait`]). Who waits for two records to be taken adds one, so a
 //! lane under constant load has ever less to owe, and is open again soon.
 //!
-//! A lane is worked on by one turn at a time, which sends one record after the other.
+//! A lane is worked on by one turn at a time, which sends one record after the other. A record that is kept while all
+//! before it are in memory is handed over there; others are read from the disk, and so is everything after a fault.
+
+mod one;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
@@ -12,7 +15,8 @@ use std::time::SystemTime;
 
 use tokio::sync::{Notify, oneshot};
 
-use super::{Lane, Owed};
+use super::{Lane, Owed, Record};
+use one::At;
 
 /// Whether a message may go past what is owed.
 #[derive(Debug)]
@@ -26,12 +30,14 @@ pub enum Gate {
 }
 
 /// A turn at one lane.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Turn {
     /// The lane.
     pub lane: Lane,
-    /// The last record that was taken.
-    pub after: i64,
+    /// Its first records, where they are in memory; none: they are to be read.
+    pub handed: Vec<Record>,
+    /// How many records were kept for it when the turn began.
+    pub kept: u64,
     /// Records that were taken and may still be read.
     pub taken: Vec<i64>,
     /// Whether any of the first records may have been taken without our knowing: by a process before this one.
@@ -51,67 +57,8 @@ pub struct Lanes {
 struct State {
     lanes: HashMap<Lane, At>,
     ready: VecDeque<Lane>,
-}
-
-#[derive(Debug)]
-struct At {
-    /// Records that are kept, or about to be.
-    owed: u64,
-    /// Those that are kept.
-    kept: u64,
-    /// Those whose first report is still outstanding: nothing may be sent before it is here.
-    held: u64,
-    /// Whether it has a turn, or one is due.
-    busy: bool,
-    /// Whether the broker takes nothing of it now.
-    stuck: bool,
-    fresh: bool,
-    doubtful: bool,
-    after: i64,
-    taken: Vec<i64>,
-    /// How many were taken in all.
-    count: u64,
-    /// When the first of them came.
-    since: SystemTime,
-    /// Who waits for the count to be so high.
-    waiting: Vec<(u64, oneshot::Sender<()>)>,
-}
-
-impl At {
-    fn new(now: SystemTime) -> Self {
-        Self {
-            owed: 0,
-            kept: 0,
-            held: 0,
-            busy: false,
-            stuck: true,
-            fresh: false,
-            doubtful: false,
-            after: 0,
-            taken: Vec::new(),
-            count: 0,
-            since: now,
-            waiting: Vec::new(),
-        }
-    }
-
-    /// One less is owed: it was taken.
-    fn take(&mut self) {
-        self.owed = self.owed.saturating_sub(1);
-        self.kept = self.kept.saturating_sub(1);
-        self.count += 1;
-        self.stuck = false;
-        self.wake();
-    }
-
-    /// Wakes those whose wait is over.
-    fn wake(&mut self) {
-        let (open, stuck, count) = (self.owed == 0, self.stuck, self.count);
-        for (_, waits) in self.waiting.extract_if(.., |(for_count, _)| open || stuck || *for_count <= count) {
-            // who gave up went another way
-            let _ = waits.send(());
-        }
-    }
+    /// The bytes of all records that are handed over.
+    bytes: usize,
 }
 
 impl Lanes {
@@ -119,7 +66,8 @@ impl Lanes {
     pub fn new(owed: Vec<Owed>) -> Self {
         let mut state = State::default();
         for Owed { lane, records, since } in owed {
-            let at = At { owed: records, kept: records, fresh: true, busy: true, ..At::new(since) };
+            // all there is must be read
+            let at = At { owed: records, fresh: true, busy: true, to_read: i64::MAX, ..At::new(since) };
             state.lanes.insert(lane, at);
             state.ready.push_back(lane);
         }
@@ -145,7 +93,7 @@ impl Lanes {
         })
     }
 
-    /// A record of this lane is about to be kept; `held` if its first report is outstanding.
+    /// A record of this lane is about to be kept: [`Self::kept`] or [`Self::refused`] must follow. `held` if its first report is outstanding.
     pub fn enter(&self, lane: Lane, held: bool, now: SystemTime) {
         self.with(|state| {
             let at = state.lanes.entry(lane).or_insert_with(|| At::new(now));
@@ -154,20 +102,22 @@ impl Lanes {
                 at.stuck = true;
             }
             at.owed += 1;
+            at.pending += 1;
             at.held += u64::from(held);
             at.wake();
         });
     }
 
-    /// It is kept.
-    pub fn kept(&self, lane: Lane) {
-        self.change(lane, |at| at.kept += 1);
+    /// It is kept. Where all before it are in memory, it is handed over as this makes it.
+    pub fn kept(&self, lane: Lane, seq: i64, record: Option<impl FnOnce() -> Record>) {
+        self.change(lane, |at, bytes| at.keep(seq, record, bytes));
     }
 
     /// It is not kept.
     pub fn refused(&self, lane: Lane, held: bool) {
-        self.change(lane, |at| {
+        self.change(lane, |at, _| {
             at.owed = at.owed.saturating_sub(1);
+            at.pending = at.pending.saturating_sub(1);
             at.held = at.held.saturating_sub(u64::from(held));
             at.wake();
         });
@@ -175,11 +125,10 @@ impl Lanes {
 
     /// The outstanding report of a kept record is here: it was taken, or not.
     pub fn reported(&self, lane: Lane, seq: i64, taken: bool) {
-        self.change(lane, |at| {
+        self.change(lane, |at, _| {
             at.held = at.held.saturating_sub(1);
             if taken {
-                at.taken.push(seq);
-                at.take();
+                at.take(seq);
             }
         });
     }
@@ -199,9 +148,18 @@ impl Lanes {
     pub fn took(&self, lane: Lane, seq: i64, next: Option<SystemTime>) {
         self.with(|state| {
             let Some(at) = state.lanes.get_mut(&lane) else { return };
-            (at.after, at.doubtful) = (seq, false);
+            at.doubtful = false;
             at.since = next.unwrap_or(at.since);
-            at.take();
+            at.take(seq);
+        });
+    }
+
+    /// In a turn: the records up to this one were read from the disk.
+    pub fn read(&self, lane: Lane, last: i64) {
+        self.with(|state| {
+            if let Some(at) = state.lanes.get_mut(&lane) {
+                at.read = at.read.max(last);
+            }
         });
     }
 
@@ -209,9 +167,8 @@ impl Lanes {
     pub fn stuck(&self, lane: Lane, doubtful: bool) {
         self.with(|state| {
             let Some(at) = state.lanes.get_mut(&lane) else { return };
-            at.stuck = true;
             at.doubtful |= doubtful;
-            at.wake();
+            at.stick(&mut state.bytes);
         });
     }
 
@@ -219,24 +176,23 @@ impl Lanes {
     pub fn emptied(&self, lane: Lane, kept: u64) {
         self.with(|state| {
             let Some(at) = state.lanes.get_mut(&lane) else { return };
-            at.kept = at.kept.saturating_sub(kept);
             at.owed = at.owed.saturating_sub(kept);
             at.wake();
         });
     }
 
-    /// How many records of a lane are kept.
-    pub fn kept_of(&self, lane: Lane) -> u64 {
-        self.with(|state| state.lanes.get(&lane).map_or(0, |at| at.kept))
+    /// Records of a lane that were taken and may still be read.
+    pub fn taken(&self, lane: Lane) -> Vec<i64> {
+        self.with(|state| state.lanes.get(&lane).map(|at| at.taken.clone()).unwrap_or_default())
     }
 
     /// Ends a turn; another one is due if more is kept. `through`: all that might have been taken before this process
-    /// was looked at.
-    pub fn end(&self, turn: &Turn, through: bool) {
-        self.change(turn.lane, |at| {
+    /// was looked at. `gone`: records that can not be read any more.
+    pub fn end(&self, lane: Lane, through: bool, gone: &[i64]) {
+        self.change(lane, |at, _| {
             at.busy = false;
             at.fresh &= !through;
-            at.taken.retain(|seq| !turn.taken.contains(seq));
+            at.taken.retain(|seq| !gone.contains(seq));
         });
     }
 
@@ -249,15 +205,15 @@ impl Lanes {
     }
 
     /// Changes a lane; it is forgotten if it owes nothing, and ready if it can be worked on.
-    fn change(&self, lane: Lane, act: impl FnOnce(&mut At)) {
+    fn change(&self, lane: Lane, act: impl FnOnce(&mut At, &mut usize)) {
         let ready = self.with(|state| {
             let Some(at) = state.lanes.get_mut(&lane) else { return false };
-            act(at);
-            if at.owed == 0 && !at.busy {
+            act(at, &mut state.bytes);
+            if at.owed == 0 && at.pending == 0 && !at.busy {
                 state.lanes.remove(&lane);
                 return false;
             }
-            let ready = at.kept > 0 && at.held == 0 && !at.busy;
+            let ready = at.kept() > 0 && at.held == 0 && !at.busy;
             if ready {
                 at.busy = true;
                 state.ready.push_back(lane);
@@ -276,8 +232,11 @@ impl Lanes {
 
 impl State {
     fn turn(&mut self) -> Option<Turn> {
-        let (lane, at) = std::iter::from_fn(|| self.ready.pop_front())
-            .find_map(|lane| self.lanes.get(&lane).map(|at| (lane, at)))?;
-        Some(Turn { lane, after: at.after, taken: at.taken.clone(), fresh: at.fresh, doubtful: at.doubtful })
+        let lane = std::iter::from_fn(|| self.ready.pop_front()).find(|lane| self.lanes.contains_key(lane))?;
+        let at = self.lanes.get_mut(&lane)?;
+        let handed = std::mem::take(&mut at.handed);
+        self.bytes -= handed.iter().map(|record| record.message.body.len()).sum::<usize>();
+        let kept = at.kept();
+        Some(Turn { lane, handed, kept, taken: at.taken.clone(), fresh: at.fresh, doubtful: at.doubtful })
     }
 }

@@ -1,0 +1,69 @@
+//! What is owed, in numbers.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use tokio::time::interval;
+
+use super::keep::Keeper;
+use crate::message::Broker;
+use crate::observe::Metrics;
+
+/// Shows in the metrics what is owed, how old it is, and when it will be forwarded, until the process ends.
+pub(super) async fn measure(keeper: Keeper, metrics: Arc<Metrics>) {
+    let mut due = interval(Duration::from_secs(1));
+    let mut rates = [Rate::default(); Broker::ALL.len()];
+    loop {
+        due.tick().await;
+        let usage = keeper.journal.usage();
+        metrics.journal.bytes(usage.bytes(), usage.capacity());
+        for broker in Broker::ALL {
+            let (owed, since) = keeper.lanes(broker).owed();
+            let age = since.and_then(|since| SystemTime::now().duration_since(since).ok()).unwrap_or_default();
+            let left = rates[broker as usize].left(owed);
+            metrics.journal.owed(broker as usize, owed, age, left);
+        }
+    }
+}
+
+/// How fast what is owed becomes less.
+#[derive(Debug, Default, Clone, Copy)]
+struct Rate {
+    before: u64,
+    /// Records a second, of the last seconds.
+    falls: f64,
+}
+
+impl Rate {
+    /// Seconds until nothing is owed; infinite while it does not become less. To be asked each second.
+    fn left(&mut self, owed: u64) -> f64 {
+        let fell = self.before as f64 - owed as f64;
+        self.before = owed;
+        self.falls += (fell - self.falls) / 5.0;
+        match owed {
+            0 => {
+                self.falls = 0.0;
+                0.0
+            }
+            _ if self.falls > 0.0 => owed as f64 / self.falls,
+            _ => f64::INFINITY,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_left_is_what_is_owed_by_how_fast_it_falls() {
+        let mut rate = Rate::default();
+        assert_eq!(rate.left(1000), f64::INFINITY, "it rose");
+        let mut left = 0.0;
+        for owed in (0..60).map(|second| 10_000 - second * 100) {
+            left = rate.left(owed);
+        }
+        assert!((39.0..=45.0).contains(&left), "4100 at about 100 a second: {left}");
+        assert_eq!(rate.left(0), 0.0);
+    }
+}

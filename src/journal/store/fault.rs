@@ -1,0 +1,21 @@
+//! What the disk says.
+
+use rusqlite::{ErrorCode, ffi};
+
+/// A sync that failed may have lost what was written before it, and a second one would not say so; what is corrupt
+/// was not kept. See the PostgreSQL project's "fsync errors" for how kernels answer a second sync.
+pub(super) fn is_final(error: &rusqlite::Error) -> bool {
+    let extended = error.sqlite_error().map(|error| error.extended_code);
+    let of_a_sync = [ffi::SQLITE_IOERR_FSYNC, ffi::SQLITE_IOERR_DIR_FSYNC].map(Some).contains(&extended);
+    let corrupt = [ErrorCode::DatabaseCorrupt, ErrorCode::NotADatabase].map(Some).contains(&error.sqlite_error_code());
+    of_a_sync || corrupt
+}
+
+/// A bounded tag for the others.
+pub(super) fn reason(error: &rusqlite::Error) -> &'static str {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => "no_space",
+        Some(ErrorCode::ReadOnly) => "read_only",
+        _ => "failed",
+    }
+}
