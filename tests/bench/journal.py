@@ -115,12 +115,12 @@ def drained(broker, folder, records):
 
 
 def forwarded(bridge, broker, done):
-    """When that was so: what is owed must become less meanwhile."""
-    least, since = float("inf"), time.perf_counter()
+    """When that was so: what is owed must change meanwhile."""
+    before, since = None, time.perf_counter()
     while not done():
         owed = bridge.metric("journal_records", broker)
-        if owed < least:
-            least, since = owed, time.perf_counter()
+        if owed != before:
+            before, since = owed, time.perf_counter()
         if time.perf_counter() - since > 30:
             raise Broken(f"{owed:.0f} records are owed and not forwarded; see {bridge.process.log}")
         time.sleep(0.05)
