@@ -123,7 +123,7 @@ def forwarded(bridge, broker, done):
             before, since = owed, time.perf_counter()
         if time.perf_counter() - since > 30:
             raise Broken(f"{owed:.0f} records are owed and not forwarded; see {bridge.process.log}")
-        time.sleep(0.05)
+        time.sleep(0.1)
     return time.perf_counter()
 
 
