@@ -34,6 +34,9 @@ pub mod brokers;
 
 pub mod journal;
 
+#[cfg(feature = "journal")]
+pub mod upkeep;
+
 pub mod bridge;
 pub mod cli;
 pub mod config;

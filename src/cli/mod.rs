@@ -3,6 +3,8 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "this room talks to people")]
 
 mod check;
+#[cfg(feature = "journal")]
+mod journal;
 mod provision;
 mod routes;
 mod send;
@@ -49,7 +51,7 @@ enum Command {
 }
 
 /// What needs a configuration.
-#[derive(Debug, Clone, Copy, Subcommand)]
+#[derive(Debug, Subcommand)]
 enum Configured {
     /// Serve (the default).
     #[command(after_help = "Example:
@@ -83,6 +85,14 @@ enum Configured {
         #[arg(long)]
         dry_run: bool,
     },
+    /// Say what waits in the journal, and move it, give it up or erase it.
+    #[cfg(feature = "journal")]
+    #[command(
+        subcommand,
+        after_help = "Example:
+  greenapi-bridge journal status --config bridge.toml"
+    )]
+    Journal(journal::Journal),
 }
 
 /// Runs the command line. 0 clean, 1 failed, 2 configuration, 3 grace exceeded.
@@ -136,6 +146,8 @@ fn configured(command: Configured, config: Option<&Path>) -> ExitCode {
             runtime.block_on(check::check(&config, tokens.as_ref(), &plan, how))
         }
         Configured::Provision { dry_run } => runtime.block_on(provision::provision(&config, &plan, dry_run)),
+        #[cfg(feature = "journal")]
+        Configured::Journal(command) => runtime.block_on(journal::journal(command, &config)),
     };
     // all that counts is done; what still asks a broker that does not answer would hold the process up
     runtime.shutdown_timeout(LEAVE_WITHIN);
@@ -243,9 +255,15 @@ mod tests {
         let mut arguments = Arguments::command();
         arguments.clone().debug_assert();
         for command in arguments.get_subcommands_mut() {
-            let called = format!("greenapi-bridge {} --config", command.get_name());
-            let help = command.render_help().to_string();
-            assert!(help.contains(&called), "{help}");
+            has_example(command, "greenapi-bridge");
         }
+    }
+
+    fn has_example(command: &mut clap::Command, before: &str) {
+        let called = format!("{before} {}", command.get_name());
+        let group = command.has_subcommands();
+        command.get_subcommands_mut().for_each(|nested| has_example(nested, &called));
+        let help = command.render_help().to_string();
+        assert!(group || help.contains(&format!("{called} --config")), "{help}");
     }
 }

@@ -69,9 +69,15 @@ impl Forwarder {
                 at_work.join_next().await;
             }
             while at_work.try_join_next().is_some() {}
-            let turn = self.at.lanes.next().await;
             if state.wait_for(|state| state.up).await.is_err() {
                 return;
+            }
+            let turn = self.at.lanes.next().await;
+            // not to be kept until the broker is back: what is on no turn can be changed
+            if !state.borrow().up {
+                self.at.lanes.stuck(turn.lane, false);
+                self.at.lanes.end(turn.lane, false, &[]);
+                continue;
             }
             at_work.spawn(self.at.clone().turn(turn, self.room.clone()));
         }

@@ -11,6 +11,8 @@ mod forward;
 mod keep;
 mod seen;
 mod target;
+#[cfg(feature = "journal")]
+mod tend;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -29,6 +31,8 @@ pub use config::{DedupeConfig, PublishConfig};
 use keep::Keeper;
 use seen::{Seen, Standing, Told};
 pub use target::Target;
+#[cfg(feature = "journal")]
+pub use tend::{Imported, NotChanged};
 
 /// What became of a notification. All but the last are answered 200. Of several brokers' outcomes the greatest is the
 /// notification's.

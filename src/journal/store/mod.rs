@@ -8,6 +8,8 @@ mod reader;
 mod room;
 mod rows;
 mod schema;
+pub mod steps;
+pub mod tally;
 mod tidy;
 mod writer;
 
@@ -73,6 +75,7 @@ pub(super) fn open(
         next,
         reserved: next,
         synced: true,
+        failed: None,
     };
     let thread = std::thread::Builder::new().name("journal-write".into()).spawn(move || writer.run());
     let thread = thread.map_err(|source| OpenError::Directory { path: path.clone(), source })?;

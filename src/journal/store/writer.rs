@@ -41,6 +41,8 @@ pub(super) struct Writer {
     pub(super) reserved: i64,
     /// Whether a transaction is synced now.
     pub(super) synced: bool,
+    /// After which nothing can be believed any more.
+    pub(super) failed: Option<rusqlite::Error>,
 }
 
 /// One record to be.
@@ -69,6 +71,9 @@ impl Writer {
                 Err(RecvTimeoutError::Timeout) => false,
                 Err(RecvTimeoutError::Disconnected) => true,
             };
+            if let Some(error) = self.failed.take() {
+                return self.give_up(&error);
+            }
             if let Err(error) = self.write(&mut batch) {
                 return self.give_up(&error);
             }
@@ -102,7 +107,7 @@ impl Writer {
                         warn!(%error, "a change to the journal finds it unusable");
                     }
                     let _ = self.sync(true);
-                    change(&mut self.connection);
+                    self.failed = change(&mut self.connection).filter(is_final);
                     return false;
                 }
                 Command::Stop => return true,
