@@ -20,6 +20,8 @@ use crate::message::{Broker, Brokers, Message};
 
 /// How long what is on its way is waited for: longer than any broker takes to report.
 const QUIET_WITHIN: Duration = Duration::from_secs(40);
+/// The most bytes that are written anew while notifications wait for it: about a second.
+const REWRITTEN: u64 = 64 * 1024 * 1024;
 /// How long a reader of the log is waited for.
 const EMPTY_WITHIN: Duration = Duration::from_secs(10);
 
@@ -70,17 +72,24 @@ impl Deliver {
         changed.await.unwrap_or_else(|error| Err(NotChanged::Otherwise(error.to_string())))
     }
 
-    /// Makes sure that nothing of what was deleted is left in the journal's files; false if a reader keeps it from that.
+    /// Makes sure that nothing of what was deleted is left in the journal's files; false if it is too large for others to
+    /// wait meanwhile, or if a reader keeps it from that.
     ///
     /// # Errors
     /// [`NotChanged`].
-    pub async fn leave_no_trace(&self) -> Result<bool, NotChanged> {
+    pub async fn leave_no_trace(&self, at_rest: bool) -> Result<bool, NotChanged> {
         let keeper = self.keeper.as_ref().ok_or(NotChanged::NoJournal)?;
+        let most = if at_rest { u64::MAX } else { REWRITTEN };
+        let rewritten = match keeper.journal.try_change(move |db| steps::rewrite(db, most)).await {
+            // it is deleted all the same; there may be no room for all that is left twice
+            Err(ChangeError::Sqlite(_)) => false,
+            rewritten => rewritten?,
+        };
         let end = Instant::now() + EMPTY_WITHIN;
         loop {
             let empty = keeper.journal.try_change(|db| steps::empty_log(db)).await?;
             if empty || Instant::now() > end {
-                return Ok(empty);
+                return Ok(empty && rewritten);
             }
             sleep(Duration::from_millis(50)).await;
         }

@@ -33,6 +33,8 @@ pub struct Upkeep {
     routes: Arc<Routes>,
     /// The most bytes that are taken of a request.
     most: usize,
+    /// Whether nobody waits for the journal meanwhile.
+    at_rest: bool,
     alone: Mutex<()>,
 }
 
@@ -41,7 +43,7 @@ impl Upkeep {
     pub fn new(deliver: Deliver, routes: Arc<Routes>, max_body: usize) -> Self {
         // in base64, and with what stands beside it in its line
         let most = max_body.saturating_mul(2).max(PAGE_BYTES * 2);
-        Self { deliver, routes, most, alone: Mutex::new(()) }
+        Self { deliver, routes, most, at_rest: false, alone: Mutex::new(()) }
     }
 
     /// Opens a journal that no bridge runs on, until [`Self::close`].
@@ -58,7 +60,7 @@ impl Upkeep {
         let opened = Journal::open(config, dead_letter, dedupe.window)?;
         let publish = PublishConfig::default();
         let deliver = Deliver::new(Vec::new(), Some(opened), &publish, dedupe, TaskTracker::new(), metrics);
-        Ok(Self::new(deliver, routes, 0))
+        Ok(Self { at_rest: true, ..Self::new(deliver, routes, 0) })
     }
 
     /// Lets go of the journal. Blocks until all is on disk.
@@ -76,7 +78,7 @@ impl Upkeep {
         let (choice, routes) = (asked.choice(), self.routes.clone());
         let change = asked.change;
         let mut counts = self.deliver.change(choice, Arc::new(move |record| judge(&routes, &change, record))).await?;
-        if erases && !self.deliver.leave_no_trace().await? {
+        if erases && !self.deliver.leave_no_trace(self.at_rest).await? {
             counts.insert("traces", 1);
         }
         Ok(counts)

@@ -17,11 +17,13 @@ pub(super) async fn change(config: &Config, change: Change, filter: Choice, how:
     let counts = foreseen(config, &asked).await?;
     let counts: BTreeMap<String, u64> = counts.into_iter().map(|(name, count)| (name.into(), count)).collect();
     let count: u64 = counts.iter().filter(|(name, _)| CHANGES.contains(&name.as_str())).map(|(_, count)| count).sum();
-    if how.dry_run || count == 0 {
+    let erases = matches!(asked.change, Change::Erase { .. });
+    // what was erased through a bridge may have left traces that only this takes away
+    if how.dry_run || count == 0 && !erases {
         say(&asked, &counts, "would be ");
         return Ok(if is_done(&counts) { ExitCode::SUCCESS } else { ExitCode::FAILURE });
     }
-    if !how.yes {
+    if !how.yes && count > 0 {
         confirm(&asked, count)?;
     }
     let reached = how.reach.reach(config)?;
@@ -105,6 +107,7 @@ fn say(asked: &Asked, counts: &BTreeMap<String, u64>, would: &str) {
         println!("what brokers have already is not erased there");
     }
     if counts.contains_key("traces") {
-        eprintln!("greenapi-bridge: a reader keeps the journal's log from being emptied; end it, and erase again");
+        let why = "pieces may be left in the journal's files, which could not be written anew now: too large while a bridge runs, no room, or read by others";
+        eprintln!("greenapi-bridge: {why}; stop the bridge, and erase again");
     }
 }

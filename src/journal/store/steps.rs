@@ -141,6 +141,20 @@ pub fn since(db: &Connection, broker: Broker, lane: Lane) -> Result<Option<Syste
     Ok(received.map(time))
 }
 
+/// Writes the whole database anew, unless what is in it has more than so many bytes: pages that records were moved out
+/// of keep pieces of them where nothing overwrites them. Whether that was done.
+///
+/// # Errors
+/// What SQLite says.
+pub fn rewrite(db: &Connection, most: u64) -> Result<bool> {
+    let number = |pragma| db.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0)).map(i64::unsigned_abs);
+    let pages = number("page_count")?.saturating_sub(number("freelist_count")?);
+    if pages * number("page_size")? > most {
+        return Ok(false);
+    }
+    db.execute_batch("VACUUM").map(|()| true)
+}
+
 /// Brings the log into the database and cuts it off, so that nothing of what was deleted is left in it. Whether that
 /// was done: a reader keeps it from being done for as long as it reads.
 ///
