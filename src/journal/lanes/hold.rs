@@ -95,12 +95,13 @@ mod tests {
     fn what_is_on_its_way_is_waited_for() {
         let lanes = Arc::new(Lanes::new(vec![Owed { lane: FROM, records: 3, since: UNIX_EPOCH }]));
         assert_eq!(turn(&lanes), Some(FROM));
-        lanes.enter(TO, true, UNIX_EPOCH);
-        lanes.kept(TO, 9, None::<fn() -> Record>);
         let held = Held::new(&lanes);
         assert_eq!(held.quiet(), None, "a turn");
         lanes.took(FROM, 4, None);
         lanes.end(FROM, true, &[]);
+        // sent before, and kept since
+        lanes.enter(TO, true, UNIX_EPOCH);
+        lanes.kept(TO, 9, None::<fn() -> Record>);
         assert_eq!(held.quiet(), None, "a report");
         lanes.reported(TO, 9, false);
         assert_eq!(held.quiet(), Some(HashSet::from([4])), "taken, and perhaps still on disk");
