@@ -22,11 +22,13 @@ use crate::deliver::{Deliver, Outcome, Target};
 use crate::journal::{Journal, Recovered};
 use crate::message::{Broker, Reason};
 use crate::notification::Class;
-use crate::observe::{Guard, Health, Labels, Metrics, Operators};
+use crate::observe::{Changes, Guard, Health, Labels, Metrics, Operators};
 use crate::receive::{self, Answer, Endpoint, Slots};
 use crate::route::Routes;
 use crate::serve::{self, Limits, serve};
 use crate::shutdown::Shutdown;
+#[cfg(feature = "journal")]
+use crate::upkeep::Upkeep;
 
 /// How a bridge ended, as the process says it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -127,12 +129,16 @@ impl Bridge {
         let mut serving = tokio::spawn(serve(self.listener, served, counted, no_more.clone(), move |peer, request| {
             endpoint.clone().handle(peer, request)
         }));
+        // the first listener is [admin], where there is one
+        let mut changes = changes(&self.config, &self.endpoint);
         for (listener, guard) in self.watched {
-            let operators = Arc::new(Operators::new(self.health.clone(), self.endpoint.metrics.clone(), guard));
+            let operators = Operators::new(self.health.clone(), self.endpoint.metrics.clone(), guard);
+            let operators = Arc::new(operators.with_changes(changes.take()));
             // health must be heard of: no one address takes all places, and none is kept by who says nothing
             let limits = Limits { connections: 256, connections_per_address: 16, idle: served.head, ..served };
             tokio::spawn(serve(listener, limits, None, over.clone(), move |_, request| {
-                std::future::ready(Ok(operators.answer(&request)))
+                let operators = operators.clone();
+                async move { Ok(operators.change(request).await.unwrap_or_else(|other| operators.answer(&other))) }
             }));
         }
         info!(listen = %self.config.http.listen, path = self.config.http.path, "serving");
@@ -155,6 +161,19 @@ impl Bridge {
         over.cancel();
         ended
     }
+}
+
+/// What the admin listener changes, where there is one and a journal.
+#[cfg(feature = "journal")]
+fn changes(config: &Config, endpoint: &Endpoint) -> Option<Arc<dyn Changes>> {
+    config.journal.as_ref().and(config.admin.as_ref())?;
+    let routes = Arc::new(Routes::new(&config.route, &config.places()).ok()?);
+    Some(Arc::new(Upkeep::new(endpoint.deliver.clone(), routes, config.http.max_body)))
+}
+
+#[cfg(not(feature = "journal"))]
+fn changes(_: &Config, _: &Endpoint) -> Option<Arc<dyn Changes>> {
+    None
 }
 
 /// Finishes what is begun until `end`, and lets go of the journal.
@@ -243,7 +262,7 @@ fn limits(of: &receive::Limits, left: Duration) -> Limits {
     }
 }
 
-fn metrics(tokens: Option<&Tokens>) -> Result<Metrics, impl std::fmt::Display> {
+pub(crate) fn metrics(tokens: Option<&Tokens>) -> Result<Metrics, impl std::fmt::Display> {
     let mut classes = Class::ALL.map(Class::as_str).to_vec();
     classes.push("unknown");
     Metrics::new(&Labels {

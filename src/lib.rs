@@ -35,6 +35,8 @@ pub mod brokers;
 pub mod journal;
 
 pub mod dead_letter;
+#[cfg(feature = "journal")]
+pub mod upkeep;
 
 pub mod bridge;
 pub mod cli;

@@ -4,6 +4,8 @@
 
 mod check;
 mod dead_letter;
+#[cfg(feature = "journal")]
+mod journal;
 mod provision;
 mod routes;
 mod send;
@@ -50,7 +52,7 @@ enum Command {
 }
 
 /// What needs a configuration.
-#[derive(Debug, Clone, Subcommand)]
+#[derive(Debug, Subcommand)]
 enum Configured {
     /// Serve (the default).
     #[command(after_help = "Example:
@@ -87,6 +89,14 @@ enum Configured {
     /// Look into the dead letter of the brokers, and send what lies there on its way again.
     #[command(subcommand, after_help = dead_letter::EXAMPLES)]
     DeadLetter(dead_letter::Command),
+    /// Say what waits in the journal, and move it, give it up or erase it.
+    #[cfg(feature = "journal")]
+    #[command(
+        subcommand,
+        after_help = "Example:
+  greenapi-bridge journal status --config bridge.toml"
+    )]
+    Journal(journal::Journal),
 }
 
 /// Runs the command line. 0 clean, 1 failed, 2 configuration, 3 grace exceeded.
@@ -141,6 +151,8 @@ fn configured(command: Configured, config: Option<&Path>) -> ExitCode {
         }
         Configured::Provision { dry_run } => runtime.block_on(provision::provision(&config, &plan, dry_run)),
         Configured::DeadLetter(command) => runtime.block_on(dead_letter::run(&config, command)),
+        #[cfg(feature = "journal")]
+        Configured::Journal(command) => runtime.block_on(journal::journal(command, &config)),
     };
     // all that counts is done; what still asks a broker that does not answer would hold the process up
     runtime.shutdown_timeout(LEAVE_WITHIN);

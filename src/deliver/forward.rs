@@ -72,9 +72,15 @@ impl Forwarder {
         let forward = async {
             loop {
                 let Ok(place) = places.clone().acquire_owned().await else { return };
-                let turn = self.at.lanes.next().await;
                 if state.wait_for(|state| state.up).await.is_err() {
                     return;
+                }
+                let turn = self.at.lanes.next().await;
+                // not to be kept until the broker is back: what is on no turn can be changed
+                if !state.borrow().up {
+                    self.at.lanes.stuck(turn.lane, false);
+                    self.at.lanes.end(turn.lane, false, &[]);
+                    continue;
                 }
                 let turn = self.at.clone().turn(turn, self.room.clone(), no_more.clone());
                 tasks.spawn(async {

@@ -12,6 +12,8 @@ mod keep;
 mod measure;
 mod seen;
 mod target;
+#[cfg(feature = "journal")]
+mod tend;
 mod under_way;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -32,6 +34,8 @@ pub use config::{DedupeConfig, PublishConfig};
 use keep::Keeper;
 use seen::{Seen, Standing, Told};
 pub use target::Target;
+#[cfg(feature = "journal")]
+pub use tend::{Imported, NotChanged};
 use under_way::UnderWay;
 
 /// What became of a notification. All but the last are answered 200. Of several brokers' outcomes the greatest is the

@@ -66,3 +66,15 @@ pub struct Refused {
     /// A bounded tag.
     pub reason: &'static str,
 }
+
+/// Why a journal was not changed.
+#[cfg(feature = "journal")]
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum ChangeError {
+    /// The writer is gone.
+    #[error("the journal is closed; nothing more was changed")]
+    Gone,
+    /// SQLite says no.
+    #[error("the journal cannot be changed: {0}")]
+    Sqlite(String),
+}

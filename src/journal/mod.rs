@@ -7,9 +7,15 @@
 //! [`Lanes`] know what is owed without asking the disk: they keep what comes behind what waits.
 #![cfg_attr(not(feature = "journal"), allow(dead_code, reason = "a build without it refuses the section"))]
 
+#[cfg(feature = "journal")]
+mod change;
+mod choice;
 mod config;
 mod error;
+mod fate;
 mod lanes;
+#[cfg(feature = "journal")]
+pub mod line;
 mod record;
 #[cfg(feature = "journal")]
 pub mod store;
@@ -22,9 +28,15 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
+pub use choice::Choice;
+#[cfg(feature = "journal")]
+use choice::{broker_names, brokers_named};
 pub use config::{Config, DeadLetterConfig};
+#[cfg(feature = "journal")]
+pub use error::ChangeError;
 pub use error::{OpenError, Refused};
-pub use lanes::{Gate, Lanes, Turn};
+pub use fate::{Fate, Moved};
+pub use lanes::{Gate, Held, Lanes, Turn};
 pub use record::{Lane, Record, seen_as};
 
 use crate::message::{Broker, Brokers, Message};
@@ -62,6 +74,9 @@ pub enum Batch {
     Large(usize),
 }
 
+#[cfg(feature = "journal")]
+type Act = Box<dyn FnOnce(&mut rusqlite::Connection) -> Option<rusqlite::Error> + Send>;
+
 /// What the writer is told to do.
 enum Command {
     /// Keep a message.
@@ -72,9 +87,9 @@ enum Command {
     Seen(Vec<u8>),
     /// Tell when all that came before is on disk.
     Synced(oneshot::Sender<()>),
-    /// Do something to it.
+    /// Do something to it; returns why that cannot be believed, if it cannot.
     #[cfg(feature = "journal")]
-    Change(Box<dyn FnOnce(&mut rusqlite::Connection) + Send>),
+    Change(Act),
     /// End.
     Stop,
 }
@@ -249,6 +264,7 @@ impl Journal {
         let (tell, told) = oneshot::channel();
         let act = Box::new(move |connection: &mut rusqlite::Connection| {
             let _ = tell.send(act(connection));
+            None
         });
         self.tell(Command::Change(act));
         told.await.map_err(|_| Refused { reason: "broken" })

@@ -1,7 +1,7 @@
 //! The brokers a message can go to.
 
 /// A broker. Its place in [`Self::ALL`] is its place among labels, and its bit in [`Brokers`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Broker {
     /// Apache Kafka.

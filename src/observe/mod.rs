@@ -1,5 +1,6 @@
 //! What operators see.
 
+mod changes;
 mod family;
 mod guard;
 mod health;
@@ -8,6 +9,7 @@ pub mod logging;
 mod metrics;
 mod operators;
 
+pub use changes::{Answering, Changes};
 pub use guard::{AdminConfig, Guard, Host};
 pub use health::{BrokerState, Health};
 pub use journal::JournalMetrics;

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use http_body_util::Full;
 use hyper::body::Bytes;
 use hyper::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, WWW_AUTHENTICATE};
-use hyper::{Method, Request, Response, StatusCode};
+use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 use serde::Deserialize;
 
-use super::{Guard, Health, Metrics};
+use super::{Changes, Guard, Health, Metrics};
 
 /// `[probes]`: `/livez`, `/readyz` and `/metrics` for the kubelet and for Prometheus, without a token.
 #[derive(Debug, Clone, Deserialize)]
@@ -24,10 +24,11 @@ pub struct Operators {
     health: Health,
     metrics: Arc<Metrics>,
     guard: Guard,
+    pub(super) changes: Option<Arc<dyn Changes>>,
 }
 
 const TEXT: &str = "text/plain; charset=utf-8";
-const JSON: &str = "application/json";
+pub(super) const JSON: &str = "application/json";
 /// Prometheus' text format.
 const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
 
@@ -37,19 +38,15 @@ type Page = (StatusCode, &'static str, Bytes);
 impl Operators {
     /// Shows these to whom the guard lets in.
     pub fn new(health: Health, metrics: Arc<Metrics>, guard: Guard) -> Self {
-        Self { health, metrics, guard }
+        Self { health, metrics, guard, changes: None }
     }
 
     /// Answers one request: 403 for a wrong `Host`, 401 for a missing token, then 404 and 405.
     pub fn answer<B>(&self, request: &Request<B>) -> Response<Full<Bytes>> {
         let (path, headers) = (request.uri().path(), request.headers());
         let open = ["/livez", "/readyz"].contains(&path);
-        if !self.guard.knows_host(headers) {
-            return refusal(StatusCode::FORBIDDEN, "unknown Host; name it in admin.hosts\n", None);
-        }
-        if !open && !self.guard.admits(headers) {
-            let how = (WWW_AUTHENTICATE, "Bearer");
-            return refusal(StatusCode::UNAUTHORIZED, "give a token of admin.tokens_file\n", Some(how));
+        if let Some(refused) = self.refused(headers, open) {
+            return refused;
         }
         let Some(page) = self.page(path) else {
             return refusal(StatusCode::NOT_FOUND, "there are /livez, /readyz and /metrics\n", None);
@@ -58,6 +55,18 @@ impl Operators {
             return refusal(StatusCode::METHOD_NOT_ALLOWED, "only to be read\n", Some((ALLOW, "GET, HEAD")));
         }
         response(page)
+    }
+
+    /// Why a request is refused, if it is; `open` pages need no token.
+    pub(super) fn refused(&self, headers: &HeaderMap, open: bool) -> Option<Response<Full<Bytes>>> {
+        if !self.guard.knows_host(headers) {
+            return Some(refusal(StatusCode::FORBIDDEN, "unknown Host; name it in admin.hosts\n", None));
+        }
+        if !open && !self.guard.admits(headers) {
+            let how = (WWW_AUTHENTICATE, "Bearer");
+            return Some(refusal(StatusCode::UNAUTHORIZED, "give a token of admin.tokens_file\n", Some(how)));
+        }
+        None
     }
 
     fn page(&self, path: &str) -> Option<Page> {
@@ -73,13 +82,17 @@ impl Operators {
     }
 }
 
-fn refusal(status: StatusCode, why: &'static str, how: Option<(HeaderName, &'static str)>) -> Response<Full<Bytes>> {
+pub(super) fn refusal(
+    status: StatusCode,
+    why: &'static str,
+    how: Option<(HeaderName, &'static str)>,
+) -> Response<Full<Bytes>> {
     let mut response = response((status, TEXT, why.into()));
     response.headers_mut().extend(how.map(|(name, value)| (name, HeaderValue::from_static(value))));
     response
 }
 
-fn response((status, content, body): Page) -> Response<Full<Bytes>> {
+pub(super) fn response((status, content, body): Page) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::from(body));
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content));

@@ -86,6 +86,11 @@ impl Routes {
         self.dead_letters[broker as usize].is_some()
     }
 
+    /// Where dead letters go at this broker.
+    pub fn dead_letter_at(&self, broker: Broker) -> Option<&str> {
+        self.dead_letters[broker as usize].as_deref()
+    }
+
     /// The destinations at a broker whose names are known before a notification comes, dead letters last.
     pub fn known(&self, broker: Broker) -> Vec<String> {
         let here = self.templates().into_iter().filter(|named| named.broker == broker);

@@ -9,6 +9,7 @@
 //! After GREEN-API's published recommendations, and where those are silent (a queue that is full, a token with a
 //! scheme of its own) after what its own libraries expect.
 
+mod ask;
 mod client;
 mod instance;
 mod ledger;
@@ -32,6 +33,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub use ask::Asker;
 pub use instance::{Instance, NotQueued};
 pub use ledger::{Ledger, Line};
 pub use sample::{Fields, Sample, Unnamed};

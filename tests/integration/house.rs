@@ -16,6 +16,7 @@ const MAY_USE: [(&str, &[&str]); 14] = [
     ("journal", &["message", "observe", "units"]),
     ("dead_letter", &["brokers", "message", "notification", "route"]),
     ("deliver", &["brokers", "journal", "message", "observe", "units"]),
+    ("upkeep", &["deliver", "journal", "message", "notification", "observe", "route"]),
     ("sender", &["message", "notification", "units"]),
     ("receive", &["admit", "deliver", "message", "notification", "observe", "route", "shutdown", "units"]),
 ];

@@ -31,6 +31,8 @@ mod harness;
 mod house;
 #[cfg(all(feature = "journal", feature = "nats"))]
 mod journal;
+#[cfg(all(feature = "journal", feature = "kafka", feature = "nats"))]
+mod journal_commands;
 #[cfg(feature = "kafka")]
 mod kafka;
 #[cfg(feature = "kafka")]

@@ -7,6 +7,7 @@
 //! A lane is worked on by one turn at a time, which sends one record after the other. A record that is kept while all
 //! before it are in memory is handed over there; others are read from the disk, and so is everything after a fault.
 
+mod hold;
 mod one;
 
 use std::collections::{HashMap, VecDeque};
@@ -16,6 +17,7 @@ use std::time::SystemTime;
 use tokio::sync::{Notify, oneshot};
 
 use super::{Lane, Owed, Record};
+pub use hold::Held;
 use one::At;
 
 /// Whether a message may go past what is owed.
@@ -57,6 +59,10 @@ pub struct Lanes {
 struct State {
     lanes: HashMap<Lane, At>,
     ready: VecDeque<Lane>,
+    /// Turns that have not ended.
+    working: usize,
+    /// Whether records are being changed under them: nothing passes, and no turn begins.
+    held: bool,
     /// The bytes of all records that are handed over.
     bytes: usize,
 }
@@ -76,12 +82,15 @@ impl Lanes {
 
     /// Whether no lane is owed anything: then each is open.
     pub fn idle(&self) -> bool {
-        self.with(|state| state.lanes.is_empty())
+        self.with(|state| state.lanes.is_empty() && !state.held)
     }
 
     /// Whether a message of this lane may go to the broker itself.
     pub fn gate(&self, lane: Lane) -> Gate {
         self.with(|state| {
+            if state.held {
+                return Gate::Shut;
+            }
             let Some(at) = state.lanes.get_mut(&lane).filter(|at| at.owed > 0) else { return Gate::Open };
             if at.stuck {
                 return Gate::Shut;
@@ -189,6 +198,7 @@ impl Lanes {
     /// Ends a turn; another one is due if more is kept. `through`: all that might have been taken before this process
     /// was looked at. `gone`: records that can not be read any more.
     pub fn end(&self, lane: Lane, through: bool, gone: &[i64]) {
+        self.with(|state| state.working -= 1);
         self.change(lane, |at, _| {
             at.busy = false;
             at.fresh &= !through;
@@ -232,11 +242,15 @@ impl Lanes {
 
 impl State {
     fn turn(&mut self) -> Option<Turn> {
+        if self.held {
+            return None;
+        }
         let lane = std::iter::from_fn(|| self.ready.pop_front()).find(|lane| self.lanes.contains_key(lane))?;
         let at = self.lanes.get_mut(&lane)?;
         let handed = std::mem::take(&mut at.handed);
         self.bytes -= handed.iter().map(|record| record.message.body.len()).sum::<usize>();
         let kept = at.kept();
+        self.working += 1;
         Some(Turn { lane, handed, kept, taken: at.taken.clone(), fresh: at.fresh, doubtful: at.doubtful })
     }
 }

@@ -93,6 +93,12 @@ impl At {
         self.wake();
     }
 
+    /// Nothing goes past until something is taken.
+    pub(super) fn shut(&mut self) {
+        self.stuck = true;
+        self.wake();
+    }
+
     /// One less is owed: it was taken. Until that is on disk it may still be read.
     pub(super) fn take(&mut self, seq: i64) {
         self.taken.push(seq);

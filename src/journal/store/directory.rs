@@ -4,6 +4,7 @@ use std::fs::{DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::super::OpenError;
 
@@ -41,7 +42,7 @@ impl Directory {
             return Err(OpenError::Network { path: path.into(), name });
         }
         let lock = private(&path.join("lock")).map_err(unusable)?;
-        match lock.try_lock() {
+        match take(&lock) {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(OpenError::Taken { path: path.into() }),
             Err(TryLockError::Error(source)) => return Err(unusable(source)),
@@ -73,6 +74,17 @@ impl Directory {
         let above = self.path.parent().filter(|above| !above.as_os_str().is_empty());
         File::open(above.unwrap_or(Path::new(".")))?.sync_all()
     }
+}
+
+/// Who only asks whether it is taken has it for a moment.
+fn take(lock: &File) -> Result<(), TryLockError> {
+    for _ in 0..5 {
+        if lock.try_lock().is_ok() {
+            return Ok(());
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    lock.try_lock()
 }
 
 /// How much is free where a journal is, or would be made; changes nothing.

@@ -9,6 +9,8 @@ mod reader;
 mod room;
 mod rows;
 mod schema;
+pub mod steps;
+pub mod tally;
 mod tidy;
 mod writer;
 

@@ -11,10 +11,10 @@ use super::schema::SHIFT;
 use crate::message::{Broker, Brokers, Id};
 
 /// The columns of a record, in the order [`record`] reads them.
-const COLUMNS: &str = "seq, owed, unknown, id, received, instance, class, reason, rest, body";
+pub(super) const COLUMNS: &str = "seq, owed, unknown, id, received, instance, class, reason, rest, body";
 
 /// The column with the lanes of a broker, and its bit of `owed` as it stands in the index.
-const fn of(broker: Broker) -> (&'static str, &'static str) {
+pub(super) const fn of(broker: Broker) -> (&'static str, &'static str) {
     match broker {
         Broker::Kafka => ("kafka", "owed & 2"),
         Broker::Nats => ("nats", "owed & 4"),
@@ -22,7 +22,7 @@ const fn of(broker: Broker) -> (&'static str, &'static str) {
 }
 
 /// The name of a journal, and the next number of a record.
-pub(super) fn name_and_next(connection: &Connection) -> Result<(String, i64)> {
+pub fn name_and_next(connection: &Connection) -> Result<(String, i64)> {
     let name = connection.query_row("SELECT value FROM meta WHERE name = 'name'", [], |row| row.get(0))?;
     let reserved = connection.query_row("SELECT value FROM meta WHERE name = 'reserved'", [], |row| row.get(0));
     let reserved: i64 = reserved.optional()?.unwrap_or(1);
@@ -91,7 +91,7 @@ pub fn batch(connection: &Connection, broker: Broker, lane: Lane, most: usize) -
 }
 
 /// A record, of the columns in [`COLUMNS`].
-fn record(row: &Row<'_>) -> Result<Record> {
+pub(super) fn record(row: &Row<'_>) -> Result<Record> {
     let text = |place| row.get::<_, Option<String>>(place).map(|text| text.map(Cow::Owned));
     let columns = Columns {
         id: row.get(3)?,
@@ -182,6 +182,22 @@ pub fn ends(connection: &Connection) -> Result<Option<(i64, i64)>> {
         (Some(first), Some(last)) => Some((first, last)),
         _ => None,
     })
+}
+
+/// Ids of records after a number, with their numbers and whom they are owed to; some at a time.
+pub fn ids(connection: &Connection, after: i64) -> Result<Vec<(i64, Id, Brokers)>> {
+    let mut select =
+        connection.prepare_cached("SELECT seq, id, owed FROM record WHERE seq > ?1 ORDER BY seq LIMIT 5000")?;
+    let rows = select.query_map([after], |row| {
+        let owed = Brokers::from_bits(row.get::<_, u8>(2)? >> SHIFT);
+        Ok((row.get(0)?, Id::from(u128::from_be_bytes(row.get(1)?)), owed))
+    })?;
+    rows.collect()
+}
+
+/// The time of these Unix milliseconds.
+pub fn at(millis: i64) -> SystemTime {
+    time(millis)
 }
 
 /// How old something is, from Unix milliseconds.

@@ -109,8 +109,10 @@ impl Writer {
                     // in its own transaction: what came before it is written first
                     self.write(batch)?;
                     let _ = self.sync(true);
-                    change(&mut self.connection);
-                    return Ok(false);
+                    return match change(&mut self.connection).filter(is_final) {
+                        Some(error) => Err(error),
+                        None => Ok(false),
+                    };
                 }
                 Command::Stop => return Ok(true),
             }

@@ -1,0 +1,223 @@
+//! Changing by hand what is in the journal, also while it is forwarded.
+//!
+//! All lanes are held meanwhile: what is on its way is waited for, nothing else begins, and what comes is kept behind.
+//! A record that is moved can therefore neither be sent to both places, nor overtake or be overtaken by one that is in
+//! the journal. The journal itself is held only for the moments that one step takes.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use thiserror::Error;
+use tokio::time::{Instant, sleep};
+
+use super::keep::{Keeper, outcome};
+use super::seen::Standing;
+use super::{Deliver, Outcome, UnderWay};
+use crate::journal::store::steps;
+use crate::journal::{ChangeError, Choice, Fate, Held, Lane, Record};
+use crate::message::{Broker, Brokers, Message};
+
+/// How long what is on its way is waited for: longer than any broker takes to report.
+const QUIET_WITHIN: Duration = Duration::from_secs(40);
+/// The most bytes that are written anew while notifications wait for it: about a second.
+const REWRITTEN: u64 = 64 * 1024 * 1024;
+/// How long a reader of the log is waited for.
+const EMPTY_WITHIN: Duration = Duration::from_secs(10);
+
+/// Says what becomes of a record, and what that is called.
+pub type Judge = dyn Fn(&Record) -> (&'static str, Fate) + Send + Sync;
+
+/// Why the journal was not changed, or not all of it.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum NotChanged {
+    /// There is none.
+    #[error("this bridge has no journal")]
+    NoJournal,
+    /// A broker has not reported.
+    #[error("a broker has not said yet what became of what was sent to it; nothing was changed, try again")]
+    OnItsWay,
+    /// The journal.
+    #[error(transparent)]
+    Journal(#[from] ChangeError),
+    /// It has no room, or cannot be written.
+    #[error("not kept: {reason}; raise journal.max_bytes or mend its disk, then import again")]
+    Refused {
+        /// A bounded tag.
+        reason: &'static str,
+    },
+    /// Something else.
+    #[error("{0}")]
+    Otherwise(String),
+}
+
+/// What became of records that were brought in.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Imported {
+    /// They are kept.
+    pub added: u64,
+    /// They were stored before.
+    pub skipped: u64,
+}
+
+impl Deliver {
+    /// Does to every record that is chosen what `judge` says; returns how many became what. What comes after this has
+    /// begun is not looked at. Once begun it goes on, whoever waits for it.
+    ///
+    /// # Errors
+    /// [`NotChanged`].
+    pub async fn change(&self, choice: Choice, judge: Arc<Judge>) -> Result<BTreeMap<&'static str, u64>, NotChanged> {
+        let keeper = self.keeper.clone().ok_or(NotChanged::NoJournal)?;
+        let changed = self.runtime.spawn(async move { keeper.change(choice, judge).await });
+        changed.await.unwrap_or_else(|error| Err(NotChanged::Otherwise(error.to_string())))
+    }
+
+    /// Makes sure that nothing of what was deleted is left in the journal's files; false if it is too large for others to
+    /// wait meanwhile, or if a reader keeps it from that.
+    ///
+    /// # Errors
+    /// [`NotChanged`].
+    pub async fn leave_no_trace(&self, at_rest: bool) -> Result<bool, NotChanged> {
+        let keeper = self.keeper.as_ref().ok_or(NotChanged::NoJournal)?;
+        let most = if at_rest { u64::MAX } else { REWRITTEN };
+        let rewritten = match keeper.journal.try_change(move |db| steps::rewrite(db, most)).await {
+            // it is deleted all the same; there may be no room for all that is left twice
+            Err(ChangeError::Sqlite(_)) => false,
+            rewritten => rewritten?,
+        };
+        let end = Instant::now() + EMPTY_WITHIN;
+        loop {
+            let empty = keeper.journal.try_change(|db| steps::empty_log(db)).await?;
+            if empty || Instant::now() > end {
+                return Ok(empty && rewritten);
+            }
+            sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Keeps messages that are owed to these brokers, of which those may have it all the same; not those that were
+    /// stored lately. They are on disk when this returns.
+    ///
+    /// # Errors
+    /// [`NotChanged`]: some may be kept already; to bring the same ones again is safe.
+    pub async fn import(&self, all: Vec<(Message, Brokers, Brokers)>) -> Result<Imported, NotChanged> {
+        let keeper = self.keeper.clone().ok_or(NotChanged::NoJournal)?;
+        let this = self.clone();
+        let imported = self.runtime.spawn(async move { this.bring_in(&keeper, all).await });
+        imported.await.unwrap_or_else(|error| Err(NotChanged::Otherwise(error.to_string())))
+    }
+
+    async fn bring_in(&self, keeper: &Keeper, all: Vec<(Message, Brokers, Brokers)>) -> Result<Imported, NotChanged> {
+        let (mut imported, mut kept) = (Imported::default(), Vec::new());
+        for (message, owed, unknown) in all {
+            let (id, said) = (message.event.id, outcome(&message));
+            let wanted = if owed.is_empty() { Brokers::JOURNAL } else { owed };
+            let standing = self.with_seen(|seen| seen.begin(id, wanted, std::time::Instant::now()));
+            let Standing::New(_, missing) = standing else {
+                imported.skipped += 1;
+                continue;
+            };
+            let lanes: Vec<_> = missing.each().map(|broker| (broker, Lane::of(&message, broker))).collect();
+            for (broker, lane) in &lanes {
+                keeper.lanes(*broker).enter(*lane, false, SystemTime::now());
+            }
+            // all of them before the first is waited for, so that they share transactions
+            let begun = UnderWay::new(self, id);
+            kept.push((keeper.journal.append(message, missing, unknown), begun, said, missing, lanes));
+        }
+        let mut refused = None;
+        for (record, begun, said, missing, lanes) in kept {
+            let record = record.await;
+            for (broker, lane) in lanes {
+                match record {
+                    Ok(seq) => keeper.lanes(broker).kept(lane, seq, None::<fn() -> Record>),
+                    Err(_) => keeper.lanes(broker).refused(lane, false),
+                }
+            }
+            match record {
+                Ok(_) => {
+                    begun.ended(missing, said);
+                    imported.added += 1;
+                }
+                Err(why) => refused = Some(NotChanged::Refused { reason: why.reason }),
+            }
+        }
+        refused.map_or(Ok(imported), Err)
+    }
+}
+
+impl UnderWay<'_> {
+    /// These have it now.
+    fn ended(mut self, stored: Brokers, outcome: Outcome) {
+        (self.stored, self.outcome) = (stored, outcome);
+    }
+}
+
+impl Keeper {
+    async fn change(&self, choice: Choice, judge: Arc<Judge>) -> Result<BTreeMap<&'static str, u64>, NotChanged> {
+        let held = self.lanes.each_ref().map(Held::new);
+        let (until, taken) = self.quiet(&held).await?;
+        let taken = Arc::new(taken);
+        let (mut counts, mut after) = (BTreeMap::new(), 0);
+        let mut lanes: [HashSet<Lane>; Broker::ALL.len()] = Default::default();
+        loop {
+            let (choice, taken, judge) = (choice.clone(), taken.clone(), judge.clone());
+            let step = self.journal.try_change(move |db| steps::step(db, &choice, [after, until], &taken, &*judge));
+            let step = step.await?;
+            for (name, count) in step.counts {
+                *counts.entry(name).or_default() += count;
+            }
+            for broker in Broker::ALL {
+                for (lane, moved) in &step.moved[broker as usize] {
+                    held[broker as usize].moved(*lane, *moved);
+                    lanes[broker as usize].insert(*lane);
+                }
+            }
+            match step.next {
+                Some(next) => after = next,
+                None => break,
+            }
+        }
+        self.since(&held, lanes).await?;
+        Ok(counts)
+    }
+
+    /// Waits until nothing is on its way. The last record there is then, and those that were taken and may be on disk.
+    async fn quiet(&self, held: &[Held; Broker::ALL.len()]) -> Result<(i64, [HashSet<i64>; 2]), NotChanged> {
+        let end = Instant::now() + QUIET_WITHIN;
+        loop {
+            // first: what is kept later may be on its way again
+            let until = *self.journal.appended().borrow();
+            if let [Some(kafka), Some(nats)] = held.each_ref().map(Held::quiet) {
+                return Ok((until, [kafka, nats]));
+            }
+            if Instant::now() > end {
+                return Err(NotChanged::OnItsWay);
+            }
+            sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// Says since when lanes are owed what they are owed now.
+    async fn since(
+        &self,
+        held: &[Held; Broker::ALL.len()],
+        lanes: [HashSet<Lane>; Broker::ALL.len()],
+    ) -> Result<(), NotChanged> {
+        for broker in Broker::ALL {
+            let all: Vec<_> = lanes[broker as usize].iter().copied().collect();
+            for some in all.chunks(500) {
+                let some = some.to_vec();
+                let asked = self.journal.try_change(move |db| {
+                    some.into_iter()
+                        .map(|lane| Ok((lane, steps::since(db, broker, lane)?)))
+                        .collect::<Result<Vec<_>, _>>()
+                });
+                for (lane, since) in asked.await? {
+                    since.into_iter().for_each(|since| held[broker as usize].since(lane, since));
+                }
+            }
+        }
+        Ok(())
+    }
+}
