@@ -106,7 +106,9 @@ class Series:
         kills = options.kills // (len(KILLING) * len(options.kinds)) + 1 if options.kills and name in KILLING else None
         stage.send(count, options.rate, scenario.large)
         scenario.round(stage)
-        while stage.sending():
+        # a sender that gets nowhere is a problem, and no reason to go on for ever
+        deadline = time.monotonic() + 120 + 5 * count / options.rate
+        while stage.sending() and time.monotonic() < deadline:
             if kills is None or stage.bridge.kills + stage.broker_kills < kills:
                 scenario.round(stage)
             else:
@@ -116,7 +118,7 @@ class Series:
         judges = {broker.name: (broker, *stage.judge(broker)) for broker in stage.brokers}
         stage.problems += scenario.check(stage, {kind: judge for kind, (_, judge, _) in judges.items()})
         if stage.bridge.ends and not scenario.ends:
-            stage.problems.append(f"the bridge ended by itself, exit codes {stage.bridge.ends}")
+            stage.problems.append(f"the bridge ended by itself {stage.bridge.ends} times")
         figures = [sender.figures() for sender in stage.senders]
         refused = sum(of["answered"].get("503", 0) for of in figures)
         kept = sum(of["stored"].get("journal", 0) for of in figures)

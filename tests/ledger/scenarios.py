@@ -179,9 +179,10 @@ class ReadOnly(Scenario):
         stage.disk.fail()
         # it refuses, or ends by itself where the disk does not sync
         until = time.monotonic() + stage.random.uniform(1, 3)
-        while time.monotonic() < until and stage.bridge.process.child.poll() is None:
+        process = stage.bridge.process
+        while process and time.monotonic() < until and process.child.poll() is None:
             time.sleep(0.05)
-        stage.say(f"with the file system read-only the bridge {ended(stage.bridge.process.child.poll())}")
+        stage.say(f"with the file system read-only the bridge {ended(process and process.child.poll())}")
         stage.bridge.kill()
         stage.disk.repair()
         stage.bridge.start()
