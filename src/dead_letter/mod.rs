@@ -9,6 +9,7 @@
 mod again;
 mod notes;
 mod parts;
+mod reading;
 mod record;
 mod replayer;
 mod select;
@@ -16,6 +17,7 @@ mod select;
 pub use again::{Again, again, note};
 pub use notes::Notes;
 pub use parts::{Parts, Whole};
+pub use reading::Reading;
 pub use record::{Head, Record, read};
 pub use replayer::{Outcome, Replayer};
 pub use select::{Selection, read_id};

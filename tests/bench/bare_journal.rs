@@ -105,7 +105,18 @@ fn commit(connection: &Connection, like: &mut Like, all: &[Waiting]) -> rusqlite
         let (instance, id) = (*instance as i64, Id::of(body).as_u128().to_be_bytes());
         // each instance has a lane of its own
         let [kafka, nats] = like.lanes.map(|lane| lane.map(|lane| lane + instance));
-        insert.execute(params![like.seq, like.owed, id, now, instance, like.class, kafka, nats, like.rest, &body[..]])?;
+        insert.execute(params![
+            like.seq,
+            like.owed,
+            id,
+            now,
+            instance,
+            like.class,
+            kafka,
+            nats,
+            like.rest,
+            &body[..]
+        ])?;
         ids.extend(id);
         ids.push(like.by);
     }

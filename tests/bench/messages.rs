@@ -36,7 +36,8 @@ impl Messages {
     /// Its journal, for this process alone.
     pub fn journal(&self) -> Result<Journal, Failed> {
         let journal = self.config.journal.as_ref().ok_or("the configuration has no [journal]")?;
-        let (journal, Recovered { .. }) = Journal::open(journal, &self.config.dead_letter, self.config.dedupe.window)?;
+        let (journal, Recovered { .. }) =
+            Journal::open(journal, &self.config.dead_letter, (self.config.dedupe.window, 0))?;
         Ok(journal)
     }
 }

@@ -9,7 +9,7 @@ use async_nats::jetstream::{self, Context};
 use greenapi_bridge::message::Id;
 use serde_json::Value;
 
-use crate::harness::{Bridge, Nats, body, command, eventually, text};
+use crate::harness::{Bridge, Nats, body, command, eventually, nats_servers, text};
 use crate::parts::sized;
 use crate::server::{denying, file};
 
@@ -253,6 +253,25 @@ fn a_server_that_is_down_or_denies_is_said_in_time_with_the_remedy() {
         );
     }
     assert!(begun.elapsed() < Duration::from_secs(60), "{:?}", begun.elapsed());
+}
+
+#[test]
+fn to_look_takes_the_right_to_read_the_dead_letter_and_no_other() {
+    let allowed =
+        r#""$JS.API.CONSUMER.CREATE.GREENAPI.*.greenapi.dead-letter", "$JS.API.CONSUMER.MSG.NEXT.GREENAPI.*""#;
+    let reader = format!(
+        "{{ user: r, password: p, permissions: {{ publish: {{ allow: [{allowed}] }}, subscribe: {{ allow: [\"_INBOX.>\"] }} }} }}"
+    );
+    let server = file(&format!("authorization: {{ users: [ {{ user: u, password: p }}, {reader} ] }}"));
+    let nats = Nats::start_with(&["-c".to_owned(), server.path().display().to_string()]);
+    let password = file("p");
+    let login =
+        |user: &str| format!("nats.user = \"{user}\"\nnats.password_file = \"{}\"\n", password.path().display());
+    let bridge = Bridge::start(&nats, &login("u"));
+    assert_eq!(bridge.post(BROKEN).0, 200);
+    let config = file(&format!("{}{}", nats_servers(&[nats.port]), login("r")));
+    assert_eq!(listed("", config.path()).len(), 1);
+    assert_eq!(command(&format!("dead-letter show {}", id(BROKEN)), config.path()).stdout, BROKEN);
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! `dead-letter` with a real Apache Kafka.
 
+use std::collections::HashSet;
 use std::path::Path;
-use std::process::Output;
+use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use greenapi_bridge::message::Id;
@@ -70,6 +71,41 @@ fn what_had_no_topic_goes_there_once_it_has_and_that_is_remembered() {
     assert_eq!((twice.len(), same), (41, 2), "with the same ce_id");
     let counts: Vec<_> = listed(config).iter().map(|line| line["replayed"].as_u64().unwrap()).collect();
     assert_eq!((counts.iter().sum::<u64>(), counts.iter().max()), (41, Some(&2)));
+}
+
+#[test]
+fn a_replay_that_is_killed_and_run_again_repeats_few_with_the_same_id_and_loses_none() {
+    let kafka = Kafka::shared();
+    let bridge = open(kafka, "killed");
+    let bodies: Vec<_> = (0..600).map(text).collect();
+    for some in bodies.chunks(30) {
+        let mut begun: Vec<_> = some.iter().map(|body| bridge.begin(body)).collect();
+        assert!(begun.iter_mut().all(|begun| begun.answer().body.contains("dead_letter")));
+    }
+    create(kafka, "killed.to.incomingCall", "1");
+    let stored = || kafka.read(&["killed.to.incomingCall"]);
+    let mut kills = 0;
+    for wait in [1500, 1700, 1600] {
+        let before = stored().len();
+        let mut replay = Command::new(env!("CARGO_BIN_EXE_greenapi-bridge"));
+        replay.args(["dead-letter", "replay", "--all", "--config"]).arg(bridge.config.path()).stdout(Stdio::null());
+        let mut child = replay.spawn().unwrap();
+        std::thread::sleep(Duration::from_millis(wait));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        kills += usize::from(stored().len() > before);
+    }
+    let (code, told) = run("replay --all", bridge.config.path());
+    assert_eq!(code, Some(0), "{told}");
+    let stored = stored();
+    let ids: HashSet<_> = stored.iter().map(|record| record["headers"]["ce_id"].as_str().unwrap()).collect();
+    assert_eq!(
+        ids,
+        bodies.iter().map(|body| Id::of(body).to_string()).collect::<Vec<_>>().iter().map(String::as_str).collect()
+    );
+    assert!(kills > 0, "none was killed midway");
+    // of one instance one is under way at a time
+    assert!(stored.len() <= bodies.len() + kills, "{} of {}", stored.len(), bodies.len());
 }
 
 #[test]

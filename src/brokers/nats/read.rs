@@ -70,7 +70,11 @@ impl Reader {
         context.set_timeout(PATIENCE);
         let name = &self.config.stream;
         let stream: Stream<()> = context.get_stream_no_info(name).await.map_err(|error| error.to_string())?;
+        // with a name the subject asked for is part of what is asked, and a right can be for that one alone
+        let unique = self.client.new_inbox();
+        let unique = unique.rsplit('.').next().unwrap_or_default();
         let reading = pull::Config {
+            name: Some(format!("greenapi-bridge-{unique}")),
             filter_subject: self.config.dead_letter_subject.clone(),
             deliver_policy: DeliverPolicy::All,
             ack_policy: AckPolicy::None,

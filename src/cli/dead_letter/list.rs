@@ -8,7 +8,7 @@ use serde_json::json;
 use super::progress::Progress;
 use super::{Filters, complain, open, plain};
 use crate::config::Config;
-use crate::dead_letter::{Notes, Parts, Record, Selection, Source, Whole, read};
+use crate::dead_letter::{Notes, Reading, Source, Whole};
 use crate::message::Broker;
 
 #[derive(Debug, Clone, Args)]
@@ -61,38 +61,21 @@ async fn one(source: &mut Source, arguments: &Arguments, table: &mut Table) -> R
     let mut progress = Progress::new(format!("{name}: what was replayed"));
     let notes = Notes::gather(source, &selection.ids, |done, all| progress.show(done, all, String::new)).await?;
     drop(progress);
-    let (mut parts, mut listed) = (Parts::default(), Listed::default());
-    source.begin(false).await?;
     let limit = arguments.filters.limit.unwrap_or(u64::MAX);
-    loop {
-        let (whole, over) = match source.next().await? {
-            Some(letter) => (taken(&mut parts, read(letter), &selection, &mut listed), false),
-            None => (parts.rest(), true),
-        };
-        for whole in whole {
-            let times = if notes.has(&whole.head) { notes.times(whole.head.id).max(1) } else { 0 };
+    let (mut listed, mut reading) = (Listed::default(), Reading::begin(source, &selection, false).await?);
+    while listed.letters < limit
+        && let Some(whole) = reading.next(|_, _| ()).await?
+    {
+        let times = if notes.has(&whole.head) { notes.times(whole.head.id).max(1) } else { 0 };
+        if table.row(&whole, times).is_err() {
             // who reads it has seen enough
-            if listed.letters == limit || table.row(&whole, times).is_err() {
-                return Ok(listed);
-            }
-            listed.letters += 1;
-            listed.replayed += u64::from(times > 0);
+            break;
         }
-        if over || listed.letters == limit {
-            return Ok(listed);
-        }
+        listed.letters += 1;
+        listed.replayed += u64::from(times > 0);
     }
-}
-
-fn taken(parts: &mut Parts, record: Record, selection: &Selection, listed: &mut Listed) -> Vec<Whole> {
-    match record {
-        Record::Letter(head, body) if selection.has(&head) => parts.add(*head, body),
-        Record::Letter(..) | Record::Note(..) => Vec::new(),
-        Record::Foreign => {
-            listed.foreign += 1;
-            Vec::new()
-        }
-    }
+    listed.foreign = reading.foreign;
+    Ok(listed)
 }
 
 struct Table {

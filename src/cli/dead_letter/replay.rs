@@ -14,7 +14,7 @@ use crate::brokers::kafka;
 #[cfg(feature = "nats")]
 use crate::brokers::nats;
 use crate::config::Config;
-use crate::dead_letter::{Head, Notes, Outcome, Parts, Record, Replayer, Selection, Source, Whole, read, read_id};
+use crate::dead_letter::{Head, Notes, Outcome, Reading, Replayer, Selection, Source, Whole, read_id};
 use crate::message::{Broker, Id};
 use crate::route::Routes;
 
@@ -113,46 +113,30 @@ struct Work<'w> {
 
 impl Work<'_> {
     async fn go(mut self, source: &mut Source) -> Result<(), String> {
-        let (mut parts, mut batch) = (Parts::default(), Vec::new());
-        let (all, mut done) = (source.begin(true).await?, 0);
-        loop {
-            let next = source.next().await?;
-            let over = next.is_none();
-            for whole in self.taken(next.map(read), &mut parts) {
-                self.put(whole, &mut batch);
+        let (selection, mut bytes, mut batch) = (std::mem::take(&mut self.selection), 0, Vec::new());
+        let mut reading = Reading::begin(source, &selection, true).await?;
+        while self.left > 0
+            && let Some(whole) = reading.next(|done, all| self.show(done, all)).await?
+        {
+            self.tally.sought.remove(&whole.head.id);
+            if self.replayer.is_done(&whole.head) {
+                self.tally.before += 1;
+                continue;
             }
-            done += 1;
-            let enough = over || self.left == 0;
-            let bytes: usize = batch.iter().map(|whole: &Whole| whole.body.len()).sum();
-            if enough || batch.len() >= AT_ONCE || bytes >= BYTES_AT_ONCE {
-                self.settle(std::mem::take(&mut batch)).await?;
-            }
-            let Tally { replayed, stay, failed, .. } = *self.tally;
-            self.progress.show(done, all, || format!("{replayed} replayed, {stay} stay, {failed} failed"));
-            if enough {
-                return Ok(());
-            }
-        }
-    }
-
-    fn taken(&mut self, record: Option<Record>, parts: &mut Parts) -> Vec<Whole> {
-        match record {
-            Some(Record::Letter(head, body)) if self.selection.has(&head) => {
-                self.tally.sought.remove(&head.id);
-                parts.add(*head, body)
-            }
-            Some(_) => Vec::new(),
-            None => parts.rest(),
-        }
-    }
-
-    fn put(&mut self, whole: Whole, batch: &mut Vec<Whole>) {
-        if self.replayer.is_done(&whole.head) {
-            self.tally.before += 1;
-        } else if self.left > 0 {
             self.left -= 1;
+            bytes += whole.body.len();
             batch.push(whole);
+            if batch.len() >= AT_ONCE || bytes >= BYTES_AT_ONCE {
+                self.settle(std::mem::take(&mut batch)).await?;
+                bytes = 0;
+            }
         }
+        self.settle(batch).await
+    }
+
+    fn show(&mut self, done: u64, all: u64) {
+        let Tally { replayed, stay, failed, .. } = *self.tally;
+        self.progress.show(done, all, || format!("{replayed} replayed, {stay} stay, {failed} failed"));
     }
 
     async fn settle(&mut self, batch: Vec<Whole>) -> Result<(), String> {

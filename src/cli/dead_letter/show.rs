@@ -7,7 +7,7 @@ use clap::Args;
 use super::progress::Progress;
 use super::{At, complain, open, plain};
 use crate::config::Config;
-use crate::dead_letter::{Parts, Record, Selection, Source, Whole, read, read_id};
+use crate::dead_letter::{Reading, Selection, Source, Whole, read_id};
 use crate::message::{Broker, Id};
 
 #[derive(Debug, Clone, Args)]
@@ -59,29 +59,16 @@ pub(super) async fn show(config: &Config, brokers: &[Broker], arguments: &Argume
 /// The first that is complete; of those that are not, why.
 async fn find(source: &mut Source, id: Id, incomplete: &mut Option<String>) -> Result<Option<Whole>, String> {
     let selection = Selection { ids: [id].into(), ..Selection::default() };
-    let (mut parts, name) = (Parts::default(), source.broker().as_str());
+    let name = source.broker().as_str();
     let mut progress = Progress::new(format!("{name}: looking for it"));
-    let (all, mut done) = (source.begin(true).await?, 0);
-    loop {
-        let next = source.next().await?;
-        let over = next.is_none();
-        let whole = match next.map(read) {
-            Some(Record::Letter(head, body)) if selection.has(&head) => parts.add(*head, body),
-            Some(_) => Vec::new(),
-            None => parts.rest(),
-        };
-        done += 1;
-        progress.show(done, all, String::new);
-        for whole in whole {
-            match whole.complete() {
-                Ok(()) => return Ok(Some(whole)),
-                Err(why) => *incomplete = Some(format!("at {name}, {why}")),
-            }
-        }
-        if over {
-            return Ok(None);
+    let mut reading = Reading::begin(source, &selection, true).await?;
+    while let Some(whole) = reading.next(|done, all| progress.show(done, all, String::new)).await? {
+        match whole.complete() {
+            Ok(()) => return Ok(Some(whole)),
+            Err(why) => *incomplete = Some(format!("at {name}, {why}")),
         }
     }
+    Ok(None)
 }
 
 fn print(whole: &Whole, headers: bool) -> std::io::Result<()> {

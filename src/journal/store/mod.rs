@@ -36,15 +36,15 @@ pub(super) struct Retention {
     seen: Duration,
 }
 
-/// Opens the journal in its folder, or makes one, and takes it for this process alone. `window` is how long ids are
-/// remembered.
+/// Opens the journal in its folder, or makes one, and takes it for this process alone. Ids are remembered for `window`,
+/// of which the last `most` are recovered.
 ///
 /// # Errors
 /// [`OpenError`].
 pub(super) fn open(
     config: &Config,
     dead_letter: &DeadLetterConfig,
-    window: Duration,
+    (window, most): (Duration, usize),
 ) -> Result<(Journal, Recovered), OpenError> {
     let directory = Directory::take(&config.directory)?;
     let path = directory.database();
@@ -56,7 +56,7 @@ pub(super) fn open(
     }
     schema::migrate(&mut connection).map_err(unusable)?;
     let since = millis(SystemTime::now().checked_sub(window).unwrap_or(SystemTime::UNIX_EPOCH));
-    let recovered = queries::recover(&connection, since).map_err(unusable)?;
+    let recovered = queries::recover(&connection, since, most).map_err(unusable)?;
     let (name, next) = queries::name_and_next(&connection).map_err(unusable)?;
     let (commands, received) = mpsc::channel();
     let (state, up) = watch::channel(BrokerState::up());
