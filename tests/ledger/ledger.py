@@ -18,7 +18,7 @@ from disks import Skipped
 from scenarios import KILLING, SCENARIOS
 from stage import Stage
 
-HEAD = ["scenario", "broker", "answered", "arrived", "lost", "altered", "disorder", "twice", "kills", "503s", "time"]
+HEAD = ["scenario", "broker", "answered", "arrived", "lost", "altered", "disorder", "twice", "journal", "503s", "kills", "time"]
 SHOWN = 3  # of each kind of problem
 printing = threading.Lock()
 
@@ -106,7 +106,9 @@ class Series:
         kills = options.kills // (len(KILLING) * len(options.kinds)) + 1 if options.kills and name in KILLING else None
         stage.send(count, options.rate, scenario.large)
         scenario.round(stage)
-        while stage.sending():
+        # a sender that gets nowhere is a problem, and no reason to go on for ever
+        deadline = time.monotonic() + 120 + 5 * count / options.rate
+        while stage.sending() and time.monotonic() < deadline:
             if kills is None or stage.bridge.kills + stage.broker_kills < kills:
                 scenario.round(stage)
             else:
@@ -116,9 +118,10 @@ class Series:
         judges = {broker.name: (broker, *stage.judge(broker)) for broker in stage.brokers}
         stage.problems += scenario.check(stage, {kind: judge for kind, (_, judge, _) in judges.items()})
         if stage.bridge.ends and not scenario.ends:
-            stage.problems.append(f"the bridge ended by itself, exit codes {stage.bridge.ends}")
+            stage.problems.append(f"the bridge ended by itself {stage.bridge.ends} times")
         figures = [sender.figures() for sender in stage.senders]
         refused = sum(of["answered"].get("503", 0) for of in figures)
+        kept = sum(of["stored"].get("journal", 0) for of in figures)
         for kind, (_, _, verdict) in judges.items():
             problems = list(stage.problems)
             limits = {"lost": True, "altered": True, "disordered": True, "twice": kind == "nats" or not scenario.unknown}
@@ -128,7 +131,7 @@ class Series:
                     problems.append(f"{len(found)} {what}:")
                     problems += [f"  {one}" for one in found[:SHOWN]]
             found = [len(of) for of in (verdict.lost, verdict.altered, verdict.disordered, verdict.twice)]
-            row = [verdict.answered, verdict.arrived, *found, stage.bridge.kills + stage.broker_kills, refused]
+            row = [verdict.answered, verdict.arrived, *found, kept, refused, stage.bridge.kills + stage.broker_kills]
             row.append(f"{time.monotonic() - began:.0f} s")
             self.rows.append(Row(name, kind, row, problems))
             word = "WRONG" if problems else "ok"

@@ -139,6 +139,9 @@ authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
 allow.everyone.if.no.acl.found=true
 log.dirs={folder}/data
 auto.create.topics.enable=false
+# one that was killed may come back after that
+broker.session.timeout.ms=3000
+broker.heartbeat.interval.ms=500
 group.initial.rebalance.delay.ms=0
 offsets.topic.replication.factor=1
 transaction.state.log.replication.factor=1

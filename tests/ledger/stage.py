@@ -21,22 +21,35 @@ class Bridge:
     def __init__(self, folder, port, admin):
         self.folder, self.port, self.admin = folder, port, admin
         self.config = folder / "bridge.toml"
-        self.process, self.kills, self.ends = None, 0, []
+        self.process, self.wanted, self.kills, self.ends = None, False, 0, 0
 
     def start(self):
-        command = [BRIDGE, "run", "--config", self.config]
-        self.process = Process(command, self.port, self.folder / "bridge.log")
+        self.wanted = True
+        try:
+            self.process = Process([BRIDGE, "run", "--config", self.config], self.port, self.folder / "bridge.log")
+        except Broken:
+            self.ends += 1  # it is tried again
 
     def kill(self):
-        self.process.child.kill()
-        self.process.child.wait()
-        self.process.stop()
-        self.process = None
-        self.kills += 1
+        self.wanted = False
+        if self.process is not None:
+            process, self.process = self.process, None
+            process.child.kill()
+            process.child.wait()
+            process.stop()
+            self.kills += 1
 
     def terminate(self):
         """SIGTERM; its exit code."""
+        for _ in range(100):
+            if self.metric("connections") is not None:
+                break  # it serves, so it hears
+            self.look()
+            time.sleep(0.1)
+        self.wanted = False
         process, self.process = self.process, None
+        if process is None:
+            raise Broken("the bridge does not start")
         process.child.terminate()
         try:
             return process.child.wait(40)
@@ -48,8 +61,10 @@ class Bridge:
     def look(self):
         """Starts it again if it has ended by itself."""
         if self.process is not None and self.process.child.poll() is not None:
-            self.ends.append(self.process.child.returncode)
+            self.ends += 1
             self.process.stop()
+            self.process = None
+        if self.process is None and self.wanted:
             time.sleep(0.3)
             self.start()
 
@@ -190,7 +205,7 @@ class Stage:
         if self.journal:
             self.sleep(1.5)  # the metric is a second old at most
             self.until("the journal owes records", lambda: self.bridge.metric("journal_records") == 0)
-        if self.bridge.process is not None and (code := self.bridge.terminate()) != 0:
+        if (code := self.bridge.terminate()) != 0:
             self.problems.append(f"the bridge ended with exit code {code} at the last SIGTERM")
 
     def judge(self, broker):
