@@ -5,7 +5,7 @@ mod finding;
 pub mod kafka;
 pub mod nats;
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use serde::Deserialize;
 use thiserror::Error;
@@ -197,16 +197,16 @@ impl Publisher {
         }
     }
 
-    /// The [`Message::dedupe_id`] of the last message where this one goes; none where there is none, or where that cannot be asked.
+    /// The [`Message::dedupe_id`]s of what was stored since then where this one goes; none where that cannot be asked.
     ///
     /// # Errors
     /// [`Fault`]: it may be asked again.
-    pub async fn last_of(&self, message: &Message) -> Result<Option<String>, Fault> {
+    pub async fn stored_since(&self, message: &Message, since: SystemTime) -> Result<Vec<String>, Fault> {
         match self {
             #[cfg(feature = "kafka")]
-            Self::Kafka(_) => Ok(None),
+            Self::Kafka(_) => Ok(Vec::new()),
             #[cfg(feature = "nats")]
-            Self::Nats(nats) => nats.last_of(message).await,
+            Self::Nats(nats) => nats.stored_since(message, since).await,
         }
     }
 

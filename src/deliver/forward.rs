@@ -2,21 +2,20 @@
 //!
 //! A lane has a turn: some of its records are read, sent, settled, and on disk as settled before it goes to the end of
 //! the line. What another process may have sent before it was killed is therefore among the first that are read; if
-//! that is longer ago than the stream remembers, the last message of its subject says how far it came.
+//! that is longer ago than the stream remembers, the stream is asked whether it has them.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::task::JoinSet;
 use tokio::time::{Instant, interval, sleep, timeout};
 use tracing::{debug, info, warn};
 
 use super::keep::Keeper;
 use super::target::Target;
 use crate::brokers::{Fault, FaultKind};
-use crate::journal::{Batch, Journal, Lane, Lanes, Record, Turn};
+use crate::journal::{Batch, Claim, Journal, Lane, Lanes, Record, Turn};
 use crate::message::Broker;
 use crate::observe::Metrics;
 
@@ -62,18 +61,15 @@ impl Forwarder {
 
     /// Forwards until the process ends.
     pub(super) async fn run(self) {
-        let mut at_work = JoinSet::new();
+        let slots = Arc::new(Semaphore::new(LANES));
         let mut state = self.at.target().publisher.state();
         loop {
-            while at_work.len() >= LANES {
-                at_work.join_next().await;
-            }
-            while at_work.try_join_next().is_some() {}
-            let turn = self.at.lanes.next().await;
+            let Ok(slot) = slots.clone().acquire_owned().await else { return };
             if state.wait_for(|state| state.up).await.is_err() {
                 return;
             }
-            at_work.spawn(self.at.clone().turn(turn, self.room.clone()));
+            let turn = self.at.lanes.next().await;
+            tokio::spawn(self.at.clone().turn(turn, self.room.clone(), slot));
         }
     }
 }
@@ -88,16 +84,16 @@ impl Way {
     }
 
     /// One turn at a lane. A stuck one is tried again by itself, and keeps nobody else from it.
-    async fn turn(self: Arc<Self>, turn: Turn, room: Arc<Semaphore>) {
+    async fn turn(self: Arc<Self>, turn: Turn, room: Arc<Semaphore>, slot: OwnedSemaphorePermit) {
         let (lane, fresh) = (turn.lane, turn.fresh);
-        let settled = self.work(turn, room).await;
+        let settled = self.work(turn, room, slot).await;
         let taken = self.lanes.taken(lane);
         let synced = timeout(SYNCED_WITHIN, self.journal.synced()).await.is_ok();
         let gone = if synced { taken } else { Vec::new() };
         match settled {
-            Ok(()) => {
+            Ok(through) => {
                 self.tries().remove(&lane);
-                self.lanes.end(lane, fresh, &gone);
+                self.lanes.end(lane, fresh && through, &gone);
             }
             Err(fault) => {
                 self.lanes.stuck(lane, fault.unknown);
@@ -130,36 +126,42 @@ impl Way {
         self.tries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sends the first records of a lane, one after the other, up to the first that is not taken.
-    async fn work(&self, mut turn: Turn, room: Arc<Semaphore>) -> Result<(), Fault> {
+    /// Sends the first records of a lane, one after the other, up to the first that is not taken. Whether it came to
+    /// their end.
+    async fn work(&self, mut turn: Turn, room: Arc<Semaphore>, slot: OwnedSemaphorePermit) -> Result<bool, Fault> {
+        let (lane, broker) = (turn.lane, self.broker());
         let mut left = std::mem::take(&mut turn.handed);
         let mut _room = None;
         if left.is_empty() {
             (left, _room) = self.read(&turn, room).await.map_err(|problem| {
-                warn!(broker = self.broker().as_str(), problem, "what is owed cannot be read");
+                warn!(broker = broker.as_str(), problem, "what is owed cannot be read");
                 Fault::not_read(problem)
             })?;
             match left.last() {
-                Some(last) => self.lanes.read(turn.lane, last.seq),
-                None => self.lanes.emptied(turn.lane, turn.kept),
+                Some(last) => self.lanes.read(lane, last.seq),
+                None => self.lanes.emptied(lane, turn.kept),
             }
-            left.retain(|record| !turn.taken.contains(&record.seq));
         }
-        let had = self.had(&turn, &left).await?;
-        if had > 0 {
-            info!(broker = self.broker().as_str(), had, "sent before a restart, and stored");
-        }
+        let (mut stored, mut slot) = (Stored::default(), Some(slot));
         left.reverse();
-        for place in 0.. {
-            let Some(record) = left.pop() else { break };
-            if place >= had {
-                self.send(&record).await?;
+        while let Some(record) = left.pop() {
+            match self.lanes.claim(lane, record.seq) {
+                Claim::Taken => continue,
+                Claim::Held => {
+                    self.lanes.stuck(lane, false);
+                    return Ok(false);
+                }
+                Claim::Send if self.is_stored(&turn, &record, &mut stored).await? => {
+                    info!(broker = broker.as_str(), id = %record.message.event.id, "sent before, and stored");
+                }
+                Claim::Send => self.send(&record, &mut slot).await?,
             }
-            self.journal.settle(record.seq, self.broker());
-            self.metrics.journal.forwarded(self.broker() as usize);
-            self.lanes.took(turn.lane, record.seq, left.last().map(|next| next.message.event.recorded));
+            turn.doubtful = false;
+            self.journal.settle(record.seq, broker);
+            self.metrics.journal.forwarded(broker as usize);
+            self.lanes.took(lane, record.seq, left.last().map(|next| next.message.event.recorded));
         }
-        Ok(())
+        Ok(true)
     }
 
     /// The first records of a lane, and the room they take.
@@ -179,13 +181,15 @@ impl Way {
         }
     }
 
-    async fn send(&self, record: &Record) -> Result<(), Fault> {
+    /// One that is silent gives up its slot: another lane may be served meanwhile.
+    async fn send(&self, record: &Record, slot: &mut Option<OwnedSemaphorePermit>) -> Result<(), Fault> {
         let lane = Lane::of(&record.message, self.broker());
         let sent = self.target().settle(&record.message, Instant::now());
         tokio::pin!(sent);
         let settled = match timeout(SILENCE, &mut sent).await {
             Ok(settled) => settled,
             Err(_) => {
+                slot.take();
                 // what comes meanwhile goes behind it, and is answered
                 self.lanes.stuck(lane, true);
                 sent.await
@@ -194,34 +198,30 @@ impl Way {
         settled.map(|_| ())
     }
 
-    /// How many of these were stored already, though nobody here heard of it: those up to one that is the last of its
-    /// subject, for they were sent one after the other.
-    async fn had(&self, turn: &Turn, records: &[Record]) -> Result<usize, Fault> {
-        let Some(window) = self.target().publisher.remembers() else { return Ok(0) };
-        let oldest = SystemTime::now().checked_sub(window.saturating_sub(SAFELY)).unwrap_or(SystemTime::UNIX_EPOCH);
-        let broker = self.broker();
-        let doubtful = |place: usize, record: &Record| {
-            let sent = turn.fresh || record.unknown.has(broker) || place == 0 && turn.doubtful;
-            sent && record.message.event.recorded < oldest
-        };
-        let mut last: HashMap<&str, Option<String>> = HashMap::new();
-        let mut had = 0;
-        for (place, record) in records.iter().enumerate().filter(|(place, record)| doubtful(*place, record)) {
-            let subject = record.message.destination(broker);
-            let of_subject = match last.get(subject) {
-                Some(known) => known,
-                None => {
-                    let found = self.target().publisher.last_of(&record.message).await?;
-                    last.entry(subject).or_insert(found)
-                }
-            };
-            if *of_subject == Some(record.message.dedupe_id()) {
-                had = place + 1;
-            }
+    /// Whether a record that may have been sent is stored, though nobody here heard of it. Asked only where the broker
+    /// would not drop it as a repeat.
+    async fn is_stored(&self, turn: &Turn, record: &Record, stored: &mut Stored) -> Result<bool, Fault> {
+        let publisher = &self.target().publisher;
+        let Some(window) = publisher.remembers() else { return Ok(false) };
+        let sent = turn.fresh || turn.doubtful || record.unknown.has(self.broker());
+        let since = record.message.event.recorded;
+        if !sent || SystemTime::now().duration_since(since).is_ok_and(|age| age + SAFELY < window) {
+            return Ok(false);
         }
-        Ok(had)
+        let subject = record.message.destination(self.broker());
+        if !stored.contains_key(subject) {
+            // the first of its subject in this turn is the oldest
+            stored.insert(subject.to_owned(), publisher.stored_since(&record.message, since).await?);
+        }
+        let Some(ids) = stored.get_mut(subject) else { return Ok(false) };
+        // the same again is another one
+        let found = ids.iter().position(|id| *id == record.message.dedupe_id());
+        Ok(found.map(|place| ids.swap_remove(place)).is_some())
     }
 }
+
+/// Of each subject, the [`crate::message::Message::dedupe_id`]s that a broker has of late.
+type Stored = HashMap<String, Vec<String>>;
 
 /// Shows in the metrics what is owed, how old it is, and when it will be forwarded, until the process ends.
 pub(super) async fn measure(keeper: Keeper, metrics: Arc<Metrics>) {

@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use config::{Config, DeadLetterConfig};
 pub use error::{OpenError, Refused};
-pub use lanes::{Gate, Lanes, Turn};
+pub use lanes::{Claim, Gate, Lanes, Turn};
 pub use record::{Lane, Record, seen_as};
 
 use crate::message::{Broker, Brokers, Message};

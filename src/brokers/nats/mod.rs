@@ -19,7 +19,8 @@ mod connect;
 mod headers;
 #[cfg(feature = "nats")]
 mod judge;
-mod last;
+#[cfg(feature = "nats")]
+mod lookup;
 #[cfg(feature = "nats")]
 mod pending;
 #[cfg(feature = "nats")]
