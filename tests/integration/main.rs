@@ -23,6 +23,8 @@ mod connections;
 mod creds;
 #[cfg(all(feature = "kafka", feature = "nats"))]
 mod example;
+#[cfg(all(feature = "journal", feature = "kafka", feature = "nats"))]
+mod fallback;
 mod harness;
 mod house;
 #[cfg(all(feature = "journal", feature = "nats"))]

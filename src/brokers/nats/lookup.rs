@@ -1,6 +1,6 @@
 //! Looking up what the stream has, where its window has forgotten.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use async_nats::Client;
@@ -23,12 +23,16 @@ const SKEW: Duration = Duration::from_secs(60);
 /// The most messages of one subject that are looked at.
 const MOST: usize = 2000;
 
+/// What must be allowed for that.
+pub(super) fn subject(stream: &str) -> String {
+    format!("$JS.API.STREAM.MSG.GET.{stream}")
+}
+
 /// Looks up messages of one stream.
-#[derive(Clone)]
 pub(super) struct Lookup {
     client: Client,
     config: Config,
-    standing: Arc<Mutex<Standing>>,
+    standing: Mutex<Standing>,
 }
 
 /// Whether questions are answered.
@@ -42,7 +46,7 @@ struct Standing {
 
 impl Lookup {
     pub(super) fn new(client: Client, config: &Config) -> Self {
-        Self { client, config: config.clone(), standing: Arc::default() }
+        Self { client, config: config.clone(), standing: Mutex::default() }
     }
 
     /// The server has said that we may not ask. That must not keep what is owed.
@@ -50,8 +54,8 @@ impl Lookup {
         let mut standing = self.standing();
         *standing = Standing { silent: None, refused: Some(Instant::now() + NOT_ASKED_FOR) };
         let stream = &self.config.stream;
-        let remedy = format!("allow the bridge's user to publish $JS.API.STREAM.MSG.GET.{stream}");
-        warn!(remedy, "what was perhaps stored before cannot be told; it may be stored again");
+        let remedy = format!("allow the bridge's user to publish {}", subject(stream));
+        warn!(broker = "nats", remedy, "what was perhaps stored before cannot be told; it may be stored again");
     }
 
     /// The `Nats-Msg-Id`s of what was stored of a subject since then, as often as they were.

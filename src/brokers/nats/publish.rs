@@ -36,7 +36,7 @@ pub struct Publisher {
     stream_takes: Arc<AtomicUsize>,
     made_anew: Arc<AtomicUsize>,
     remembers: Arc<AtomicU64>,
-    lookup: Lookup,
+    lookup: Arc<Lookup>,
 }
 
 /// How long a stream recognises repeats where it was told nothing, in milliseconds.
@@ -62,7 +62,7 @@ impl Publisher {
         let made_anew: Arc<AtomicUsize> = Arc::default();
         let remembers = Arc::new(AtomicU64::new(REMEMBERS));
         let stream_takes = Arc::new(AtomicUsize::new(usize::MAX));
-        let lookup = Lookup::new(client.clone(), config);
+        let lookup = Arc::new(Lookup::new(client.clone(), config));
         let watch = Watch {
             client: client.clone(),
             cause,

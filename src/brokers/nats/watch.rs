@@ -51,7 +51,7 @@ pub(super) struct Watch {
     pub(super) stream_takes: Arc<AtomicUsize>,
     /// How long it recognises repeats, in milliseconds.
     pub(super) remembers: Arc<AtomicU64>,
-    pub(super) lookup: Lookup,
+    pub(super) lookup: Arc<Lookup>,
 }
 
 impl Watch {
