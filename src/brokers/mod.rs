@@ -5,7 +5,7 @@ mod finding;
 pub mod kafka;
 pub mod nats;
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use serde::Deserialize;
 use thiserror::Error;
@@ -197,17 +197,16 @@ impl Publisher {
         }
     }
 
-    /// The last message where this one goes; none where there is none, or where that cannot be asked.
+    /// The [`Message::dedupe_id`]s of what was stored since then where this one goes; none where that cannot be asked.
     ///
     /// # Errors
     /// [`Fault`]: it may be asked again.
-    #[cfg_attr(not(feature = "nats"), allow(unused_variables, reason = "only JetStream is asked"))]
-    pub async fn last_of(&self, message: &Message) -> Result<Option<Last>, Fault> {
+    pub async fn stored_since(&self, message: &Message, since: SystemTime) -> Result<Vec<String>, Fault> {
         match self {
             #[cfg(feature = "kafka")]
-            Self::Kafka(_) => Ok(None),
+            Self::Kafka(_) => Ok(Vec::new()),
             #[cfg(feature = "nats")]
-            Self::Nats(nats) => nats.last_of(message).await,
+            Self::Nats(nats) => nats.stored_since(message, since).await,
         }
     }
 
@@ -220,15 +219,6 @@ impl Publisher {
             Self::Nats(nats) => nats.room_for(message),
         }
     }
-}
-
-/// The last message of a subject.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Last {
-    /// Its [`Message::dedupe_id`].
-    pub id: String,
-    /// When it was stored, by the server's clock.
-    pub at: std::time::SystemTime,
 }
 
 /// How many copies there are to be.

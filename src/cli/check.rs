@@ -95,7 +95,8 @@ async fn ask(config: &Config, plan: &Plan) -> Vec<Asked> {
     }
     #[cfg(feature = "nats")]
     if let Some(nats) = config.nats.as_ref().filter(|_| plan.use_broker(Broker::Nats)) {
-        asked.push(("nats", nats.servers.join(", "), nats::check(nats, &plan.subjects(), window).await));
+        let found = nats::check(nats, &plan.subjects(), window, config.journal.is_some()).await;
+        asked.push(("nats", nats.servers.join(", "), found));
     }
     asked
 }

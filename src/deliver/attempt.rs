@@ -80,19 +80,19 @@ impl<'m> Attempt<'m> {
         };
     }
 
-    /// As [`Self::send`], unless what is owed in its lane is before it until then.
+    /// As [`Self::send`], unless what is owed in its lane is before it.
     pub(super) async fn send_in_order(&mut self, lanes: &Lanes, until: Instant) {
         // to know a lane costs more than to know that none is owed anything
         if !lanes.idle() {
             let lane = self.lane();
-            loop {
-                match lanes.gate(lane) {
-                    Gate::Open => break,
-                    Gate::Shut => return,
-                    Gate::Wait(told) => {
-                        if timeout_at(until, told).await.is_err() {
-                            return;
-                        }
+            match lanes.gate(lane) {
+                Gate::Open => {}
+                Gate::Shut => return,
+                Gate::Wait(told) => {
+                    let told = timeout_at(until, told).await.is_ok();
+                    // where more is owed than was waited for, it goes behind
+                    if !told || !matches!(lanes.gate(lane), Gate::Open) {
+                        return;
                     }
                 }
             }

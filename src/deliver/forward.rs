@@ -2,7 +2,7 @@
 //!
 //! A lane has a turn: some of its records are read, sent, settled, and on disk as settled before it goes to the end of
 //! the line. What another process may have sent before it was killed is therefore among the first that are read; if
-//! that is longer ago than the stream remembers, the last message of its subject says how far it came.
+//! that is longer ago than the stream remembers, the stream is asked whether it has them.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,8 +16,8 @@ use tracing::{debug, info, warn};
 
 use super::keep::Keeper;
 use super::target::Target;
-use crate::brokers::{Fault, FaultKind, Last};
-use crate::journal::{Batch, Journal, Lane, Lanes, Record, Turn};
+use crate::brokers::{Fault, FaultKind};
+use crate::journal::{Batch, Claim, Journal, Lane, Lanes, Record, Turn};
 use crate::message::Broker;
 use crate::observe::Metrics;
 
@@ -35,8 +35,6 @@ const SILENCE: Duration = Duration::from_secs(2);
 const SAFELY: Duration = Duration::from_secs(2);
 /// How long what is on its way gets when there is to be no more.
 pub(super) const ENDS_WITHIN: Duration = Duration::from_secs(2);
-/// How far apart the clocks of the stream's server and of this machine may be.
-const CLOCKS: Duration = Duration::from_secs(60);
 /// How long a turn waits for what it settled to be on disk.
 const SYNCED_WITHIN: Duration = Duration::from_secs(5);
 
@@ -67,11 +65,11 @@ impl Forwarder {
 
     /// Forwards until there is to be no more; its turns are tasks of `tasks`.
     pub(super) async fn run(self, tasks: TaskTracker, no_more: CancellationToken) {
-        let places = Arc::new(Semaphore::new(LANES));
+        let slots = Arc::new(Semaphore::new(LANES));
         let mut state = self.at.target().publisher.state();
         let forward = async {
             loop {
-                let Ok(place) = places.clone().acquire_owned().await else { return };
+                let Ok(slot) = slots.clone().acquire_owned().await else { return };
                 if state.wait_for(|state| state.up).await.is_err() {
                     return;
                 }
@@ -82,11 +80,7 @@ impl Forwarder {
                     self.at.lanes.end(turn.lane, false, &[]);
                     continue;
                 }
-                let turn = self.at.clone().turn(turn, self.room.clone(), no_more.clone());
-                tasks.spawn(async {
-                    turn.await;
-                    drop(place);
-                });
+                tasks.spawn(self.at.clone().turn(turn, self.room.clone(), slot, no_more.clone()));
             }
         };
         no_more.run_until_cancelled(forward).await;
@@ -103,16 +97,22 @@ impl Way {
     }
 
     /// One turn at a lane. A stuck one is tried again by itself, and keeps nobody else from it.
-    async fn turn(self: Arc<Self>, turn: Turn, room: Arc<Semaphore>, no_more: CancellationToken) {
+    async fn turn(
+        self: Arc<Self>,
+        turn: Turn,
+        room: Arc<Semaphore>,
+        slot: OwnedSemaphorePermit,
+        no_more: CancellationToken,
+    ) {
         let (lane, fresh) = (turn.lane, turn.fresh);
-        let settled = self.work(turn, room, &no_more).await;
+        let settled = self.work(turn, room, slot, &no_more).await;
         let taken = self.lanes.taken(lane);
         let synced = timeout(SYNCED_WITHIN, self.journal.synced()).await.is_ok();
         let gone = if synced { taken } else { Vec::new() };
         match settled {
-            Ok(()) => {
+            Ok(through) => {
                 self.tries().remove(&lane);
-                self.lanes.end(lane, fresh, &gone);
+                self.lanes.end(lane, fresh && through, &gone);
             }
             Err(fault) => {
                 self.lanes.stuck(lane, fault.unknown);
@@ -145,36 +145,51 @@ impl Way {
         self.tries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sends the first records of a lane, one after the other, up to the first that is not taken.
-    async fn work(&self, mut turn: Turn, room: Arc<Semaphore>, no_more: &CancellationToken) -> Result<(), Fault> {
+    /// Sends the first records of a lane, one after the other, up to the first that is not taken. Whether it came to
+    /// their end.
+    async fn work(
+        &self,
+        mut turn: Turn,
+        room: Arc<Semaphore>,
+        slot: OwnedSemaphorePermit,
+        no_more: &CancellationToken,
+    ) -> Result<bool, Fault> {
+        let (lane, broker) = (turn.lane, self.broker());
         let mut left = std::mem::take(&mut turn.handed);
         let mut _room = None;
         if left.is_empty() {
             (left, _room) = self.read(&turn, room).await.map_err(|problem| {
-                warn!(broker = self.broker().as_str(), problem, "what is owed cannot be read");
+                warn!(broker = broker.as_str(), problem, "what is owed cannot be read");
                 Fault::not_read(problem)
             })?;
             match left.last() {
-                Some(last) => self.lanes.read(turn.lane, last.seq),
-                None => self.lanes.emptied(turn.lane, turn.kept),
+                Some(last) => self.lanes.read(lane, last.seq),
+                None => self.lanes.emptied(lane, turn.kept),
             }
-            left.retain(|record| !turn.taken.contains(&record.seq));
         }
-        let had = self.had(&turn, &left).await?;
-        if had > 0 {
-            info!(broker = self.broker().as_str(), had, "sent before a restart, and stored");
-        }
+        let (mut stored, mut slot) = (Stored::default(), Some(slot));
         left.reverse();
-        for place in 0.. {
-            let Some(record) = left.pop().filter(|_| !no_more.is_cancelled()) else { break };
-            if place >= had {
-                self.send(&record).await?;
+        while let Some(record) = left.pop() {
+            if no_more.is_cancelled() {
+                return Ok(false);
             }
-            self.journal.settle(record.seq, self.broker());
-            self.metrics.journal.forwarded(self.broker() as usize);
-            self.lanes.took(turn.lane, record.seq, left.last().map(|next| next.message.event.recorded));
+            match self.lanes.claim(lane, record.seq) {
+                Claim::Taken => continue,
+                Claim::Held => {
+                    self.lanes.stuck(lane, false);
+                    return Ok(false);
+                }
+                Claim::Send if self.is_stored(&turn, &record, &mut stored).await? => {
+                    info!(broker = broker.as_str(), id = %record.message.event.id, "sent before, and stored");
+                }
+                Claim::Send => self.send(&record, &mut slot).await?,
+            }
+            turn.doubtful = false;
+            self.journal.settle(record.seq, broker);
+            self.metrics.journal.forwarded(broker as usize);
+            self.lanes.took(lane, record.seq, left.last().map(|next| next.message.event.recorded));
         }
-        Ok(())
+        Ok(true)
     }
 
     /// The first records of a lane, and the room they take.
@@ -194,13 +209,15 @@ impl Way {
         }
     }
 
-    async fn send(&self, record: &Record) -> Result<(), Fault> {
+    /// One that is silent gives up its slot: another lane may be served meanwhile.
+    async fn send(&self, record: &Record, slot: &mut Option<OwnedSemaphorePermit>) -> Result<(), Fault> {
         let lane = Lane::of(&record.message, self.broker());
         let sent = self.target().settle(&record.message, Instant::now());
         tokio::pin!(sent);
         let settled = match timeout(SILENCE, &mut sent).await {
             Ok(settled) => settled,
             Err(_) => {
+                slot.take();
                 // what comes meanwhile goes behind it, and is answered
                 self.lanes.stuck(lane, true);
                 sent.await
@@ -209,34 +226,27 @@ impl Way {
         settled.map(|_| ())
     }
 
-    /// How many of these were stored already, though nobody here heard of it: those up to one that is the last of its
-    /// subject, for they were sent one after the other.
-    async fn had(&self, turn: &Turn, records: &[Record]) -> Result<usize, Fault> {
-        let Some(window) = self.target().publisher.remembers() else { return Ok(0) };
-        let oldest = SystemTime::now().checked_sub(window.saturating_sub(SAFELY)).unwrap_or(SystemTime::UNIX_EPOCH);
-        let broker = self.broker();
-        let doubtful = |place: usize, record: &Record| {
-            let sent = turn.fresh || record.unknown.has(broker) || place == 0 && turn.doubtful;
-            sent && record.message.event.recorded < oldest
-        };
-        let mut last: HashMap<&str, Option<Last>> = HashMap::new();
-        let mut had = 0;
-        for (place, record) in records.iter().enumerate().filter(|(place, record)| doubtful(*place, record)) {
-            let subject = record.message.destination(broker);
-            let of_subject = match last.get(subject) {
-                Some(known) => known,
-                None => {
-                    let found = self.target().publisher.last_of(&record.message).await?;
-                    last.entry(subject).or_insert(found)
-                }
-            };
-            // the same bytes may have been stored long before these came
-            let since = record.message.event.recorded - CLOCKS;
-            let is_it = |last: &Last| last.id == record.message.dedupe_id() && last.at >= since;
-            if of_subject.as_ref().is_some_and(is_it) {
-                had = place + 1;
-            }
+    /// Whether a record that may have been sent is stored, though nobody here heard of it. Asked only where the broker
+    /// would not drop it as a repeat.
+    async fn is_stored(&self, turn: &Turn, record: &Record, stored: &mut Stored) -> Result<bool, Fault> {
+        let publisher = &self.target().publisher;
+        let Some(window) = publisher.remembers() else { return Ok(false) };
+        let sent = turn.fresh || turn.doubtful || record.unknown.has(self.broker());
+        let since = record.message.event.recorded;
+        if !sent || SystemTime::now().duration_since(since).is_ok_and(|age| age + SAFELY < window) {
+            return Ok(false);
         }
-        Ok(had)
+        let subject = record.message.destination(self.broker());
+        if !stored.contains_key(subject) {
+            // the first of its subject in this turn is the oldest
+            stored.insert(subject.to_owned(), publisher.stored_since(&record.message, since).await?);
+        }
+        let Some(ids) = stored.get_mut(subject) else { return Ok(false) };
+        // the same again is another one
+        let found = ids.iter().position(|id| *id == record.message.dedupe_id());
+        Ok(found.map(|place| ids.swap_remove(place)).is_some())
     }
 }
+
+/// Of each subject, the [`crate::message::Message::dedupe_id`]s that a broker has of late.
+type Stored = HashMap<String, Vec<String>>;

@@ -36,7 +36,7 @@ pub use config::{Config, DeadLetterConfig};
 pub use error::ChangeError;
 pub use error::{OpenError, Refused};
 pub use fate::{Fate, Moved};
-pub use lanes::{Gate, Held, Lanes, Turn};
+pub use lanes::{Claim, Gate, Held, Lanes, Turn};
 pub use record::{Lane, Record, seen_as};
 
 use crate::message::{Broker, Brokers, Message};

@@ -63,9 +63,9 @@ impl Upkeep {
         Ok(Self { at_rest: true, ..Self::new(deliver, routes, 0) })
     }
 
-    /// Lets go of the journal. Blocks until all is on disk.
-    pub fn close(&self) {
-        self.deliver.close();
+    /// Lets go of the journal, once all is on disk.
+    pub async fn close(&self) {
+        self.deliver.close().await;
     }
 
     /// Changes what is there.

@@ -27,6 +27,8 @@ mod dead_letter;
 mod dead_letter_kafka;
 #[cfg(all(feature = "kafka", feature = "nats"))]
 mod example;
+#[cfg(all(feature = "journal", feature = "kafka", feature = "nats"))]
+mod fallback;
 mod harness;
 mod house;
 #[cfg(all(feature = "journal", feature = "nats"))]

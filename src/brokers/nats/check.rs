@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use super::cause::Cause;
 use super::stream::{self, Inspection, NO_QUORUM};
-use super::{Config, admin, advisories, headers, judge, rights};
+use super::{Config, admin, advisories, headers, judge, lookup, rights};
 use crate::brokers::Finding;
 
 /// What replies begin with unless told otherwise; async-nats's own default.
 const INBOX: &str = "_INBOX";
 
-/// Asks the live server. `subjects` are the patterns of all that is published.
-pub async fn check(config: &Config, subjects: &[String], window: Duration) -> Vec<Finding> {
+/// Asks the live server. `subjects` are the patterns of all that is published; `journal`: whether there is one.
+pub async fn check(config: &Config, subjects: &[String], window: Duration, journal: bool) -> Vec<Finding> {
     let (client, mut events) = match admin::connected(config).await {
         Ok(connected) => connected,
         Err(Cause { found, remedy }) => return vec![Finding::wrong("server", found, remedy)],
@@ -44,6 +44,7 @@ pub async fn check(config: &Config, subjects: &[String], window: Duration) -> Ve
         Inspection::Unknown(why) => found.push(admin::unknown(&client, config, &why, &mut events)),
     }
     let inbox = config.inbox_prefix.as_deref().unwrap_or(INBOX);
-    found.extend(rights::check(&client, subjects, inbox, &advisories).await);
+    let looked_up = journal.then(|| lookup::subject(name));
+    found.extend(rights::check(&client, subjects, inbox, &advisories, looked_up.as_deref()).await);
     found
 }

@@ -20,7 +20,7 @@ mod headers;
 #[cfg(feature = "nats")]
 mod judge;
 #[cfg(feature = "nats")]
-mod last;
+mod lookup;
 #[cfg(feature = "nats")]
 mod pending;
 #[cfg(feature = "nats")]

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use async_nats::{Client, HeaderMap, Subject};
 use futures_util::StreamExt;
@@ -11,11 +11,11 @@ use tokio::time::timeout;
 use tracing::debug;
 
 use super::ack::Ours;
-use super::last::Lookup;
+use super::lookup::Lookup;
 use super::pending::Pending;
 use super::watch::Watch;
 use super::{Config, advisories, connect, headers};
-use crate::brokers::{Fault, Last};
+use crate::brokers::Fault;
 use crate::message::{Broker, Message};
 use crate::observe::BrokerState;
 
@@ -62,6 +62,7 @@ impl Publisher {
         let made_anew: Arc<AtomicUsize> = Arc::default();
         let remembers = Arc::new(AtomicU64::new(REMEMBERS));
         let stream_takes = Arc::new(AtomicUsize::new(usize::MAX));
+        let lookup = Arc::new(Lookup::new(client.clone(), config));
         let watch = Watch {
             client: client.clone(),
             cause,
@@ -72,9 +73,9 @@ impl Publisher {
             made_anew: made_anew.clone(),
             stream_takes: stream_takes.clone(),
             remembers: remembers.clone(),
+            lookup: lookup.clone(),
             subjects,
         };
-        let lookup = Arc::new(Lookup::new(client.clone(), config));
         advisories::hear(&client, &config.stream, &pending);
         tokio::spawn(watch.follow(events));
         let stream = config.stream.as_str().into();
@@ -96,12 +97,12 @@ impl Publisher {
         Duration::from_millis(self.remembers.load(Ordering::Relaxed))
     }
 
-    /// The last message where this one goes.
+    /// The [`Message::dedupe_id`]s of what was stored since then where this one goes.
     ///
     /// # Errors
     /// [`Fault`]: the connection was lost meanwhile.
-    pub async fn last_of(&self, message: &Message) -> Result<Option<Last>, Fault> {
-        self.lookup.last(message.destination(Broker::Nats)).await
+    pub async fn stored_since(&self, message: &Message, since: SystemTime) -> Result<Vec<String>, Fault> {
+        self.lookup.stored_since(message.destination(Broker::Nats), since).await
     }
 
     /// Publishes, and returns when it is known what became of it.

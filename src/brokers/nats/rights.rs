@@ -48,12 +48,23 @@ enum Right {
     None,
 }
 
-/// Whether we may publish to each of `subjects`, hear answers below `inbox`, and what is told of the stream at `advisories`.
-pub(super) async fn check(client: &Client, subjects: &[String], inbox: &str, advisories: &[String]) -> Vec<Finding> {
+/// Whether we may publish to each of `subjects`, hear answers below `inbox`, and what is told of the stream at `advisories`;
+/// and where messages are looked up, whether that may be asked.
+pub(super) async fn check(
+    client: &Client,
+    subjects: &[String],
+    inbox: &str,
+    advisories: &[String],
+    looked_up: Option<&str>,
+) -> Vec<Finding> {
     let asked = tokio::time::timeout(Duration::from_secs(2), client.request(USER_INFO, "".into())).await;
     let answer = asked.ok().and_then(Result::ok);
     match answer.and_then(|answer| serde_json::from_slice::<Answer>(&answer.payload).ok()) {
-        Some(Answer { data: user }) => judge(&user, subjects, inbox, advisories),
+        Some(Answer { data: user }) => {
+            let mut found = judge(&user, subjects, inbox, advisories);
+            found.extend(looked_up.and_then(|subject| blind(&user, subject)));
+            found
+        }
         None => vec![Finding::note(
             "rights",
             "the server does not tell what this user may publish",
@@ -62,11 +73,17 @@ pub(super) async fn check(client: &Client, subjects: &[String], inbox: &str, adv
     }
 }
 
+/// What it costs not to be allowed to look up messages.
+fn blind(user: &User, subject: &str) -> Option<Finding> {
+    let name = user.name();
+    (user.permissions.publish.right(subject) != Right::Whole).then(|| {
+        let found = format!("{name} may not look up what is stored: after a long outage some may be stored twice");
+        Finding::note("rights", found, format!("allow {name} to publish to {subject}"))
+    })
+}
+
 fn judge(user: &User, subjects: &[String], inbox: &str, advisories: &[String]) -> Vec<Finding> {
-    let name = match user.user.as_str() {
-        "" => format!("account {}", user.account),
-        user => format!("user {user}"),
-    };
+    let name = user.name();
     let inbox = format!("{inbox}.*.*");
     let publish = subjects.iter().map(|subject| ("publish to", subject, user.permissions.publish.right(subject)));
     let hear = std::iter::once(("subscribe", &inbox, user.permissions.subscribe.right(&inbox)));
@@ -93,6 +110,15 @@ fn judge(user: &User, subjects: &[String], inbox: &str, advisories: &[String]) -
         found.push(Finding::note("rights", format!("{name} {missed}"), remedy));
     }
     found
+}
+
+impl User {
+    fn name(&self) -> String {
+        match self.user.as_str() {
+            "" => format!("account {}", self.account),
+            user => format!("user {user}"),
+        }
+    }
 }
 
 impl Permission {

@@ -12,6 +12,7 @@ use tracing::{info, warn};
 
 use super::ack::Ours;
 use super::cause::Cause;
+use super::lookup::Lookup;
 use super::pending::Pending;
 use super::sequence::Before;
 use super::stream::NO_QUORUM;
@@ -50,6 +51,7 @@ pub(super) struct Watch {
     pub(super) stream_takes: Arc<AtomicUsize>,
     /// How long it recognises repeats, in milliseconds.
     pub(super) remembers: Arc<AtomicU64>,
+    pub(super) lookup: Arc<Lookup>,
 }
 
 impl Watch {
@@ -195,6 +197,7 @@ impl Watch {
                 let fault = Fault::destination("not_authorized", "no right to publish to this subject");
                 self.pending.fail(Some(subject), &fault);
             }
+            Some(subject) if subject.contains(".STREAM.MSG.GET.") => self.lookup.refused(),
             _ => warn!(broker = "nats", %error, "the server complains"),
         }
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
-use super::reach::{Reached, routes};
+use super::reach::routes;
 use super::{Done, Failed, How, failed, impossible, last, reader, records};
 use crate::config::Config;
 use crate::journal::Choice;
@@ -28,7 +28,7 @@ pub(super) async fn change(config: &Config, change: Change, filter: Choice, how:
     }
     let reached = how.reach.reach(config)?;
     let changed = reached.change(asked.clone()).await;
-    tokio::task::block_in_place(|| Reached::close(&reached));
+    reached.close().await;
     let counts = changed?;
     say(&asked, &counts, "");
     Ok(if is_done(&counts) { ExitCode::SUCCESS } else { ExitCode::FAILURE })

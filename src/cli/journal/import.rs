@@ -62,7 +62,7 @@ pub(super) async fn import(config: &Config, arguments: Arguments) -> Done {
     let read = read.await;
     progress.end();
     let Imported { added, skipped } = all.imported;
-    tokio::task::block_in_place(|| reached.close());
+    reached.close().await;
     println!("{} imported, {skipped} skipped that are here already", records(added));
     read.map(|()| ExitCode::SUCCESS)
 }

@@ -109,9 +109,9 @@ impl Reached {
     }
 
     /// Lets go of it.
-    pub(super) fn close(&self) {
+    pub(super) async fn close(&self) {
         if let Self::Here(upkeep) = self {
-            upkeep.close();
+            upkeep.close().await;
         }
     }
 }

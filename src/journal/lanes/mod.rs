@@ -1,7 +1,7 @@
 //! What is owed to one broker, lane by lane, known without asking the disk.
 //!
 //! While a lane owes anything, what comes for it must not overtake: it is kept behind ([`Gate::Shut`]), or, while the
-//! broker takes what is owed, it waits a little ([`Gate::Wait`]). Who waits for two records to be taken adds one, so a
+//! broker takes what is owed, it waits a little ([`Gate::Wait`]). Who waits for eight records to be taken adds one, so a
 //! lane under constant load has ever less to owe, and is open again soon.
 //!
 //! A lane is worked on by one turn at a time, which sends one record after the other. A record that is kept while all
@@ -20,6 +20,9 @@ use super::{Lane, Owed, Record};
 pub use hold::Held;
 use one::At;
 
+/// So many records are taken before one that waits for them is kept behind the rest.
+const FOR_ONE: u64 = 8;
+
 /// Whether a message may go past what is owed.
 #[derive(Debug)]
 pub enum Gate {
@@ -31,6 +34,17 @@ pub enum Gate {
     Shut,
 }
 
+/// Whether a record may be sent in its turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Claim {
+    /// It may.
+    Send,
+    /// It was taken already.
+    Taken,
+    /// A report is outstanding that may be its own: nothing may be sent before it is here.
+    Held,
+}
+
 /// A turn at one lane.
 #[derive(Debug)]
 pub struct Turn {
@@ -40,8 +54,6 @@ pub struct Turn {
     pub handed: Vec<Record>,
     /// How many records were kept for it when the turn began.
     pub kept: u64,
-    /// Records that were taken and may still be read.
-    pub taken: Vec<i64>,
     /// Whether any of the first records may have been taken without our knowing: by a process before this one.
     pub fresh: bool,
     /// Whether the first may have been.
@@ -97,7 +109,8 @@ impl Lanes {
             }
             let (tell, told) = oneshot::channel();
             at.waiting.retain(|(_, waits)| !waits.is_closed());
-            at.waiting.push((at.count + at.owed.min(2), tell));
+            let before = at.waiting.len() as u64 + 1;
+            at.waiting.push((at.count + at.owed.min(before * FOR_ONE), tell));
             Gate::Wait(told)
         })
     }
@@ -151,6 +164,15 @@ impl Lanes {
             }
             told.await;
         }
+    }
+
+    /// In a turn: whether this record may be sent now.
+    pub fn claim(&self, lane: Lane, seq: i64) -> Claim {
+        self.with(|state| match state.lanes.get(&lane) {
+            Some(at) if at.taken.contains(&seq) => Claim::Taken,
+            Some(at) if at.held > 0 => Claim::Held,
+            _ => Claim::Send,
+        })
     }
 
     /// In a turn: a record was taken; the next one came then, if it is known.
@@ -251,6 +273,9 @@ impl State {
         self.bytes -= handed.iter().map(|record| record.message.body.len()).sum::<usize>();
         let kept = at.kept();
         self.working += 1;
-        Some(Turn { lane, handed, kept, taken: at.taken.clone(), fresh: at.fresh, doubtful: at.doubtful })
+        Some(Turn { lane, handed, kept, fresh: at.fresh, doubtful: at.doubtful })
     }
 }
+
+#[cfg(test)]
+mod tests;

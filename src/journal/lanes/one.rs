@@ -6,8 +6,10 @@ use tokio::sync::oneshot;
 
 use super::Record;
 
-/// How many records of one lane are handed over in memory.
+/// How many records of one lane are handed over in memory, and their bytes; one that is larger is handed over alone.
+/// Sent and not on disk as such, they must not be more than the first that are read after a crash.
 const HANDED: usize = 16;
+const HANDED_OF_ONE: usize = 48 * 1024;
 /// The bytes of all that are, of all lanes of a broker.
 const HANDED_BYTES: usize = 8 * 1024 * 1024;
 
@@ -75,10 +77,12 @@ impl At {
             return;
         }
         let room = self.read >= self.to_read && self.handed.len() < HANDED && *bytes < HANDED_BYTES;
-        match record.filter(|_| room) {
+        let record = record.filter(|_| room).map(|record| record());
+        let size = |record: &Record| record.message.body.len();
+        let of_this = self.handed.iter().map(size).sum::<usize>();
+        match record.filter(|record| self.handed.is_empty() || of_this + size(record) <= HANDED_OF_ONE) {
             Some(record) => {
-                let record = record();
-                *bytes += record.message.body.len();
+                *bytes += size(&record);
                 self.handed.push(record);
             }
             None => self.to_read = self.to_read.max(seq),

@@ -1,0 +1,358 @@
+//! Outages under load: what the journal takes meanwhile, in which order it comes, and how soon all is as before.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::harness::{Answered, Bridge, Kafka, Nats, body, command, eventually, text, under_load};
+
+const BROKER: &str = r#"{"stored":"broker"}"#;
+const JOURNAL: &str = r#"{"stored":"journal"}"#;
+
+fn pause(millis: u64) {
+    std::thread::sleep(Duration::from_millis(millis));
+}
+
+fn journal(folder: &tempfile::TempDir) -> String {
+    format!("journal.directory = {:?}\n", folder.path().join("data"))
+}
+
+/// A notification of an instance.
+fn of(instance: usize, number: usize) -> Vec<u8> {
+    let class = if number.is_multiple_of(2) { "incomingCall" } else { "outgoingCall" };
+    format!(r#"{{"typeWebhook":"{class}","instanceData":{{"idInstance":{instance}}},"number":{number}}}"#).into_bytes()
+}
+
+/// Of each instance the numbers it has, in order.
+fn numbers(bodies: impl Iterator<Item = Vec<u8>>) -> HashMap<u64, Vec<u64>> {
+    let mut seen: HashMap<u64, Vec<u64>> = HashMap::new();
+    for body in bodies {
+        let body: Value = serde_json::from_slice(&body).unwrap();
+        let number = body["number"].as_u64().unwrap();
+        seen.entry(body["instanceData"]["idInstance"].as_u64().unwrap()).or_default().push(number);
+    }
+    seen
+}
+
+/// All that was answered 200 is there, each instance's in the order it was sent; repeats only where they may be.
+fn whole_and_in_order(answers: &[Answered], stored: &[Value], repeats: bool) {
+    let sent = numbers(answers.iter().filter(|answer| answer.status == 200).map(|answer| answer.body.clone()));
+    let came = numbers(stored.iter().map(body));
+    for (instance, sent) in sent {
+        let mut first = HashSet::new();
+        let came = &came[&instance];
+        let firsts: Vec<_> = came.iter().copied().filter(|number| first.insert(*number)).collect();
+        assert!(firsts.is_sorted(), "instance {instance}: {firsts:?}");
+        assert!(repeats || firsts.len() == came.len(), "instance {instance} has some twice: {came:?}");
+        let lost: Vec<_> = sent.iter().filter(|number| !first.contains(number)).collect();
+        assert!(lost.is_empty(), "instance {instance} lost {lost:?}");
+    }
+}
+
+fn owed(bridge: &Bridge, broker: &str) -> f64 {
+    bridge.metric(&format!("journal_records{{broker=\"{broker}\"}}"))
+}
+
+fn connected(bridge: &Bridge, broker: &str) {
+    let metric = format!("broker_connected{{broker=\"{broker}\"}}");
+    eventually("connected", Duration::from_secs(20), || bridge.metric(&metric) == 1.0);
+}
+
+/// How long after `back` something was still answered from the journal.
+fn kept_until(bridge: &Bridge, broker: &str, back: Instant) -> Duration {
+    let mut last = back;
+    while last.elapsed() < Duration::from_millis(1500) {
+        let [one, two] = [(), ()].map(|()| {
+            let owed = owed(bridge, broker);
+            pause(50);
+            owed
+        });
+        if one > 0.0 || two > 0.0 {
+            last = Instant::now();
+        }
+        assert!(back.elapsed() < Duration::from_secs(30), "never as before: {one} and {two} owed");
+    }
+    last - back
+}
+
+#[test]
+fn a_stream_that_was_gone_or_stood_still_has_all_once_in_order_and_soon_directly_again() {
+    let (folder, mut nats) = (tempfile::tempdir().unwrap(), Nats::start());
+    let bridge = Bridge::start(&nats, &journal(&folder));
+    connected(&bridge, "nats");
+    let mut took = Vec::new();
+    let answers = under_load(&bridge, || {
+        pause(500);
+        nats.signal("-STOP");
+        pause(4000);
+        nats.signal("-CONT");
+        took.push(kept_until(&bridge, "nats", Instant::now()));
+        nats.kill();
+        pause(3000);
+        nats.start_again();
+        took.push(kept_until(&bridge, "nats", Instant::now()));
+    });
+    assert!(answers.iter().all(|answer| answer.status == 200));
+    assert!(bridge.metric("journal_forwarded_total{broker=\"nats\"}") > 100.0);
+    whole_and_in_order(&answers, &nats.read(), false);
+    assert!(took.iter().all(|took| *took < Duration::from_secs(5)), "{took:?}");
+}
+
+#[test]
+fn a_kafka_that_was_gone_or_stood_still_has_all_in_order_and_soon_directly_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut kafka = Kafka::start();
+    let bridge = Bridge::with(&format!("{}{}", journal(&folder), kafka.config("fallback")), true).ready();
+    connected(&bridge, "kafka");
+    let mut took = Vec::new();
+    let answers = under_load(&bridge, || {
+        pause(500);
+        kafka.signal("-STOP");
+        pause(4000);
+        kafka.signal("-CONT");
+        took.push(kept_until(&bridge, "kafka", Instant::now()));
+        kafka.kill();
+        pause(2000);
+        kafka.start_again();
+        connected(&bridge, "kafka");
+        took.push(kept_until(&bridge, "kafka", Instant::now()));
+    });
+    assert!(answers.iter().all(|answer| answer.status == 200));
+    whole_and_in_order(&answers, &kafka.read(&["fallback.incoming"]), true);
+    // one that was started anew listens before it serves
+    assert!(took[0] < Duration::from_secs(5) && took[1] < Duration::from_secs(12), "{took:?}");
+}
+
+#[test]
+fn a_topic_that_is_missing_holds_its_own_lanes_and_no_others_however_many_they_are() {
+    let (folder, kafka) = (tempfile::tempdir().unwrap(), Kafka::shared());
+    let bridge = Bridge::with(&format!("{}{}", journal(&folder), kafka.config("held")), true).ready();
+    connected(&bridge, "kafka");
+    kafka.delete("held.outgoing");
+    // more lanes than are in flight at once
+    for instance in 1..=300 {
+        assert_eq!(bridge.post(&of(instance, 1)), (200, JOURNAL.into()), "{instance}");
+        if instance % 30 == 0 {
+            assert_eq!(bridge.post(&of(instance, 0)), (200, BROKER.into()), "{instance}");
+        }
+    }
+    eventually("all are counted", Duration::from_secs(3), || owed(&bridge, "kafka") == 300.0);
+    kafka.tool("tools.Topic", &["--create", "--topic", "held.outgoing", "--partitions", "3"]);
+    eventually("drained", Duration::from_secs(15), || owed(&bridge, "kafka") == 0.0);
+    assert_eq!(bridge.post(&of(1, 3)), (200, BROKER.into()));
+    assert_eq!(kafka.read(&["held.outgoing"]).len(), 301);
+}
+
+#[test]
+fn a_full_stream_takes_what_was_kept_in_order_once_there_is_room() {
+    let (folder, nats) = (tempfile::tempdir().unwrap(), Nats::start());
+    nats.put_stream(crate::harness::stream::Config { max_messages: 3, ..Nats::safe_stream() });
+    let bridge = Bridge::start_unprovisioned(&nats, &journal(&folder), false).ready();
+    connected(&bridge, "nats");
+    let answers: Vec<_> = (0..8).map(|number| bridge.post(&text(number)).1).collect();
+    assert_eq!(answers, [[BROKER; 3].as_slice(), &[JOURNAL; 5]].concat());
+    nats.put_stream(Nats::safe_stream());
+    eventually("drained", Duration::from_secs(10), || {
+        // what is owed is shown a second late
+        bridge.metric("journal_forwarded_total{broker=\"nats\"}") == 5.0
+    });
+    assert_eq!(bridge.post(&text(8)), (200, BROKER.into()));
+    assert_eq!(nats.read().iter().map(body).collect::<Vec<_>>(), (0..9).map(text).collect::<Vec<_>>());
+}
+
+#[test]
+fn what_the_broker_never_takes_goes_to_the_dead_letter_and_the_lane_goes_on() {
+    let (folder, mut nats) = (tempfile::tempdir().unwrap(), Nats::start());
+    let bridge = Bridge::start(&nats, &journal(&folder));
+    connected(&bridge, "nats");
+    nats.kill();
+    let large = format!(
+        r#"{{"typeWebhook":"incomingCall","instanceData":{{"idInstance":7}},"text":"{}"}}"#,
+        "x".repeat(1_200_000)
+    );
+    for one in [text(0), large.clone().into_bytes(), text(1)] {
+        assert_eq!(bridge.post(&one), (200, JOURNAL.into()));
+    }
+    nats.start_again();
+    eventually("drained", Duration::from_secs(15), || owed(&bridge, "nats") == 0.0);
+    let (dead, alive): (Vec<_>, Vec<_>) =
+        nats.read().into_iter().partition(|message| message["subject"] == "greenapi.dead-letter");
+    assert_eq!(alive.iter().map(body).collect::<Vec<_>>(), [text(0), text(1)]);
+    assert_eq!(dead.iter().flat_map(body).collect::<Vec<_>>(), large.into_bytes());
+}
+
+#[test]
+fn of_two_brokers_the_one_that_is_down_gets_it_later_and_the_other_once() {
+    let (folder, kafka, mut nats) = (tempfile::tempdir().unwrap(), Kafka::shared(), Nats::start());
+    let servers = crate::harness::nats_servers(&[nats.port]);
+    let mut bridge = Bridge::with(&format!("{}{servers}{}", journal(&folder), kafka.config("pair")), true).ready();
+    ["kafka", "nats"].iter().for_each(|broker| connected(&bridge, broker));
+    assert_eq!(bridge.post(&text(0)), (200, BROKER.into()));
+    nats.kill();
+    for number in 1..6 {
+        assert_eq!(bridge.post(&text(number)), (200, JOURNAL.into()));
+    }
+    bridge.kill_and_start_again();
+    connected(&bridge, "kafka");
+    for number in 6..10 {
+        assert_eq!(bridge.post(&text(number)), (200, JOURNAL.into()));
+    }
+    nats.start_again();
+    connected(&bridge, "nats");
+    eventually("drained", Duration::from_secs(10), || owed(&bridge, "nats") == 0.0);
+    assert_eq!(bridge.post(&text(10)), (200, BROKER.into()));
+    let all: Vec<_> = (0..=10).map(text).collect();
+    assert_eq!(nats.read().iter().map(body).collect::<Vec<_>>(), all);
+    assert_eq!(kafka.read(&["pair.incoming"]).iter().map(body).collect::<Vec<_>>(), all);
+}
+
+#[test]
+fn killed_while_it_forwards_again_and_again_it_stores_nothing_twice_past_a_short_window() {
+    let (folder, mut nats) = (tempfile::tempdir().unwrap(), Nats::start());
+    let mut bridge = Bridge::start(&nats, &format!("{}dedupe.window = \"2s\"\n", journal(&folder)));
+    connected(&bridge, "nats");
+    nats.kill();
+    for number in 0..150 {
+        for instance in 1..=4 {
+            assert_eq!(bridge.post(&of(instance, number)), (200, JOURNAL.into()));
+        }
+    }
+    nats.start_again();
+    let mut kills = 0;
+    for round in 0..6 {
+        pause(120 + 37 * round);
+        if owed(&bridge, "nats") > 0.0 {
+            kills += 1;
+        }
+        // longer than the stream remembers, and no bridge to be forwarded by
+        bridge.signal("-KILL");
+        bridge.exit_code();
+        pause(2500);
+        bridge.start_again();
+    }
+    eventually("drained", Duration::from_secs(20), || owed(&bridge, "nats") == 0.0);
+    assert!(kills > 1, "it had nothing left to forward");
+    let came = numbers(nats.read().iter().map(body));
+    for instance in 1..=4 {
+        assert_eq!(came[&instance], (0..150).collect::<Vec<_>>(), "instance {instance}");
+    }
+}
+
+#[test]
+fn what_another_bridge_stored_does_not_stand_for_what_was_never_sent() {
+    let (folder, mut nats) = (tempfile::tempdir().unwrap(), Nats::start());
+    let mut bridge = Bridge::start(&nats, &format!("{}dedupe.window = \"2s\"\n", journal(&folder)));
+    connected(&bridge, "nats");
+    nats.kill();
+    for number in 0..5 {
+        assert_eq!(bridge.post(&text(number)), (200, JOURNAL.into()));
+    }
+    bridge.signal("-KILL");
+    bridge.exit_code();
+    nats.start_again();
+    let other = Bridge::start(&nats, "dedupe.window = \"2s\"\n");
+    assert_eq!(other.post(&text(4)), (200, BROKER.into()), "its sender was not told of the first");
+    pause(2500);
+    bridge.start_again();
+    eventually("drained", Duration::from_secs(10), || {
+        bridge.log().contains("sent before") && owed(&bridge, "nats") == 0.0
+    });
+    assert_eq!(nats.read().iter().map(body).collect::<Vec<_>>(), [4, 0, 1, 2, 3].map(text));
+}
+
+#[test]
+fn without_the_right_to_look_up_it_goes_on_and_check_tells_of_it() {
+    let (folder, mut config) = (tempfile::tempdir().unwrap(), tempfile::NamedTempFile::new().unwrap());
+    let users = r#"authorization { users = [
+        { user: reader, password: secret },
+        { user: bridge, password: secret, permissions: { publish: { allow: [">"], deny: ["$JS.API.STREAM.MSG.GET.>"] } } }
+    ] }
+    no_auth_user: reader"#;
+    std::io::Write::write_all(&mut config, users.as_bytes()).unwrap();
+    let mut nats = Nats::start_with(&["-c".into(), config.path().display().to_string()]);
+    let password = folder.path().join("password");
+    std::fs::write(&password, "secret").unwrap();
+    let login = format!("nats.user = \"bridge\"\nnats.password_file = {password:?}\ndedupe.window = \"2s\"\n");
+    let mut bridge = Bridge::start(&nats, &format!("{}{login}", journal(&folder)));
+    let said = String::from_utf8(command("check", bridge.config.path()).stdout).unwrap();
+    assert!(said.contains("allow user bridge to publish to $JS.API.STREAM.MSG.GET.GREENAPI"), "{said}");
+    connected(&bridge, "nats");
+    nats.kill();
+    for instance in 1..=20 {
+        assert_eq!(bridge.post(&of(instance, 0)), (200, JOURNAL.into()));
+    }
+    bridge.signal("-KILL");
+    bridge.exit_code();
+    pause(2500);
+    nats.start_again();
+    bridge.start_again();
+    eventually("drained", Duration::from_secs(15), || owed(&bridge, "nats") == 0.0);
+    assert_eq!(nats.read().len(), 20);
+}
+
+#[test]
+fn it_stops_in_time_while_the_broker_stands_still_and_while_it_forwards() {
+    let (folder, nats) = (tempfile::tempdir().unwrap(), Nats::start());
+    let mut bridge = Bridge::start(&nats, &format!("{}shutdown.grace = \"20s\"\n", journal(&folder)));
+    connected(&bridge, "nats");
+    nats.signal("-STOP");
+    for number in 0..100 {
+        assert_eq!(bridge.post(&text(number)), (200, JOURNAL.into()));
+    }
+    let begun = Instant::now();
+    bridge.signal("-TERM");
+    assert_eq!(bridge.exit_code(), Some(0));
+    assert!(begun.elapsed() < Duration::from_secs(8), "{:?}", begun.elapsed());
+    bridge.start_again();
+    nats.signal("-CONT");
+    connected(&bridge, "nats");
+    bridge.signal("-TERM");
+    assert_eq!(bridge.exit_code(), Some(0));
+    bridge.start_again();
+    eventually("drained", Duration::from_secs(20), || owed(&bridge, "nats") == 0.0);
+    assert_eq!(nats.read().iter().map(body).collect::<Vec<_>>(), (0..100).map(text).collect::<Vec<_>>());
+}
+
+#[test]
+fn the_journal_first_loses_nothing_when_it_is_stopped_under_load() {
+    let (folder, nats) = (tempfile::tempdir().unwrap(), Nats::start());
+    let mut bridge = Bridge::start(&nats, &format!("{}publish.timeout = \"0s\"\n", journal(&folder)));
+    connected(&bridge, "nats");
+    let over = AtomicBool::new(false);
+    let kept: Vec<_> = std::thread::scope(|scope| {
+        let http = bridge.http;
+        let senders: Vec<_> = (1..=4)
+            .map(|instance| {
+                let over = &over;
+                scope.spawn(move || {
+                    let mut kept = Vec::new();
+                    while !over.load(Relaxed) {
+                        let one = of(instance, kept.len());
+                        let answer = std::panic::catch_unwind(|| crate::harness::post(http, "", &one));
+                        match answer {
+                            Ok((200, _)) => kept.push(one),
+                            _ => break,
+                        }
+                    }
+                    kept
+                })
+            })
+            .collect();
+        pause(1000);
+        bridge.signal("-TERM");
+        assert_eq!(bridge.exit_code(), Some(0));
+        over.store(true, Relaxed);
+        senders.into_iter().flat_map(|sender| sender.join().unwrap()).collect()
+    });
+    assert!(kept.len() > 50, "{}", kept.len());
+    bridge.start_again();
+    connected(&bridge, "nats");
+    eventually("drained", Duration::from_secs(20), || owed(&bridge, "nats") == 0.0);
+    let came = numbers(nats.read().iter().map(body));
+    for (instance, sent) in numbers(kept.into_iter()) {
+        assert!(came[&instance].starts_with(&sent), "instance {instance}");
+        assert!(came[&instance].len() <= sent.len() + 1, "the one that was not answered may be there");
+    }
+}
