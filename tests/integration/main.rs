@@ -21,6 +21,8 @@ mod cluster;
 mod connections;
 #[cfg(feature = "nats")]
 mod creds;
+#[cfg(feature = "journal")]
+mod disk;
 #[cfg(all(feature = "kafka", feature = "nats"))]
 mod example;
 mod harness;
@@ -58,6 +60,8 @@ mod overload;
 #[cfg(feature = "nats")]
 mod parts;
 mod payloads;
+#[cfg(feature = "journal")]
+mod power;
 #[cfg(feature = "nats")]
 mod provision;
 #[cfg(all(feature = "kafka", feature = "nats"))]
