@@ -186,7 +186,8 @@ fn open_journal(config: &Config, routes: &Routes) -> Result<Option<(Journal, Rec
     let Some(journal) = &config.journal else { return Ok(None) };
     let key = "journal.directory";
     let (journal, recovered) =
-        Journal::open(journal, &config.dead_letter, config.dedupe.window).map_err(|error| unusable(key, &error))?;
+        Journal::open(journal, &config.dead_letter, (config.dedupe.window, config.dedupe.max_ids))
+            .map_err(|error| unusable(key, &error))?;
     for broker in Broker::ALL.into_iter().filter(|broker| !routes.use_broker(*broker)) {
         let owed: u64 = recovered.owed[broker as usize].iter().map(|owed| owed.records).sum();
         if owed > 0 {

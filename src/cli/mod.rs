@@ -3,6 +3,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "this room talks to people")]
 
 mod check;
+mod dead_letter;
 mod provision;
 mod routes;
 mod send;
@@ -49,7 +50,7 @@ enum Command {
 }
 
 /// What needs a configuration.
-#[derive(Debug, Clone, Copy, Subcommand)]
+#[derive(Debug, Clone, Subcommand)]
 enum Configured {
     /// Serve (the default).
     #[command(after_help = "Example:
@@ -83,6 +84,9 @@ enum Configured {
         #[arg(long)]
         dry_run: bool,
     },
+    /// Look into the dead letter of the brokers, and send what lies there on its way again.
+    #[command(subcommand, after_help = dead_letter::EXAMPLES)]
+    DeadLetter(dead_letter::Command),
 }
 
 /// Runs the command line. 0 clean, 1 failed, 2 configuration, 3 grace exceeded.
@@ -136,6 +140,7 @@ fn configured(command: Configured, config: Option<&Path>) -> ExitCode {
             runtime.block_on(check::check(&config, tokens.as_ref(), &plan, how))
         }
         Configured::Provision { dry_run } => runtime.block_on(provision::provision(&config, &plan, dry_run)),
+        Configured::DeadLetter(command) => runtime.block_on(dead_letter::run(&config, command)),
     };
     // all that counts is done; what still asks a broker that does not answer would hold the process up
     runtime.shutdown_timeout(LEAVE_WITHIN);
@@ -243,9 +248,15 @@ mod tests {
         let mut arguments = Arguments::command();
         arguments.clone().debug_assert();
         for command in arguments.get_subcommands_mut() {
-            let called = format!("greenapi-bridge {} --config", command.get_name());
-            let help = command.render_help().to_string();
-            assert!(help.contains(&called), "{help}");
+            has_example(command, "greenapi-bridge");
         }
+    }
+
+    fn has_example(command: &mut clap::Command, before: &str) {
+        let called = format!("{before} {}", command.get_name());
+        let group = command.has_subcommands();
+        command.get_subcommands_mut().for_each(|nested| has_example(nested, &called));
+        let help = command.render_help().to_string();
+        assert!(group || help.contains(&format!("{called} --config")), "{help}");
     }
 }

@@ -121,15 +121,15 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// Opens the journal in its folder, or makes one, and takes it for this process alone. Ids are remembered for
-    /// `window`.
+    /// Opens the journal in its folder, or makes one, and takes it for this process alone. Ids are remembered for a
+    /// window, and so many of them at most.
     ///
     /// # Errors
     /// [`OpenError`].
     pub fn open(
         config: &Config,
         dead_letter: &DeadLetterConfig,
-        window: Duration,
+        window: (Duration, usize),
     ) -> Result<(Self, Recovered), OpenError> {
         #[cfg(feature = "journal")]
         return store::open(config, dead_letter, window);

@@ -153,7 +153,7 @@ impl<'m> Columns<'m> {
             ..Event::unparsed(Id::from(u128::from_be_bytes(self.id)), time(self.received))
         };
         let Rest { to, open, structured, .. } = rest;
-        Ok(Message { to, event, body: Bytes::from(body), dead_letter, open, structured })
+        Ok(Message { to, event, body: Bytes::from(body), dead_letter, open, structured, replay: None })
     }
 }
 
@@ -202,7 +202,7 @@ mod tests {
             ..DeadLetter::new(Reason::TooLarge, detail)
         });
         let (open, structured) = (subject.is_some(), topic.is_some());
-        Message { to: [topic, subject], event, body: body.into(), dead_letter, open, structured }
+        Message { to: [topic, subject], event, body: body.into(), dead_letter, open, structured, replay: None }
     }
 
     proptest! {

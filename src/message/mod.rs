@@ -7,6 +7,8 @@ mod broker;
 mod dead_letter;
 mod event;
 mod id;
+mod letter;
+mod replay;
 mod structured;
 
 use std::borrow::Cow;
@@ -17,6 +19,8 @@ pub use broker::{Broker, Brokers};
 pub use dead_letter::{DeadLetter, LEAST_PART, PART_BYTES, Part, Reason};
 pub use event::{Attribute, Event, TraceContext};
 pub use id::Id;
+pub use letter::Letter;
+pub use replay::Replay;
 
 /// The destination at each broker, by its place in [`Broker::ALL`]: a topic, a subject, or none where the
 /// broker is not of the message's route.
@@ -37,6 +41,8 @@ pub struct Message {
     pub open: bool,
     /// Whether it travels in a CloudEvents envelope. A dead letter never does.
     pub structured: bool,
+    /// Set when it comes out of a dead letter again.
+    pub replay: Option<Replay>,
 }
 
 impl Message {
@@ -60,6 +66,7 @@ impl Message {
             ("bridge-reason", dead.map(|dead| dead.reason.as_str().into())),
             ("bridge-detail", dead.map(|dead| dead.detail.as_str().into())),
             ("bridge-part", dead.and_then(|dead| dead.part).map(|part| part.to_string().into())),
+            (Replay::HEADER, self.replay.and_then(Replay::noted).map(|count| count.to_string().into())),
             ("traceparent", trace.parent.as_deref().map(Into::into)),
             ("tracestate", trace.state.as_deref().map(Into::into)),
         ]
@@ -73,6 +80,9 @@ impl Message {
     /// JetStream dedupes over the whole stream, so a replay or a second part would be dropped otherwise.
     pub fn dedupe_id(&self) -> String {
         let id = self.event.id;
+        if let Some(replay) = self.replay {
+            return replay.dedupe_id(id);
+        }
         match &self.dead_letter {
             None => id.to_string(),
             Some(DeadLetter { part: None, .. }) => format!("dl-{id}"),
@@ -132,6 +142,7 @@ mod tests {
             dead_letter: None,
             open: false,
             structured: false,
+            replay: None,
         }
     }
 

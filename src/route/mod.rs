@@ -137,7 +137,7 @@ impl Routes {
         let structured = self.format == Format::Structured;
         let topic = templates[Broker::Kafka as usize].as_ref();
         let open = topic.is_some_and(|named| named.template.all().is_none());
-        Message { to, event, body: received.body.clone(), dead_letter: None, open, structured }
+        Message { to, event, body: received.body.clone(), dead_letter: None, open, structured, replay: None }
     }
 
     /// The dead letter a refused body becomes.
@@ -159,6 +159,7 @@ impl Routes {
             dead_letter,
             open: false,
             structured: false,
+            replay: None,
         }
     }
 

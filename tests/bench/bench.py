@@ -14,6 +14,7 @@ import tempfile
 import time
 
 import brokers
+import journal
 import programs
 import report
 from machine import ROOT, Broken, listens, prepare, stop_all
@@ -30,11 +31,6 @@ FEWER = [LEVELS[0], LEVELS[2], LEVELS[4]]
 
 def say(text):
     print(text, flush=True)
-
-
-def median_of(rounds):
-    """The median of each figure over the rounds."""
-    return {key: None if value is None else statistics.median(one[key] for one in rounds) for key, value in rounds[0].items()}
 
 
 def measure(broker, rows, levels, repeat, seconds):
@@ -155,7 +151,20 @@ def section(make, arguments):
         once = {"window_memory": full_window(broker, folder), "start": starts(broker, folder, 5 if arguments.quick else 11),
                 "idle_memory": idle_connections(broker, folder), "second_worker": second_worker(broker, folder)}
         return {"broker": broker.name, "title": broker.title, "version": broker.version, "rounds": figures, "once": once,
-                "median": {level: {row: median_of(rounds) for row, rounds in of.items()} for level, of in figures.items()}}
+                "median": {level: {row: report.median_of(rounds) for row, rounds in of.items()} for level, of in figures.items()}}
+    finally:
+        stop_all()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def kept(make, arguments):
+    """What the journal costs: beside a broker, or alone."""
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="bridge-bench-"))
+    try:
+        broker = make(folder) if make else None
+        title = broker.title if broker else "No broker"
+        say(f"\n{title}: the journal")
+        return {"title": title, "rounds": journal.measure(broker, folder, LEVELS[2], arguments)}
     finally:
         stop_all()
         shutil.rmtree(folder, ignore_errors=True)
@@ -165,24 +174,31 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--broker", choices=["nats", "kafka"], action="append")
+    parser.add_argument("--only", choices=["programs", "journal"])
+    parser.add_argument("--backlog", type=int)
     parser.add_argument("--repeat", type=int)
     parser.add_argument("--seconds", type=float)
     arguments = parser.parse_args()
     arguments.repeat = arguments.repeat or (3 if arguments.quick else 5)
     arguments.seconds = arguments.seconds or (1 if arguments.quick else 2)
+    arguments.backlog = arguments.backlog or (100_000 if arguments.quick else 1_000_000)
     prepare()
-    sections = [
-        section(make, arguments)
-        for make in (brokers.Nats, brokers.Kafka)
-        if make.name in (arguments.broker or ["nats", "kafka"])
-    ]
-    for one in sections:
-        report.table(one)
-        report.verdict(one)
+    wanted = [make for make in (brokers.Nats, brokers.Kafka) if make.name in (arguments.broker or ["nats", "kafka"])]
     RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "bench.json").write_text(json.dumps(sections, indent=1))
-    (RESULTS / "bench.svg").write_text(report.chart(sections))
-    say(f"\nRaw figures and chart: {RESULTS.relative_to(ROOT)}/bench.json, bench.svg")
+    if arguments.only != "journal":
+        sections = [section(make, arguments) for make in wanted]
+        for one in sections:
+            report.table(one)
+            report.verdict(one)
+        (RESULTS / "bench.json").write_text(json.dumps(sections, indent=1))
+        (RESULTS / "bench.svg").write_text(report.chart(sections))
+    if arguments.only != "programs":
+        sections = [kept(make, arguments) for make in [None, *wanted]]
+        for one in sections:
+            journal.table(one["title"], one["rounds"])
+            report.judged(f"{one['title']}, the journal", journal.judgements(one["rounds"]))
+        (RESULTS / "journal.json").write_text(json.dumps(sections, indent=1))
+    say(f"\nRaw figures and chart: {RESULTS.relative_to(ROOT)}/bench.json, bench.svg, journal.json")
 
 
 if __name__ == "__main__":

@@ -59,7 +59,8 @@ class Process:
             if time.perf_counter() - began > 60:
                 raise Broken(f"{command[0]} does not listen; see {log}")
             time.sleep(0.0005)
-        self.started_in = time.perf_counter() - began
+        self.listens_since = time.perf_counter()
+        self.started_in = self.listens_since - began
 
     def cpu(self):
         """Seconds of CPU so far, all threads."""
@@ -90,10 +91,10 @@ def stop_all():
         process.stop()
 
 
-def run(command, fine=(0,), **more):
-    """Runs a short command; what it says is shown only when it fails, which these exit codes do not mean."""
+def run(command, fine=(0,), within=60, **more):
+    """Runs a command; what it says is shown only when it fails, which these exit codes do not mean."""
     try:
-        done = subprocess.run([str(word) for word in command], capture_output=True, text=True, check=False, timeout=60, **more)
+        done = subprocess.run([str(word) for word in command], capture_output=True, text=True, check=False, timeout=within, **more)
     except subprocess.TimeoutExpired as late:
         raise Broken(f"{' '.join(map(str, command))} does not end") from late
     if done.returncode not in fine:

@@ -16,7 +16,7 @@ GO = CACHE / "bench/go"
 MQ_BRIDGE = CACHE / "bench/mq-bridge"
 
 
-def load(port, token_file, level, seconds, success):
+def load(port, token_file, level, seconds, success, stored):
     """Sends to a program, and returns the summary with what the sender itself cost."""
     before = children_cpu()
     said = run([
@@ -25,14 +25,14 @@ def load(port, token_file, level, seconds, success):
         # what is no success to GREEN-API, and to the sender, may be one here
         "--types", "incomingMessageReceived", "--give-up", 0, "--pause", "1ns",
     ], fine=(0, 1))
-    return summary(said, children_cpu() - before, success)
+    return summary(said, children_cpu() - before, success, stored)
 
 
-def summary(said, cpu, success="200"):
+def summary(said, cpu, success="200", stored="broker"):
     figures = json.loads(said)
     sent, answered = figures["sent"], figures["answered"].get(success, 0)
     # a duplicate costs next to nothing, so none may be among them
-    if sent == 0 or answered != sent or set(figures.get("stored", ())) - {"broker"}:
+    if sent == 0 or answered != sent or set(figures.get("stored", ())) - {stored}:
         raise Broken(f"not all were answered {success} and stored: {said}")
     wait = figures["latency_ms"]
     return {
@@ -44,6 +44,8 @@ def summary(said, cpu, success="200"):
 class Served:
     """A program that answers HTTP, with this status where it has stored."""
 
+    stored = "broker"
+
     def __init__(self, name, command, folder, token_file, port=None, success="200", **more):
         self.name, self.token_file, self.folder, self.success = name, token_file, folder, success
         self.port = port or free_port()
@@ -52,29 +54,36 @@ class Served:
 
     def measure(self, level, seconds):
         before = self.process.cpu()
-        figures = load(self.port, self.token_file, level, seconds, self.success)
+        figures = load(self.port, self.token_file, level, seconds, self.success, self.stored)
         figures["cpu"] = (self.process.cpu() - before) / figures["sent"] * 1e6
         figures["memory"] = self.process.memory()
         return figures
 
 
+def configured(broker, folder, extra="", workers=1):
+    """A configuration of this bridge: its file, and its ports. Without a broker everything stays in its journal."""
+    port, admin = free_port(), free_port()
+    token_file, config = folder / "tokens", folder / f"bridge-{port}.toml"
+    if not token_file.exists():
+        token_file.write_text("a-token-for-the-benchmark\n")
+        token_file.chmod(0o600)
+    config.write_text(
+        f'[http]\nlisten = "127.0.0.1:{port}"\nworkers = {workers}\n[auth]\ntokens_file = "{token_file}"\n'
+        f'[admin]\nlisten = "127.0.0.1:{admin}"\n{broker.section() if broker else ""}{extra}'
+    )
+    return config, port, admin, token_file
+
+
 class Bridge(Served):
     """This bridge, with a configuration of its own."""
 
-    def __init__(self, broker, folder, extra="", workers=1):
-        port, admin = free_port(), free_port()
-        token_file, self.config = folder / "tokens", folder / f"bridge-{port}.toml"
-        if not token_file.exists():
-            token_file.write_text("a-token-for-the-benchmark\n")
-            token_file.chmod(0o600)
-        self.config.write_text(
-            f'[http]\nlisten = "127.0.0.1:{port}"\nworkers = {workers}\n[auth]\ntokens_file = "{token_file}"\n'
-            f'[admin]\nlisten = "127.0.0.1:{admin}"\n{broker.section()}{extra}'
-        )
+    def __init__(self, broker, folder, extra="", workers=1, name="this bridge", stored="broker"):
+        self.config, port, self.admin, token_file = configured(broker, folder, extra, workers)
+        self.stored = stored
         self.provision()
-        name = "this bridge" if workers == 1 else f"this, {workers} workers"
+        name = name if workers == 1 else f"this, {workers} workers"
         super().__init__(name, [BRIDGE, "run", "--config", self.config], folder, token_file, port)
-        self.wait_until_ready(admin)
+        self.wait_until_ready()
 
     def provision(self):
         """A broker listens before it takes streams and topics."""
@@ -86,14 +95,22 @@ class Bridge(Served):
                     raise
                 time.sleep(0.5)
 
-    def wait_until_ready(self, admin):
+    def wait_until_ready(self):
         for _ in range(200):
             try:
-                with urllib.request.urlopen(f"http://127.0.0.1:{admin}/readyz", timeout=2):
+                with urllib.request.urlopen(f"http://127.0.0.1:{self.admin}/readyz", timeout=2):
                     return
             except (urllib.error.URLError, ConnectionError):
                 time.sleep(0.1)
         raise Broken(f"the bridge does not become ready; see {self.process.log}")
+
+    def metric(self, name, broker):
+        """A metric of this broker."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.admin}/metrics", timeout=10) as said:
+            for line in said.read().decode().splitlines():
+                if line.startswith(f'greenapi_bridge_{name}{{broker="{broker.name}"}} '):
+                    return float(line.split()[1])
+        raise Broken(f"no metric {name} of {broker.name}")
 
 
 class Direct:

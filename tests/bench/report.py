@@ -18,6 +18,11 @@ def ratio(section, level, key, name, other):
     return statistics.median(mine[key] / its[key] for mine, its in zip(rounds[name], rounds[other], strict=True))
 
 
+def median_of(rounds):
+    """The median of each figure over the rounds."""
+    return {key: None if value is None else statistics.median(one[key] for one in rounds) for key, value in rounds[0].items()}
+
+
 def table(section):
     print(f"\n{section['title']}, medians of {len(section['rounds']['64'][MINE])} rounds; CPU in µs a notification")
     print(f"{'':8}{'':20}{'requests/s':>11}{'p50 ms':>9}{'p99 ms':>9}{'CPU':>8}{'x shortest':>12}"
@@ -53,8 +58,12 @@ def judgements(section):
 
 
 def verdict(section):
-    print(f"\n{section['title']}: is it as good as it should be?")
-    for what, figure, unit, sign, target in judgements(section):
+    judged(section["title"], judgements(section))
+
+
+def judged(title, judgements):
+    print(f"\n{title}: is it as good as it should be?")
+    for what, figure, unit, sign, target in judgements:
         good = figure <= target if sign == "<=" else figure >= target
         print(f"  {'✓' if good else '✗'} {what:54}{figure:8.2f} {unit:3} (target {sign} {target:g})")
 

@@ -1,18 +1,17 @@
 //! Senders without HTTP: each has one notification in flight, as the load generator has, and the summary is the
 //! one it prints.
 
-use std::sync::Arc;
+#[path = "bodies.rs"]
+pub mod bodies;
+
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use greenapi_bridge::sender::{Fields, Sample};
 use serde_json::json;
 use tokio::time::interval_at;
 
 use crate::program::{Failed, argument};
-
-/// The first instance `greenapi-bridge send` would send for.
-const FIRST: u64 = 1_101_000_001;
+use bodies::Bodies;
 
 /// Sends from so many instances (second argument), each so often a second (third; 0: as fast as it is answered), for
 /// so many seconds (fourth); then prints a summary.
@@ -23,12 +22,10 @@ where
 {
     let (instances, rate, seconds): (u32, f64, f64) =
         (argument(2)?.parse()?, argument(3)?.parse()?, argument(4)?.parse()?);
-    let samples = Arc::new(Sample::named(&["incomingMessageReceived".into()]).map_err(|unnamed| unnamed.to_string())?);
-    let run = std::process::id();
-    let mut senders: Vec<_> = (0..instances).map(|number| Sender::new(number, run, samples.clone())).collect();
+    let mut senders: Vec<_> = bodies::of(instances)?.into_iter().map(Sender).collect();
     // a client that has just begun first asks its broker where things are
-    for sender in &mut senders {
-        publish(sender.instance, sender.body()).await?;
+    for Sender(bodies) in &mut senders {
+        publish(bodies.instance, bodies.body()).await?;
     }
     let began = Instant::now();
     let until = began + Duration::from_secs_f64(seconds);
@@ -50,27 +47,9 @@ where
     Ok(())
 }
 
-struct Sender {
-    instance: u64,
-    run: u32,
-    sequence: u64,
-    samples: Arc<Vec<Sample>>,
-}
+struct Sender(Bodies);
 
 impl Sender {
-    fn new(number: u32, run: u32, samples: Arc<Vec<Sample>>) -> Self {
-        Self { instance: FIRST + u64::from(number), run, sequence: 0, samples }
-    }
-
-    fn body(&mut self) -> Bytes {
-        let fields = Fields { instance: self.instance, time: 1_763_972_458, run: self.run, sequence: self.sequence };
-        let sample = &self.samples[self.sequence as usize % self.samples.len()];
-        self.sequence += 1;
-        let mut body = Vec::with_capacity(1024);
-        sample.write(&mut body, fields, 0);
-        body.into()
-    }
-
     async fn send<P, A>(
         mut self,
         pace: Option<(Instant, Duration)>,
@@ -91,7 +70,7 @@ impl Sender {
             if began >= until {
                 return Ok(waited);
             }
-            publish(self.instance, self.body()).await?;
+            publish(self.0.instance, self.0.body()).await?;
             waited.push(began.elapsed());
         }
     }

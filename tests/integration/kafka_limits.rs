@@ -166,7 +166,7 @@ async fn published(publisher: &Publisher, topic: &str, hours: u64) -> Result<(),
     let at = SystemTime::now() - Duration::from_secs(hours * 3600);
     let event = Event::unparsed(Id::from(u128::from(hours)), at);
     let (to, body) = ([Some(topic.to_owned()), None], Bytes::from_static(b"{}"));
-    let message = Message { to, event, body, dead_letter: None, open: false, structured: false };
+    let message = Message { to, event, body, dead_letter: None, open: false, structured: false, replay: None };
     publisher.publish(&message).await.map_err(|fault| fault.reason)
 }
 

@@ -11,11 +11,11 @@ use serde_json::Value;
 
 use crate::harness::{Bridge, Kafka, command, eventually, text};
 
-/// One that knows four users, and lets only `admin` do what nobody has allowed.
+/// One that knows five users, and lets only `admin` do what nobody has allowed.
 fn broker() -> &'static Kafka {
     static BROKER: OnceLock<Kafka> = OnceLock::new();
     BROKER.get_or_init(|| {
-        let users = ["admin", "most", "reader", "writer"].map(|user| format!("user_{user}=\"p\"")).join(" ");
+        let users = ["admin", "most", "reader", "writer", "looker"].map(|user| format!("user_{user}=\"p\"")).join(" ");
         let jaas = format!("org.apache.kafka.common.security.plain.PlainLoginModule required {users};");
         let properties = format!(
             "sasl.enabled.mechanisms=PLAIN\nlistener.name.client.plain.sasl.jaas.config={jaas}\n\
@@ -176,4 +176,25 @@ fn without_any_right_to_write_it_is_not_ready_until_there_is_one() {
     let bridge = bridge.ready();
     assert_eq!(bridge.post(&text(1)), (200, "{\"stored\":\"broker\"}".into()));
     assert_eq!(broker().read(&["later.incoming"]).len(), 1);
+}
+
+#[test]
+fn to_look_into_the_dead_letter_takes_the_right_to_read_it_and_none_on_a_group() {
+    provisioned("look");
+    acl("--add --allow-principal User:writer --operation Write --operation Describe --topic look.dead");
+    acl("--add --allow-principal User:looker --operation Read --operation Describe --topic look.dead");
+    let listed = |name: &str| {
+        let (user, file) = (user(name, "look", ""), tempfile::NamedTempFile::new().unwrap());
+        std::fs::write(file.path(), &user.config).unwrap();
+        let answer = command("dead-letter list --json", file.path());
+        (answer.status.code(), String::from_utf8(answer.stdout).unwrap(), String::from_utf8(answer.stderr).unwrap())
+    };
+    let admin = user("admin", "look", "");
+    let bridge = Bridge::with(&admin.config, false).ready();
+    assert_eq!(bridge.post(b"{").0, 200);
+    let (code, letters, said) = listed("looker");
+    assert_eq!((code, letters.lines().count()), (Some(0), 1), "{said}");
+    let (code, letters, said) = listed("writer");
+    assert_eq!((code, letters.as_str()), (Some(1), ""));
+    assert!(said.contains("topic look.dead") && said.contains("allow its user Describe and Read on it"), "{said}");
 }

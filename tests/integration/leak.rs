@@ -51,7 +51,7 @@ async fn rounds(publisher: &Publisher, count: u64) {
         let event = Event::unparsed(Id::from(u128::from(number)), SystemTime::now());
         let body = Bytes::from_static(b"{}");
         let to = [None, Some("silent.x".into())];
-        let message = Message { to, event, body, dead_letter: None, open: false, structured: false };
+        let message = Message { to, event, body, dead_letter: None, open: false, structured: false, replay: None };
         assert_eq!(publisher.publish(&message).await.unwrap_err().reason, "no_report");
     };
     futures_util::stream::iter(0..count).map(publish).buffer_unordered(1000).collect::<Vec<()>>().await;

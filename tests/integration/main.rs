@@ -21,6 +21,10 @@ mod cluster;
 mod connections;
 #[cfg(feature = "nats")]
 mod creds;
+#[cfg(feature = "nats")]
+mod dead_letter;
+#[cfg(feature = "kafka")]
+mod dead_letter_kafka;
 #[cfg(feature = "journal")]
 mod disk;
 #[cfg(all(feature = "kafka", feature = "nats"))]

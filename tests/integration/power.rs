@@ -68,7 +68,8 @@ fn reopen(disk: &Disk, random: &mut Random) -> HashSet<Vec<u8>> {
     let folder = tempfile::tempdir_in(if Path::new("/dev/shm").is_dir() { "/dev/shm" } else { "/tmp" }).unwrap();
     disk.after_a_loss_of_power(folder.path(), random);
     let config = Config { directory: folder.path().into(), ..Config::default() };
-    let (journal, _) = Journal::open(&config, &DeadLetterConfig::default(), Duration::from_secs(900)).unwrap();
+    let (journal, _) =
+        Journal::open(&config, &DeadLetterConfig::default(), (Duration::from_secs(900), 250_000)).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let (sound, bodies) = runtime
         .block_on(journal.change(|db| {

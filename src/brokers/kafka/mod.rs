@@ -21,6 +21,8 @@ mod provision;
 #[cfg(feature = "kafka")]
 mod publish;
 #[cfg(feature = "kafka")]
+mod read;
+#[cfg(feature = "kafka")]
 mod report;
 #[cfg(feature = "kafka")]
 mod rights;
@@ -33,4 +35,6 @@ pub use config::{Config, ProvisionConfig};
 pub use properties::{ClientError, may_be_set};
 
 #[cfg(feature = "kafka")]
-pub use {check::check, client::validate, provision::provision, publish::Publisher, publish::REPORT_WITHIN};
+pub use {
+    check::check, client::validate, provision::provision, publish::Publisher, publish::REPORT_WITHIN, read::Reader,
+};

@@ -84,7 +84,7 @@ pub(super) fn most(stream: &str, dead_letter: Option<DeadLetter>) -> usize {
         ..Event::unparsed(Id::from(0), UNIX_EPOCH)
     };
     let (to, body) = (Destinations::default(), Bytes::new());
-    wire_size(&headers(&Message { to, event, body, dead_letter, open: false, structured: false }, stream))
+    wire_size(&headers(&Message { to, event, body, dead_letter, open: false, structured: false, replay: None }, stream))
 }
 
 /// What the longest header lines of a dead letter, or of a part of one, say.

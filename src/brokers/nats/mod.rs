@@ -19,6 +19,7 @@ mod connect;
 mod headers;
 #[cfg(feature = "nats")]
 mod judge;
+#[cfg(feature = "nats")]
 mod last;
 #[cfg(feature = "nats")]
 mod pending;
@@ -26,6 +27,8 @@ mod pending;
 mod provision;
 #[cfg(feature = "nats")]
 mod publish;
+#[cfg(feature = "nats")]
+mod read;
 #[cfg(feature = "nats")]
 mod rights;
 #[cfg(feature = "nats")]
@@ -49,4 +52,5 @@ pub use {
     connect::{ConnectError, validate},
     provision::provision,
     publish::{Publisher, REPORT_WITHIN},
+    read::Reader,
 };

@@ -39,17 +39,17 @@ pub(super) struct Retention {
     seen: Duration,
 }
 
-/// Opens the journal in its folder, or makes one, and takes it for this process alone. `window` is how long ids are
-/// remembered.
+/// Opens the journal in its folder, or makes one, and takes it for this process alone. Ids are remembered for `window`,
+/// of which the last `most` are recovered.
 ///
 /// # Errors
 /// [`OpenError`].
 pub(super) fn open(
     config: &Config,
     dead_letter: &DeadLetterConfig,
-    window: Duration,
+    (window, most): (Duration, usize),
 ) -> Result<(Journal, Recovered), OpenError> {
-    open_by(Clock::of_machine(), writer::TICK, config, dead_letter, window)
+    open_by(Clock::of_machine(), writer::TICK, config, dead_letter, (window, most))
 }
 
 /// The same by another clock, looking after itself so often.
@@ -58,7 +58,7 @@ fn open_by(
     tick: Duration,
     config: &Config,
     dead_letter: &DeadLetterConfig,
-    window: Duration,
+    (window, most): (Duration, usize),
 ) -> Result<(Journal, Recovered), OpenError> {
     let directory = Directory::take(&config.directory)?;
     let path = directory.database();
@@ -73,7 +73,7 @@ fn open_by(
     Room::empty_log(&connection).map_err(unusable)?;
     let clock = Clock::new(clock);
     let since = millis(clock.day().checked_sub(window).unwrap_or(SystemTime::UNIX_EPOCH));
-    let recovered = queries::recover(&connection, since).map_err(unusable)?;
+    let recovered = queries::recover(&connection, since, most).map_err(unusable)?;
     let (name, next) = queries::name_and_next(&connection).map_err(unusable)?;
     let (commands, received) = mpsc::channel();
     let (state, up) = watch::channel(BrokerState::up());

@@ -51,7 +51,8 @@ fn open(folder: &Path, clock: &Arc<Mutex<(u64, i64)>>) -> (Journal, Recovered) {
     let retention = Duration::from_secs;
     let config = Config { directory: folder.into(), retention: retention(RETENTION), min_free: 0, ..Config::default() };
     let dead_letter = DeadLetterConfig { retention: retention(OF_DEAD) };
-    open_by(Arc::new(read), Duration::from_millis(1), &config, &dead_letter, Duration::from_secs(WINDOW)).unwrap()
+    open_by(Arc::new(read), Duration::from_millis(1), &config, &dead_letter, (Duration::from_secs(WINDOW), 250_000))
+        .unwrap()
 }
 
 impl Model {

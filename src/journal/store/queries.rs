@@ -30,19 +30,23 @@ pub(super) fn name_and_next(connection: &Connection) -> Result<(String, i64)> {
     Ok((name, reserved.max(last.unwrap_or(0) + 1)))
 }
 
-/// What a bridge must know of it at start: what is owed, and what was seen since then (Unix milliseconds).
-pub(super) fn recover(connection: &Connection, since: i64) -> Result<Recovered> {
+/// What a bridge must know of it at start: what is owed, and the last `most` ids that were seen since then (Unix
+/// milliseconds).
+pub(super) fn recover(connection: &Connection, since: i64, most: usize) -> Result<Recovered> {
     let mut recovered = Recovered::default();
     for broker in Broker::ALL {
         recovered.owed[broker as usize] = owed(connection, broker)?;
     }
-    let mut seen = connection.prepare("SELECT at, ids FROM seen WHERE at >= ?1 ORDER BY seq")?;
+    let mut seen = connection.prepare("SELECT at, ids FROM seen WHERE at >= ?1 ORDER BY seq DESC")?;
     let mut rows = seen.query([since])?;
-    while let Some(row) = rows.next()? {
+    while let Some(row) = rows.next()?
+        && recovered.seen.len() < most
+    {
         let at = time(row.get(0)?);
         let ids: &[u8] = row.get_ref(1)?.as_blob()?;
-        recovered.seen.extend(ids.as_chunks::<17>().0.iter().map(|entry| seen_of(at, entry)));
+        recovered.seen.extend(ids.as_chunks::<17>().0.iter().rev().map(|entry| seen_of(at, entry)));
     }
+    recovered.seen.reverse();
     Ok(recovered)
 }
 

@@ -19,7 +19,7 @@ fn message(number: usize, bytes: usize) -> Message {
 
 fn open_with(folder: &Path, max_bytes: usize) -> (Journal, Recovered) {
     let config = Config { directory: folder.into(), max_bytes, min_free: 0, ..Config::default() };
-    super::open(&config, &DeadLetterConfig::default(), Duration::from_secs(900)).unwrap()
+    super::open(&config, &DeadLetterConfig::default(), (Duration::from_secs(900), 250_000)).unwrap()
 }
 
 fn runtime() -> tokio::runtime::Runtime {
@@ -211,7 +211,7 @@ fn one_of_a_newer_version_is_refused_and_left_as_it_is() {
     let newer = schema::VERSION + 1;
     writable(&path).unwrap().pragma_update(None, "user_version", newer).unwrap();
     let config = Config { directory: folder.path().into(), ..Config::default() };
-    let opened = super::open(&config, &DeadLetterConfig::default(), Duration::from_secs(900));
+    let opened = super::open(&config, &DeadLetterConfig::default(), (Duration::from_secs(900), 250_000));
     let refused = opened.err().unwrap().to_string();
     assert!(refused.contains(&format!("of version {newer}, this program knows {}", schema::VERSION)), "{refused}");
     assert!(refused.contains("use the program that wrote it"), "{refused}");

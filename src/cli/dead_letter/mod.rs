@@ -1,0 +1,186 @@
+//! `dead-letter`.
+
+mod list;
+mod progress;
+mod replay;
+mod show;
+
+use std::process::ExitCode;
+use std::time::{Duration, SystemTime};
+
+use clap::builder::PossibleValuesParser;
+use clap::{Args, Subcommand};
+
+#[cfg(feature = "kafka")]
+use crate::brokers::kafka;
+#[cfg(feature = "nats")]
+use crate::brokers::nats;
+use crate::config::Config;
+use crate::dead_letter::{Selection, Source};
+use crate::message::{Broker, Reason};
+use crate::route::Routes;
+use crate::units;
+
+pub(super) const EXAMPLES: &str = "Examples:
+  greenapi-bridge dead-letter list --config bridge.toml
+  greenapi-bridge dead-letter show --config bridge.toml 4f1c… > body.json
+  greenapi-bridge dead-letter replay --config bridge.toml --reason no_destination";
+
+#[derive(Debug, Clone, Subcommand)]
+pub(super) enum Command {
+    /// Show what lies in the dead letter of each broker, the oldest first; never a piece of a body.
+    ///
+    /// Exit code 0: all of it was read, 1: a broker could not be read, 2: the configuration cannot be used.
+    #[command(after_help = "Examples:
+  greenapi-bridge dead-letter list --config bridge.toml --since 2h
+  greenapi-bridge dead-letter list --config bridge.toml --reason too_large --instance 1101000001
+  greenapi-bridge dead-letter list --config bridge.toml --json | jq -r 'select(.replayed == 0).id'")]
+    List(list::Arguments),
+    /// Print the body of a dead letter as it was received, byte for byte, put together if it was cut.
+    ///
+    /// Exit code 0: it is printed, 1: it is not there or not all of it is, 2: the configuration cannot be used.
+    #[command(after_help = "Examples:
+  greenapi-bridge dead-letter show --config bridge.toml 4f1c0a… > body.json
+  greenapi-bridge dead-letter show --config bridge.toml --headers 4f1c0a… | head -20")]
+    Show(show::Arguments),
+    /// Read dead letters again by the rules and routes of now; what is a notification by them goes where it belongs.
+    ///
+    /// Each goes to the broker it lies at, and what has gone is noted beside it: to repeat a replay does nothing, nor
+    /// does it matter if one is cut off. What is still no notification stays as it is, and so does what is still
+    /// too large; each is named. Nothing is taken out of the dead letter. Exit code 0: all that was asked for is
+    /// replayed, 1: not all of it is, 2: the configuration or a flag cannot be used.
+    #[command(after_help = "Examples:
+  greenapi-bridge dead-letter replay --config bridge.toml --all --dry-run
+  greenapi-bridge dead-letter replay --config bridge.toml 4f1c0a…
+  greenapi-bridge dead-letter replay --config bridge.toml --reason no_destination --since 2d")]
+    Replay(replay::Arguments),
+}
+
+/// Which of them.
+#[derive(Debug, Clone, Args)]
+pub(super) struct Filters {
+    /// Only those that are there for this reason; can be given more than once.
+    #[arg(long, value_parser = reasons())]
+    reason: Vec<String>,
+    /// Only those of this instance.
+    #[arg(long, value_name = "ID")]
+    instance: Option<u64>,
+    /// Only those received since: how long ago, such as 2h, or a time such as 2026-01-31T10:00:00Z.
+    #[arg(long, value_parser = since)]
+    since: Option<SystemTime>,
+    /// Only so many, the oldest first.
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
+    limit: Option<u64>,
+    #[command(flatten)]
+    at: At,
+}
+
+/// Where.
+#[derive(Debug, Clone, Copy, Args)]
+pub(super) struct At {
+    /// Only what lies at this broker.
+    #[arg(long, value_parser = broker)]
+    broker: Option<Broker>,
+}
+
+impl Filters {
+    fn selection(&self) -> Selection {
+        let named = |reason: &&Reason| self.reason.iter().any(|name| name == reason.as_str());
+        Selection {
+            reasons: Reason::ALL.iter().filter(named).copied().collect(),
+            instance: self.instance,
+            since: self.since,
+            ..Selection::default()
+        }
+    }
+}
+
+fn reasons() -> PossibleValuesParser {
+    Reason::ALL.map(Reason::as_str).into()
+}
+
+fn broker(text: &str) -> Result<Broker, String> {
+    let found = Broker::ALL.into_iter().find(|broker| broker.as_str() == text);
+    found.ok_or_else(|| "give kafka or nats".into())
+}
+
+fn since(text: &str) -> Result<SystemTime, String> {
+    if let Ok(at) = humantime::parse_rfc3339_weak(text) {
+        return Ok(at);
+    }
+    let ago = units::read_duration(text)
+        .map_err(|_| "give how long ago, such as 2h or 7d, or a time, such as 2026-01-31T10:00:00Z")?;
+    SystemTime::now().checked_sub(ago).ok_or_else(|| "before all times".into())
+}
+
+pub(super) async fn run(config: &Config, command: Command) -> ExitCode {
+    let routes = match Routes::new(&config.route, &config.places()) {
+        Ok(routes) => routes,
+        Err(error) => return configuration(&error.to_string()),
+    };
+    let at = match &command {
+        Command::List(arguments) => arguments.filters.at,
+        Command::Show(arguments) => arguments.at,
+        Command::Replay(arguments) => arguments.filters.at,
+    };
+    let brokers = match brokers(&routes, at) {
+        Ok(brokers) => brokers,
+        Err(problem) => return configuration(&problem),
+    };
+    let all = match command {
+        Command::List(arguments) => list::list(config, &brokers, &arguments).await,
+        Command::Show(arguments) => show::show(config, &brokers, &arguments).await,
+        Command::Replay(arguments) => replay::replay(config, &routes, &brokers, &arguments).await,
+    };
+    if all { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn configuration(problem: &str) -> ExitCode {
+    eprintln!("greenapi-bridge: {problem}");
+    ExitCode::from(2)
+}
+
+/// Whose dead letters are looked at.
+fn brokers(routes: &Routes, at: At) -> Result<Vec<Broker>, String> {
+    let used: Vec<_> = Broker::ALL.into_iter().filter(|broker| routes.use_broker(*broker)).collect();
+    match at.broker {
+        None if used.is_empty() => Err("route.brokers = []: no broker has dead letters; the journal keeps them".into()),
+        Some(broker) if !used.contains(&broker) => {
+            let name = broker.as_str();
+            Err(format!("--broker {name}: nothing goes there; add a section [{name}], or leave this out"))
+        }
+        Some(broker) => Ok(vec![broker]),
+        None => Ok(used),
+    }
+}
+
+/// Connects to where the dead letters of a broker lie.
+async fn open(config: &Config, broker: Broker) -> Result<Source, String> {
+    match broker {
+        #[cfg(feature = "kafka")]
+        Broker::Kafka => {
+            let section = config.kafka.as_ref().ok_or("there is no section [kafka]")?;
+            Ok(Source::Kafka(Box::new(kafka::Reader::open(section).await?)))
+        }
+        #[cfg(feature = "nats")]
+        Broker::Nats => {
+            let section = config.nats.as_ref().ok_or("there is no section [nats]")?;
+            Ok(Source::Nats(Box::new(nats::Reader::open(section).await?)))
+        }
+        #[cfg(not(all(feature = "kafka", feature = "nats")))]
+        other => Err(format!("this build has no {}", other.as_str())),
+    }
+}
+
+/// Says what went wrong at a broker.
+fn complain(broker: Broker, problem: &str) {
+    eprintln!("greenapi-bridge: the dead letter of {}: {problem}", broker.as_str());
+}
+
+/// A text from a broker as a terminal can be given it.
+fn plain(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
+}
+
+/// How often something is said where there is no terminal.
+const SAID_EVERY: Duration = Duration::from_secs(5);

@@ -1,0 +1,92 @@
+"""File systems that fill up or become read-only, for a journal to live on. Both need root."""
+
+import contextlib
+import os
+import pathlib
+
+from places import Broken, run
+
+
+class Skipped(Exception):
+    """Not possible on this machine."""
+
+
+class Disk:
+    """A file system at a folder, and its end."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        folder.mkdir()
+
+    def mount(self, *words):
+        if os.geteuid() != 0:
+            raise Skipped("only root may mount")
+        try:
+            run(["mount", *words, self.folder])
+        except Broken as refused:
+            raise Skipped(f"mounting is not permitted here: {' '.join(str(refused).split())}") from None
+
+    def unmount(self):
+        with contextlib.suppress(Broken):
+            run(["umount", self.folder])
+
+
+class Small(Disk):
+    """A tmpfs that anyone may fill."""
+
+    def __init__(self, folder):
+        super().__init__(folder)
+        self.mount("-t", "tmpfs", "-o", "size=32m,mode=700", "tmpfs")
+        self.filler = folder / "filler"
+
+    def fill(self):
+        """To the last byte."""
+        with open(self.filler, "ab", buffering=0) as filler, contextlib.suppress(OSError):
+            for size in (1 << 20, 1 << 12, 1):
+                with contextlib.suppress(OSError):
+                    while filler.write(bytes(size)):
+                        pass
+
+    def empty(self):
+        self.filler.unlink(missing_ok=True)
+
+
+class Failing(Disk):
+    """An ext4 that its kernel makes read-only, as it does after an error of the device."""
+
+    def __init__(self, folder):
+        super().__init__(folder)
+        self.image = folder.with_suffix(".img")
+        with open(self.image, "wb") as image:
+            image.truncate(64 << 20)
+        try:
+            run(["mkfs.ext4", "-q", "-F", self.image])
+        except FileNotFoundError:
+            raise Skipped("mkfs.ext4 is not installed") from None
+        self.put_in()
+        if not self.trigger().exists():
+            self.unmount()
+            raise Skipped("this kernel offers no way to make one ext4 fail")
+
+    def put_in(self):
+        self.mount("-o", "loop,errors=remount-ro", self.image)
+
+    def trigger(self):
+        device = next(
+            line.split()[0] for line in pathlib.Path("/proc/mounts").read_text().splitlines()
+            if line.split()[1] == str(self.folder)
+        )
+        return pathlib.Path("/sys/fs/ext4") / pathlib.Path(device).name / "trigger_fs_error"
+
+    def fail(self):
+        try:
+            self.trigger().write_text("1")
+        except OSError as refused:
+            raise Skipped(f"the file system cannot be made to fail: {refused}") from None
+
+    def repair(self):
+        """Nothing may have it open."""
+        run(["umount", self.folder])
+        # 1: errors were corrected
+        run(["e2fsck", "-p", self.image], fine=(0, 1))
+        self.put_in()

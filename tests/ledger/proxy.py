@@ -1,0 +1,89 @@
+"""A network that fails on demand: a proxy between the bridge and a broker."""
+
+import asyncio
+import threading
+
+from places import free_port
+
+UP, DOWN = "up", "down"  # towards the broker, and back
+
+
+class Proxy:
+    def __init__(self):
+        self.port, self.target = free_port(), None
+        self.held = set()
+        self.refuses = False
+        self.writers = set()
+        self.loop = asyncio.new_event_loop()
+        started = threading.Event()
+        threading.Thread(target=self._run, args=(started,), daemon=True).start()
+        started.wait()
+
+    def to(self, port):
+        self.target = port
+
+    def hold(self, *directions):
+        """What goes these ways is held up, silently."""
+        self.held |= set(directions)
+
+    def cut(self):
+        """Connections are reset, and new ones too."""
+        self.refuses = True
+        self._break()
+
+    def heal(self, reset=False):
+        """What was held goes on, or with `reset` is lost with its connection."""
+        if reset:
+            self._break()
+        self.refuses = False
+        self.held = set()
+
+    def _break(self):
+        done = threading.Event()
+
+        def abort():
+            for writer in list(self.writers):
+                writer.transport.abort()
+            done.set()
+
+        self.loop.call_soon_threadsafe(abort)
+        done.wait()
+
+    def _run(self, started):
+        asyncio.set_event_loop(self.loop)
+        self.loop.run_until_complete(asyncio.start_server(self._accept, "127.0.0.1", self.port))
+        started.set()
+        self.loop.run_forever()
+
+    async def _accept(self, reader, writer):
+        try:
+            if self.refuses:
+                return
+            there, to = await asyncio.open_connection("127.0.0.1", self.target)
+        except OSError:
+            return
+        finally:
+            if self.refuses:
+                writer.transport.abort()
+        both = {writer, to}
+        self.writers |= both
+        try:
+            await asyncio.wait(
+                [asyncio.ensure_future(self._pump(reader, to, UP)), asyncio.ensure_future(self._pump(there, writer, DOWN))],
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+        finally:
+            # the end of one way ends both: neither protocol knows half a connection
+            self.writers -= both
+            for one in both:
+                one.transport.abort()
+
+    async def _pump(self, reader, writer, direction):
+        try:
+            while data := await reader.read(1 << 16):
+                while direction in self.held and not writer.transport.is_closing():
+                    await asyncio.sleep(0.02)
+                writer.write(data)
+                await writer.drain()
+        except OSError:
+            pass

@@ -1,0 +1,207 @@
+"""The real brokers: started, killed, stopped, restricted, and read by clients that are not ours."""
+
+import asyncio
+import base64
+import json
+import signal
+import subprocess
+
+from judge import WHOLE, Arrival
+from places import CACHE, CONSUMERS, JARS, PYTHON, Broken, Process, free_port, run
+from proxy import Proxy
+
+
+class Broker:
+    """A process behind a proxy; each scenario has topics or a stream of its own in it."""
+
+    def __init__(self, folder):
+        folder.mkdir()
+        self.folder, self.port, self.proxy = folder, free_port(), Proxy()
+        self.process = None
+
+    def start(self):
+        if self.process is None:
+            self.process = Process(self.command, self.port, self.folder / f"{self.name}.log", cwd=self.folder)
+
+    def kill(self):
+        if self.process is not None:
+            self.process.child.kill()
+            self.process.child.wait()
+            self.process.stop()
+            self.process = None
+
+    def look(self):
+        if self.process is not None and (code := self.process.child.poll()) is not None:
+            log, self.process = self.process.log, None
+            raise Broken(f"{self.name} ended by itself, exit code {code}; see {log}")
+
+    def freeze(self):
+        self.process.child.send_signal(signal.SIGSTOP)
+
+    def thaw(self):
+        if self.process is not None:
+            self.process.child.send_signal(signal.SIGCONT)
+            self.look()
+
+    def restore(self):
+        """As it was before any fault."""
+        self.proxy.heal()
+        self.thaw()
+        self.start()
+
+    def section(self, place, through_proxy=False):
+        raise NotImplementedError
+
+
+def lines_of(command):
+    """What a reader prints, a JSON line each."""
+    reader = subprocess.Popen([str(word) for word in command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    for line in reader.stdout:
+        yield json.loads(line)
+    problem = reader.stderr.read()
+    if reader.wait() != 0:
+        raise Broken(f"{command[0]} cannot read: {problem}")
+
+
+def part_of(headers):
+    part = headers.get("bridge-part")
+    return tuple(int(number) for number in part.split("/")) if part else WHOLE
+
+
+class Nats(Broker):
+    name = "nats"
+
+    def __init__(self, folder):
+        super().__init__(folder)
+        self.command = [CACHE / "python/bin/nats-server", "-a", "127.0.0.1", "-p", self.port, "-js", "-sd", folder / "data"]
+        self.proxy.to(self.port)
+        self.start()
+
+    def section(self, place, through_proxy=False, moved=False, **_):
+        port = self.proxy.port if through_proxy else self.port
+        moved = "moved." if moved else ""
+        return (
+            f'[nats]\nservers = ["nats://127.0.0.1:{port}"]\nstream = "{place}"\n'
+            f'subject = "{place}.{moved}{{class}}.{{instance}}.{{type}}"\ndead_letter_subject = "{place}.dead-letter"\n'
+        )
+
+    def ask(self, subject, body=None):
+        async def answer():
+            import nats
+
+            client = await nats.connect(f"nats://127.0.0.1:{self.port}", allow_reconnect=False)
+            said = await client.request("$JS.API." + subject, json.dumps(body).encode() if body else b"", timeout=10)
+            await client.close()
+            return json.loads(said.data)
+
+        said = asyncio.run(answer())
+        if "error" in said:
+            raise Broken(f"nats-server, {subject}: {said['error']}")
+        return said
+
+    def change(self, place, **changes):
+        config = self.ask(f"STREAM.INFO.{place}")["config"]
+        self.ask(f"STREAM.UPDATE.{place}", {**config, **changes})
+
+    def refuse(self, place):
+        """The stream is full before long."""
+        held = self.ask(f"STREAM.INFO.{place}")["state"]["messages"]
+        self.change(place, max_msgs=held + 50, discard="new")
+
+    def accept(self, place):
+        self.change(place, max_msgs=-1)
+
+    def remove_class(self, place, name):
+        """No stream takes this class any more."""
+        classes = {"incoming", "outgoing", "state", "device", "other"} - {name}
+        self.change(place, subjects=[f"{place}.dead-letter", *(f"{place}.{one}.>" for one in sorted(classes))])
+
+    def arrivals(self, place):
+        script = CONSUMERS / "nats_read.py"
+        for line in lines_of([PYTHON, script, "--server", f"nats://127.0.0.1:{self.port}", "--stream", place]):
+            headers, subject = line["headers"], line["subject"]
+            yield Arrival(
+                place, 0, line["seq"], headers.get("ce-instance", ""), headers["ce-id"], base64.b64decode(line["body"]),
+                part_of(headers), subject,
+            )
+
+
+KAFKA = """\
+process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@127.0.0.1:{controller}
+listeners=DIRECT://127.0.0.1:{port},PROXIED://127.0.0.1:{behind},CONTROLLER://127.0.0.1:{controller}
+advertised.listeners=DIRECT://127.0.0.1:{port},PROXIED://127.0.0.1:{proxy}
+listener.security.protocol.map=DIRECT:PLAINTEXT,PROXIED:PLAINTEXT,CONTROLLER:PLAINTEXT
+inter.broker.listener.name=DIRECT
+controller.listener.names=CONTROLLER
+authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
+allow.everyone.if.no.acl.found=true
+log.dirs={folder}/data
+auto.create.topics.enable=false
+group.initial.rebalance.delay.ms=0
+offsets.topic.replication.factor=1
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+"""
+JAVA = ["java", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xmx400m", "-cp"]
+
+
+class Kafka(Broker):
+    name = "kafka"
+
+    def __init__(self, folder):
+        super().__init__(folder)
+        behind, self.properties = free_port(), folder / "server.properties"
+        text = KAFKA.format(
+            port=self.port, behind=behind, proxy=self.proxy.port, controller=free_port(), folder=folder
+        )
+        self.properties.write_text(text)
+        (folder / "client.properties").write_text(f"bootstrap.servers=127.0.0.1:{self.port}\n")
+        java = [*JAVA, f"{JARS}/*:{folder}"]
+        run([*java, "kafka.tools.StorageTool", "format", "-t", "AAAAAAAAAAAAAAAAAAAAAQ", "-c", self.properties])
+        run(["javac", "-cp", f"{JARS}/*", "-d", folder, CONSUMERS / "KafkaRead.java"])
+        self.java, self.command = java, [*java, "kafka.Kafka", self.properties]
+        self.proxy.to(behind)
+        self.start()
+
+    def section(self, place, through_proxy=False, moved=False, by_class=False):
+        port = self.proxy.port if through_proxy else self.port
+        topic = f"{place}{'.moved' if moved else ''}{'.{class}' if by_class else ''}"
+        return (
+            f'[kafka]\nbootstrap_servers = ["127.0.0.1:{port}"]\ntopic = "{topic}"\n'
+            f'dead_letter_topic = "{place}.dead-letter"\n'
+        )
+
+    def tool(self, name, *words):
+        run([*self.java, name, "--bootstrap-server", f"127.0.0.1:{self.port}", *words])
+
+    def rights(self, place, *words):
+        self.tool("org.apache.kafka.tools.AclCommand", *words, "--topic", place)
+
+    def refuse(self, place):
+        """Nobody may write to the topic."""
+        # with one entry for it, what has none is denied
+        self.rights(place, "--add", "--allow-principal", "User:*", "--operation", "All")
+        self.rights(place, "--add", "--deny-principal", "User:*", "--operation", "Write")
+
+    def accept(self, place):
+        self.rights(place, "--remove", "--force", "--deny-principal", "User:*", "--operation", "Write")
+
+    def remove_class(self, place, name):
+        self.tool("org.apache.kafka.tools.TopicCommand", "--delete", "--topic", f"{place}.{name}")
+
+    def arrivals(self, place):
+        classes = ["", *(f".{name}" for name in ("incoming", "outgoing", "state", "device", "other", "moved"))]
+        topics = [f"{place}{one}" for one in [*classes, ".dead-letter"]]
+        for line in lines_of([*self.java, "KafkaRead", self.folder / "client.properties", *topics]):
+            headers = line["headers"]
+            yield Arrival(
+                line["topic"], line["partition"], line["offset"], line["key"], headers["ce_id"],
+                base64.b64decode(line["body"]), part_of(headers), line["topic"],
+            )
+
+
+KINDS = {"nats": Nats, "kafka": Kafka}
