@@ -121,6 +121,7 @@ impl Bridge {
     /// Serves until `stop`, then stops in order: not ready, serve for `shutdown.delay`, accept no more, finish
     /// what is begun, listeners for operators last; all inside `shutdown.grace`.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Ended {
+        serve::no_core_dumps();
         let grace = self.config.shutdown.grace;
         let served = limits(&self.config.http.limits, grace.saturating_sub(self.config.shutdown.delay));
         let (no_more, over) = (CancellationToken::new(), CancellationToken::new());

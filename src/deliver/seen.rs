@@ -70,8 +70,9 @@ impl Seen {
             if age >= window {
                 continue;
             }
-            match self.entry(id) {
-                Some(entry) => entry.stored = entry.stored.and(by),
+            match self.entry(id).map(|entry| entry.stored) {
+                // it was asked for again, and stored where it had lacked
+                Some(stored) => self.renew(id, stored.and(by), here.saturating_sub(age)),
                 None => self.push_at(id, by, here.saturating_sub(age)),
             }
         }
@@ -87,7 +88,8 @@ impl Seen {
             return Standing::Stored;
         }
         if !stored.is_empty() {
-            self.renew(id, stored, now);
+            let second = self.second(now);
+            self.renew(id, stored, second);
         }
         let (tell, told) = oneshot::channel();
         match self.under_way.entry(id.as_u128()) {
@@ -145,11 +147,11 @@ impl Seen {
 
     /// What some of its brokers lack is asked for again until they have it, however long that takes: meanwhile the
     /// others must not get it twice. The place it had stays empty.
-    fn renew(&mut self, id: Id, stored: Brokers, now: Instant) {
+    fn renew(&mut self, id: Id, stored: Brokers, second: u32) {
         let (ring, left, key) = (&self.ring, self.left, halves(id));
         if let Ok(place) = self.index.find_entry(key[0], |at| ring[at.wrapping_sub(left) as usize].id == key) {
             place.remove();
-            self.push(id, stored, now);
+            self.push_at(id, stored, second);
         }
     }
 

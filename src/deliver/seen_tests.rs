@@ -115,3 +115,59 @@ proptest! {
         }
     }
 }
+
+proptest! {
+    /// Against a list of what was stored where and when, of which a process that begins is told.
+    #[test]
+    fn what_was_seen_before_a_restart_is_known_for_as_long_as_without_one(
+        stored in prop::collection::vec((0_u128..6, 1_usize..4, 0_u64..30), 0..60),
+        window in 1_u64..120, most in 0_usize..80, later in 0_u64..130, ahead in 0_u64..50,
+    ) {
+        let sets = [Brokers::NONE, KAFKA, BOTH.without(KAFKA), BOTH];
+        let begun = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000);
+        let (mut at, mut told) = (0, Vec::new());
+        // newest last: an id, who has it, and when; 0 is a marker that they lost what they had
+        let mut model: Vec<(u128, Brokers, u64)> = Vec::new();
+        for (id, by, pause) in stored {
+            at += pause;
+            told.push((begun + Duration::from_secs(at), if id == 0 { Id::NONE } else { Id::from(id) }, sets[by]));
+        }
+        // the clock may have gone back since: then they are as if seen now
+        let restart = at.saturating_sub(ahead);
+        for (when, id, by) in &told {
+            let when = when.duration_since(begun).unwrap().as_secs().min(restart);
+            if *id == Id::NONE {
+                model.iter_mut().for_each(|entry| entry.1 = entry.1.without(*by));
+            } else if restart - when < window {
+                let place = model.iter().position(|(other, ..)| Id::from(*other) == *id);
+                let had = place.map_or(Brokers::NONE, |place| model.remove(place).1);
+                model.push((id.as_u128(), had.and(*by), when));
+            }
+        }
+        let renewed = told.len() > most;
+        let (mut seen, now) = (Seen::new(Duration::from_secs(window), most), Instant::now());
+        seen.recover(told, now, begun + Duration::from_secs(restart));
+        seen.forget_old(now + Duration::from_secs(later));
+        let first = model.len().saturating_sub(most);
+        for (place, (id, by, when)) in model.iter().enumerate() {
+            let known = place >= first && restart + later - when < window;
+            let found = seen.entry(Id::from(*id)).map_or(Brokers::NONE, |entry| entry.stored);
+            // the places of those that were renewed count too, until they are at the front
+            let expected = if known { *by } else { Brokers::NONE };
+            if renewed {
+                prop_assert!(found.without(expected).is_empty(), "{id}: {found:?}, not {expected:?}");
+            } else {
+                prop_assert_eq!(found, expected, "{}", id);
+            }
+        }
+    }
+}
+
+#[test]
+fn what_was_seen_is_known_also_where_the_machine_runs_for_less_than_the_window() {
+    let (day, clock) = (Duration::from_secs(24 * 3600), SystemTime::now());
+    // no machine has run for so long
+    let mut seen = Seen::new(day * 365 * 130, 10);
+    seen.recover(vec![(clock - day, Id::from(1), KAFKA)], Instant::now(), clock);
+    assert_eq!(standing(&mut seen, 1, KAFKA, Instant::now()), Err("stored"));
+}

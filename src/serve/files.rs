@@ -1,6 +1,6 @@
-//! How many files this process may have open: each connection is one.
+//! What this process may have: open files, for each connection is one, and no core dumps.
 
-use rustix::process::{Resource, getrlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// What is open besides the connections of one listener: those of others, to brokers, and files.
 const OTHERS: usize = 640;
@@ -13,6 +13,12 @@ pub fn room_for_connections() -> usize {
     asked.current = asked.maximum;
     let granted = if setrlimit(Resource::Nofile, asked).is_ok() { allowed.maximum } else { allowed.current };
     granted.map_or(usize::MAX, |files| usize::try_from(files).unwrap_or(usize::MAX).saturating_sub(OTHERS).max(1))
+}
+
+/// A picture of this process's memory would have people's messages and the tokens in it, wherever cores are kept.
+pub fn no_core_dumps() {
+    // one byte and not none: Linux heeds no limit where cores go to a program, but for this one (`fs/coredump.c`)
+    let _ = setrlimit(Resource::Core, Rlimit { current: Some(1), maximum: Some(1) });
 }
 
 #[cfg(test)]

@@ -24,7 +24,7 @@ use tracing::{debug, warn};
 
 use crate::observe::Metrics;
 use addresses::Addresses;
-pub use files::room_for_connections;
+pub use files::{no_core_dumps, room_for_connections};
 use patience::Watched;
 
 /// What a listener takes on.

@@ -54,6 +54,11 @@ need_debian_tools() {
   ((${#missing[@]} == 0)) || install_packages "${missing[@]}"
 }
 
+# What makes the disk fail in tests.
+need_strace() {
+  command -v strace >/dev/null || install_packages strace
+}
+
 # Cargo, new enough for Cargo.toml's rust-version. Call it in the folder of Cargo.toml.
 need_rust() {
   local wanted have

@@ -25,6 +25,8 @@ mod creds;
 mod dead_letter;
 #[cfg(feature = "kafka")]
 mod dead_letter_kafka;
+#[cfg(feature = "journal")]
+mod disk;
 #[cfg(all(feature = "kafka", feature = "nats"))]
 mod example;
 #[cfg(all(feature = "journal", feature = "kafka", feature = "nats"))]
@@ -66,6 +68,8 @@ mod overload;
 #[cfg(feature = "nats")]
 mod parts;
 mod payloads;
+#[cfg(feature = "journal")]
+mod power;
 #[cfg(feature = "nats")]
 mod provision;
 #[cfg(all(feature = "kafka", feature = "nats"))]

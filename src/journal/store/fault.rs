@@ -19,3 +19,8 @@ pub(super) fn reason(error: &rusqlite::Error) -> &'static str {
         _ => "failed",
     }
 }
+
+/// Lets go of what may be tried again.
+pub(super) fn only_final(done: rusqlite::Result<()>) -> rusqlite::Result<()> {
+    done.or_else(|error| if is_final(&error) { Err(error) } else { Ok(()) })
+}

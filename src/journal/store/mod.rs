@@ -2,6 +2,8 @@
 //!
 //! One thread writes, another reads for the forwarders; other processes may read beside them.
 
+mod batch;
+mod clock;
 mod directory;
 mod fault;
 pub mod queries;
@@ -25,6 +27,7 @@ use tokio_util::sync::CancellationToken;
 use super::record::millis;
 use super::{Config, DeadLetterConfig, Journal, OpenError, Recovered, Usage};
 use crate::observe::BrokerState;
+use clock::Clock;
 use directory::Directory;
 pub use directory::free_at;
 pub use reader::{ReadError, Reader};
@@ -48,6 +51,17 @@ pub(super) fn open(
     dead_letter: &DeadLetterConfig,
     (window, most): (Duration, usize),
 ) -> Result<(Journal, Recovered), OpenError> {
+    open_by(Clock::of_machine(), writer::TICK, config, dead_letter, (window, most))
+}
+
+/// The same by another clock, looking after itself so often.
+fn open_by(
+    clock: clock::Read,
+    tick: Duration,
+    config: &Config,
+    dead_letter: &DeadLetterConfig,
+    (window, most): (Duration, usize),
+) -> Result<(Journal, Recovered), OpenError> {
     let directory = Directory::take(&config.directory)?;
     let path = directory.database();
     let unusable = |source| OpenError::Database { path: path.clone(), source };
@@ -57,7 +71,10 @@ pub(super) fn open(
         return Err(OpenError::Newer { path, found, known: schema::VERSION });
     }
     schema::migrate(&mut connection).map_err(unusable)?;
-    let since = millis(SystemTime::now().checked_sub(window).unwrap_or(SystemTime::UNIX_EPOCH));
+    // after a sync that failed the log may be whole only in memory, and nothing may be written behind that
+    Room::empty_log(&connection).map_err(unusable)?;
+    let clock = Clock::new(clock);
+    let since = millis(clock.day().checked_sub(window).unwrap_or(SystemTime::UNIX_EPOCH));
     let recovered = queries::recover(&connection, since, most).map_err(unusable)?;
     let (name, next) = queries::name_and_next(&connection).map_err(unusable)?;
     let (commands, received) = mpsc::channel();
@@ -68,6 +85,8 @@ pub(super) fn open(
         connection,
         room: Room { directory, max_bytes: config.max_bytes as u64, min_free: config.min_free as u64 },
         retention: Retention { records: config.retention, dead_letters: dead_letter.retention, seen: window },
+        clock,
+        tick,
         commands: received,
         state,
         appended,
@@ -85,14 +104,16 @@ pub(super) fn open(
     Ok((journal, recovered))
 }
 
+/// How long another process that sets the log right is waited for.
+const BUSY: Duration = Duration::from_secs(5);
+
 /// Each connection belongs to one thread, so SQLite needs no locks of its own.
 const ALONE: OpenFlags = OpenFlags::SQLITE_OPEN_NO_MUTEX;
 
 fn writable(path: &Path) -> rusqlite::Result<Connection> {
     let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | ALONE)?;
     connection.set_prepared_statement_cache_capacity(32);
-    // a reader that holds the log is done within its own limit
-    connection.busy_timeout(Duration::from_secs(5))?;
+    connection.busy_timeout(BUSY)?;
     connection.pragma_update(None, "journal_mode", "wal")?;
     // each transaction is on disk before it is acknowledged
     connection.pragma_update(None, "synchronous", "full")?;
@@ -110,7 +131,12 @@ fn writable(path: &Path) -> rusqlite::Result<Connection> {
 /// What SQLite says, also that there is none.
 fn readable(path: &Path) -> rusqlite::Result<Connection> {
     let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | ALONE)?;
-    connection.busy_timeout(Duration::from_secs(5))?;
+    connection.busy_timeout(BUSY)?;
     connection.pragma_update(None, "query_only", true)?;
     Ok(connection)
 }
+
+#[cfg(test)]
+mod model_tests;
+#[cfg(test)]
+mod tests;

@@ -1,13 +1,21 @@
 //! How much room there is: in the journal's own limit, and on its file system.
 
+use std::time::Duration;
+
 use rusqlite::Connection;
 
 use super::directory::Directory;
+use super::fault::only_final;
 
 /// The log is brought into the database when it is about this long; then it is written from its beginning again.
 pub(super) const LOG: u64 = 4 * 1024 * 1024;
-/// What a record takes beside its body: columns, indexes, its share of pages.
-const BESIDE: u64 = 1024;
+/// What the database leaves to the log: once its pages are there they stay, and a large record must have room in the log
+/// too when all of them are empty.
+const FOR_LOG: u64 = 16 * 1024 * 1024;
+/// What a record takes beside its body at most: a page that is not full, its columns, its share of indexes.
+const BESIDE: u64 = 8 * 1024;
+/// How long a reader may keep the log from being written from its beginning again: everybody waits meanwhile.
+const READERS: Duration = Duration::from_millis(20);
 
 /// The limits of a journal.
 pub(super) struct Room {
@@ -17,40 +25,124 @@ pub(super) struct Room {
 }
 
 /// Why there is no room, as a bounded tag.
-type NoRoom = &'static str;
+pub(super) type NoRoom = &'static str;
+
+/// How it stands at one moment, in bytes.
+struct Now {
+    /// Of the database.
+    pages: u64,
+    /// Those of them that nothing is in.
+    spare: u64,
+    log: u64,
+    /// What the file system has left.
+    left: u64,
+}
 
 impl Room {
-    /// Whether records of so many bytes have room.
-    pub(super) fn for_more(&self, connection: &Connection, bytes: usize, records: usize) -> Result<(), NoRoom> {
-        let wanted = bytes as u64 + records as u64 * BESIDE;
-        self.fits(connection, wanted).or_else(|_| {
-            // what is in the log takes room twice
-            let _ = self.empty_log(connection);
-            self.fits(connection, wanted)
-        })
+    /// How many of these records have room, from the first on, and why no more. The sizes are those of their bodies.
+    ///
+    /// # Errors
+    /// Only those after which nothing can be believed any more.
+    pub(super) fn for_more(
+        &self,
+        connection: &Connection,
+        bodies: &[usize],
+    ) -> rusqlite::Result<(usize, Result<(), NoRoom>)> {
+        let (fit, why) = self.prefix(&self.now(connection), bodies);
+        if why.is_ok() {
+            return Ok((fit, why));
+        }
+        // what is in the log takes room twice
+        self.begin_log_again(connection)?;
+        Ok(self.prefix(&self.now(connection), bodies))
     }
 
-    fn fits(&self, connection: &Connection, wanted: u64) -> Result<(), NoRoom> {
-        let [pages, free, size] = ["page_count", "freelist_count", "page_size"].map(|name| number(connection, name));
-        let grows = wanted.saturating_sub(free * size);
+    fn prefix(&self, now: &Now, bodies: &[usize]) -> (usize, Result<(), NoRoom>) {
+        let mut wanted = 0;
+        for (place, bytes) in bodies.iter().enumerate() {
+            wanted += *bytes as u64 + BESIDE;
+            if let Err(reason) = self.fits(now, wanted) {
+                return (place, Err(reason));
+            }
+        }
+        (bodies.len(), Ok(()))
+    }
+
+    fn now(&self, connection: &Connection) -> Now {
+        let [pages, spare, size] = ["page_count", "freelist_count", "page_size"].map(|name| number(connection, name));
+        let log = self.directory.log_bytes();
+        Now { pages: pages * size, spare: spare * size, log, left: self.directory.free() }
+    }
+
+    fn fits(&self, now: &Now, wanted: u64) -> Result<(), NoRoom> {
+        let grows = wanted.saturating_sub(now.spare);
         // the log has room of its own, so that what is forwarded can always be deleted
-        let log = (self.directory.log_bytes() + wanted).max(LOG);
-        if pages * size + grows + log > self.max_bytes {
+        let grown = now.pages + grows;
+        if grows > 0 && grown + FOR_LOG > self.max_bytes || grown + now.log + wanted > self.max_bytes {
             return Err("full");
         }
-        if self.directory.free() < self.min_free + grows + wanted { Err("no_space") } else { Ok(()) }
+        if now.left < self.min_free.saturating_add(grows + wanted) { Err("no_space") } else { Ok(()) }
     }
 
     /// The bytes on disk, and whether another record of ordinary size has room.
-    pub(super) fn look(&self, connection: &Connection) -> (u64, Result<(), NoRoom>) {
-        let bytes = number(connection, "page_count") * number(connection, "page_size") + self.directory.log_bytes();
-        (bytes, self.fits(connection, BESIDE))
+    ///
+    /// # Errors
+    /// As [`Self::for_more`].
+    pub(super) fn look(&self, connection: &Connection) -> rusqlite::Result<(u64, Result<(), NoRoom>)> {
+        self.cut_log(connection)?;
+        let now = self.now(connection);
+        Ok((now.pages + now.log, self.fits(&now, BESIDE)))
     }
 
-    /// Brings the log into the database and cuts it off.
-    pub(super) fn empty_log(&self, connection: &Connection) -> rusqlite::Result<()> {
-        connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+    /// Brings the log into the database, waiting for nobody.
+    ///
+    /// # Errors
+    /// As [`Self::for_more`].
+    pub(super) fn shorten_log(&self, connection: &Connection) -> rusqlite::Result<()> {
+        only_final(connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())))?;
+        self.cut_log(connection)
     }
+
+    /// Readers that follow each other keep the log from its beginning, though each is over in a moment.
+    fn cut_log(&self, connection: &Connection) -> rusqlite::Result<()> {
+        if self.directory.log_bytes() > 2 * LOG { self.begin_log_again(connection) } else { Ok(()) }
+    }
+
+    /// Brings the log into the database and has it written from its beginning again, if no reader keeps it from that
+    /// for longer than a moment. The file is not cut off to nothing: where the disk is full, what is deleted goes there.
+    ///
+    /// # Errors
+    /// As [`Self::for_more`].
+    fn begin_log_again(&self, connection: &Connection) -> rusqlite::Result<()> {
+        let kept = patiently(connection, |connection| {
+            connection.query_row("PRAGMA wal_checkpoint(RESTART)", [], |row| row.get::<_, bool>(0))
+        });
+        if let Ok(false) = kept {
+            // a transaction at its beginning cuts off what is longer than it should be
+            let touched = connection.execute("REPLACE INTO meta VALUES ('log', 0)", []);
+            return only_final(touched.map(|_| ()));
+        }
+        only_final(kept.map(|_| ()))
+    }
+
+    /// Brings the log into the database and cuts it off, as far as no reader keeps it from that.
+    ///
+    /// # Errors
+    /// As [`Self::for_more`].
+    pub(super) fn empty_log(connection: &Connection) -> rusqlite::Result<()> {
+        let emptied =
+            patiently(connection, |connection| connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())));
+        only_final(emptied)
+    }
+}
+
+/// Does something for which readers are waited for, but not for long.
+fn patiently<T>(connection: &Connection, act: impl FnOnce(&Connection) -> T) -> T {
+    // it cannot fail: it only sets a number
+    let _ = connection.busy_timeout(READERS);
+    let done = act(connection);
+    let _ = connection.busy_timeout(super::BUSY);
+    done
 }
 
 fn number(connection: &Connection, pragma: &str) -> u64 {

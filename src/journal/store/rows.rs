@@ -1,6 +1,6 @@
 //! Rows: how a record is written, and how a broker's part of it is settled.
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension, params};
 
 use super::super::record::{Columns, Lane};
 use super::schema::SHIFT;
@@ -42,14 +42,16 @@ pub(super) fn bits(of: Brokers) -> u8 {
     brokers.bits() << SHIFT
 }
 
-/// One broker has the record; with the last of them it is gone.
-pub(super) fn settle(connection: &Connection, seq: i64, broker: Broker) -> rusqlite::Result<()> {
+/// One broker has the record; with the last of them it is gone. Returns the bytes of its body then.
+pub(super) fn settle(connection: &Connection, seq: i64, broker: Broker) -> rusqlite::Result<usize> {
     let bit = bits(Brokers::NONE.with(broker));
-    let mut delete = connection.prepare_cached("DELETE FROM record WHERE seq = ?1 AND owed = ?2")?;
-    if delete.execute(params![seq, bit])? == 0 {
+    let mut delete =
+        connection.prepare_cached("DELETE FROM record WHERE seq = ?1 AND owed = ?2 RETURNING length(body)")?;
+    let gone = delete.query_row(params![seq, bit], |row| row.get(0)).optional()?;
+    if gone.is_none() {
         let mut update =
             connection.prepare_cached("UPDATE record SET owed = owed & ~?2 WHERE seq = ?1 AND owed & ?2")?;
         update.execute(params![seq, bit])?;
     }
-    Ok(())
+    Ok(gone.unwrap_or(0))
 }

@@ -54,9 +54,12 @@ pub(super) fn migrate(connection: &mut Connection) -> Result<()> {
 pub(super) fn migrate_to(version_wanted: usize, connection: &mut Connection) -> Result<()> {
     let transaction = connection.transaction()?;
     let from = version(&transaction)?;
+    if from >= version_wanted {
+        return Ok(());
+    }
     for step in STEPS.iter().take(version_wanted).skip(from) {
         transaction.execute_batch(step)?;
     }
-    transaction.pragma_update(None, "user_version", from.max(version_wanted))?;
+    transaction.pragma_update(None, "user_version", version_wanted)?;
     transaction.commit()
 }

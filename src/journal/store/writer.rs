@@ -2,20 +2,20 @@
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, TransactionBehavior, params};
-use tokio::sync::{oneshot, watch};
+use rusqlite::{Connection, TransactionBehavior};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use super::super::record::{millis, seen_as};
-use super::super::{Command, Kept, Refused, Usage};
-use super::fault::{is_final, reason};
+use super::super::record::millis;
+use super::super::{Command, Refused, Usage};
+use super::batch::{Append, Batch, refuse, tell};
+use super::clock::Clock;
+use super::fault::{is_final, only_final, reason};
 use super::room::{self, Room};
-use super::rows::{insert, settle};
 use super::{Retention, tidy};
-use crate::message::{Broker, Brokers, Message};
 use crate::observe::BrokerState;
 
 /// The most that one transaction takes: who comes later waits for the next one.
@@ -23,7 +23,9 @@ const MOST: usize = 2048;
 /// The same in bytes of bodies.
 const MOST_BYTES: usize = 8 * 1024 * 1024;
 /// How often it looks after itself.
-const TICK: Duration = Duration::from_secs(1);
+pub(super) const TICK: Duration = Duration::from_secs(1);
+/// The most bytes of ids that wait while nothing can be written; older ones are forgotten.
+const MOST_SEEN: usize = 250_000 * 17;
 /// Numbers are reserved in blocks, so that not each transaction has to.
 const BLOCK: i64 = 1 << 20;
 
@@ -32,6 +34,9 @@ pub(super) struct Writer {
     pub(super) connection: Connection,
     pub(super) room: Room,
     pub(super) retention: Retention,
+    pub(super) clock: Clock,
+    /// How often it looks after itself.
+    pub(super) tick: Duration,
     pub(super) commands: Receiver<Command>,
     pub(super) state: watch::Sender<BrokerState>,
     pub(super) appended: watch::Sender<i64>,
@@ -46,27 +51,13 @@ pub(super) struct Writer {
     pub(super) logged: u64,
 }
 
-/// One record to be.
-type Append = (Box<Message>, Brokers, Brokers, oneshot::Sender<Kept>);
-
-/// What one transaction does.
-#[derive(Default)]
-struct Batch {
-    appends: Vec<Append>,
-    bytes: usize,
-    settled: Vec<(i64, Broker)>,
-    seen: Vec<u8>,
-    /// Told once it is on disk.
-    told: Vec<oneshot::Sender<()>>,
-}
-
 impl Writer {
     /// Writes until nobody can give commands any more, or until nothing it writes can be believed.
     pub(super) fn run(mut self) {
         let mut batch = Batch::default();
         let mut looked = Instant::now();
         loop {
-            let due = TICK.saturating_sub(looked.elapsed());
+            let due = self.tick.saturating_sub(looked.elapsed());
             let over = match self.commands.recv_timeout(due) {
                 Ok(command) => self.take(&mut batch, command),
                 Err(RecvTimeoutError::Timeout) => Ok(false),
@@ -76,7 +67,7 @@ impl Writer {
                 Ok(over) => over,
                 Err(error) => return self.give_up(&error),
             };
-            if looked.elapsed() >= TICK {
+            if looked.elapsed() >= self.tick {
                 looked = Instant::now();
                 if let Err(error) = self.look_after() {
                     return self.give_up(&error);
@@ -84,7 +75,7 @@ impl Writer {
             }
             if over {
                 // what is left in the log would be read again; in the database it is at its place
-                let _ = self.room.empty_log(&self.connection);
+                let _ = Room::empty_log(&self.connection);
                 return;
             }
         }
@@ -127,34 +118,46 @@ impl Writer {
     /// # Errors
     /// Only those after which nothing can be believed any more.
     fn write(&mut self, batch: &mut Batch) -> rusqlite::Result<()> {
+        loop {
+            let (appends, owing) = (batch.appends.len(), batch.settled.len());
+            self.write_some(batch)?;
+            // on a full disk records may be in the way of what is deleted: that is tried without them too
+            if batch.settled.is_empty() || appends == 0 && batch.settled.len() == owing {
+                return Ok(());
+            }
+        }
+    }
+
+    /// One transaction of it.
+    ///
+    /// # Errors
+    /// As [`Self::write`].
+    fn write_some(&mut self, batch: &mut Batch) -> rusqlite::Result<()> {
         let mut appends = std::mem::take(&mut batch.appends);
         let bytes = std::mem::take(&mut batch.bytes);
-        if !appends.is_empty()
-            && let Err(reason) = self.room.for_more(&self.connection, bytes, appends.len())
-        {
-            refuse(&mut appends, Refused { reason });
-            self.set(BrokerState::down(reason));
-        }
+        let room = self.make_room(&mut appends)?;
         if appends.is_empty() && batch.settled.is_empty() && batch.seen.is_empty() {
             tell(&mut batch.told);
             return Ok(());
         }
         match self.commit(&appends, batch) {
-            Ok(first) => {
+            Ok((first, settled, gone)) => {
                 for (seq, (.., done)) in (first..).zip(appends.drain(..)) {
                     // who gave up waiting left it to be found as stored
                     let _ = done.send(Ok(seq));
                 }
                 if self.next > first {
-                    self.set(BrokerState::up());
+                    room.then(|| self.set(BrokerState::up()));
                     self.appended.send_replace(self.next - 1);
                 }
                 // about what it adds to the log
-                let rows = u64::try_from(self.next - first).unwrap_or(0) + batch.settled.len() as u64;
-                self.logged += (bytes + batch.seen.len()) as u64 + (rows / 4 + 4) * 4096;
-                batch.settled.clear();
+                let rows = u64::try_from(self.next - first).unwrap_or(0) + settled as u64;
+                self.logged += (bytes + gone + batch.seen.len()) as u64 + (rows / 4 + 4) * 4096;
+                batch.settled.drain(..settled);
                 batch.seen.clear();
-                tell(&mut batch.told);
+                if batch.settled.is_empty() {
+                    tell(&mut batch.told);
+                }
                 self.shorten_log(room::LOG)
             }
             Err(error) if is_final(&error) => {
@@ -168,13 +171,32 @@ impl Writer {
                     warn!(%error, reason, "the journal cannot be written; notifications that need it are refused");
                 }
                 self.set(BrokerState::down(reason));
+                batch.seen.drain(..batch.seen.len().saturating_sub(MOST_SEEN));
                 Ok(())
             }
         }
     }
 
-    /// One transaction; returns the number of the first record.
-    fn commit(&mut self, appends: &[Append], batch: &Batch) -> rusqlite::Result<i64> {
+    /// Refuses what has no room; whether all had.
+    ///
+    /// # Errors
+    /// As [`Self::write`].
+    fn make_room(&mut self, appends: &mut Vec<Append>) -> rusqlite::Result<bool> {
+        if appends.is_empty() {
+            return Ok(true);
+        }
+        let bodies: Vec<_> = appends.iter().map(|(message, ..)| message.body.len()).collect();
+        let (fit, why) = self.room.for_more(&self.connection, &bodies)?;
+        if let Err(reason) = why {
+            refuse(&mut appends.split_off(fit), Refused { reason });
+            self.set(BrokerState::down(reason));
+        }
+        Ok(why.is_ok())
+    }
+
+    /// One transaction; returns the number of the first record, how many were settled, and how many bytes of bodies
+    /// are gone with them.
+    fn commit(&mut self, appends: &[Append], batch: &Batch) -> rusqlite::Result<(i64, usize, usize)> {
         self.sync(!appends.is_empty() || !batch.settled.is_empty())?;
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let first = self.next;
@@ -183,21 +205,10 @@ impl Writer {
         if reserved > self.reserved {
             transaction.execute("REPLACE INTO meta VALUES ('reserved', ?1)", [reserved])?;
         }
-        let mut ids = batch.seen.clone();
-        for (seq, (message, owed, unknown, _)) in (first..).zip(appends) {
-            insert(&transaction, seq, message, *owed, *unknown)?;
-            seen_as(&mut ids, message.event.id, *owed);
-        }
-        for (seq, broker) in &batch.settled {
-            settle(&transaction, *seq, *broker)?;
-        }
-        if !ids.is_empty() {
-            let mut add = transaction.prepare_cached("INSERT INTO seen (at, ids) VALUES (?1, ?2)")?;
-            add.execute(params![millis(SystemTime::now()), ids])?;
-        }
+        let (settled, gone) = batch.rows(&transaction, appends, first, millis(self.clock.day()))?;
         transaction.commit()?;
         (self.next, self.reserved) = (end, reserved);
-        Ok(first)
+        Ok((first, settled, gone))
     }
 
     /// Whether the next transaction is on disk before it counts. Ids alone need not be: those of the last moments may
@@ -220,11 +231,8 @@ impl Writer {
             return Ok(());
         }
         self.logged = 0;
-        match self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())) {
-            Err(error) if is_final(&error) => Err(error),
-            // it is tried again when the log is longer
-            _ => Ok(()),
-        }
+        // if not now, it is tried again when the log is longer
+        self.room.shorten_log(&self.connection)
     }
 
     /// Deletes what is too old, and says how it stands.
@@ -232,17 +240,16 @@ impl Writer {
     /// # Errors
     /// As [`Self::write`].
     fn look_after(&mut self) -> rusqlite::Result<()> {
-        if let Err(error) = tidy::tidy(&mut self.connection, &self.retention, SystemTime::now()) {
-            if is_final(&error) {
-                return Err(error);
-            }
+        let now = self.clock.now();
+        if let Err(error) = tidy::tidy(&mut self.connection, &self.retention, now) {
             warn!(%error, "what is too old in the journal cannot be deleted now");
+            only_final(Err(error))?;
         }
-        let (bytes, room) = self.room.look(&self.connection);
+        let (bytes, room) = self.room.look(&self.connection)?;
         self.usage.set(bytes);
         let up = self.state.borrow().up;
         match room {
-            Ok(()) if !up && self.can_write() => {
+            Ok(()) if !up && self.can_write()? => {
                 info!("the journal can be written again");
                 self.set(BrokerState::up());
             }
@@ -255,8 +262,13 @@ impl Writer {
         Ok(())
     }
 
-    fn can_write(&self) -> bool {
-        self.connection.execute("REPLACE INTO meta VALUES ('written', ?1)", [millis(SystemTime::now())]).is_ok()
+    /// # Errors
+    /// As [`Self::write`].
+    fn can_write(&self) -> rusqlite::Result<bool> {
+        match self.connection.execute("REPLACE INTO meta VALUES ('written', ?1)", [millis(self.clock.day())]) {
+            Err(error) if is_final(&error) => Err(error),
+            written => Ok(written.is_ok()),
+        }
     }
 
     fn give_up(self, error: &rusqlite::Error) {
@@ -273,17 +285,5 @@ impl Writer {
             }
             differs
         });
-    }
-}
-
-fn refuse(appends: &mut Vec<Append>, why: Refused) {
-    for (.., done) in appends.drain(..) {
-        let _ = done.send(Err(why));
-    }
-}
-
-fn tell(told: &mut Vec<oneshot::Sender<()>>) {
-    for tell in told.drain(..) {
-        let _ = tell.send(());
     }
 }

@@ -8,6 +8,8 @@ mod kafka;
 mod kafka_cluster;
 mod load;
 mod nats;
+#[cfg(feature = "journal")]
+mod traced;
 mod wire;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};

@@ -35,6 +35,11 @@ impl Connection {
         Self(BufReader::new(stream))
     }
 
+    /// The port it comes from.
+    pub fn port(&self) -> u16 {
+        self.0.get_ref().local_addr().unwrap().port()
+    }
+
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
         self.0.get_mut().write_all(bytes.as_ref()).unwrap();
     }

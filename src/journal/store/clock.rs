@@ -1,0 +1,93 @@
+//! The clock by which things are too old.
+//!
+//! A machine's clock may jump, and what was answered 200 must not be deleted because of that. One that goes ahead while
+//! the bridge runs is believed once it has stood there for an hour; until then time goes on as it did. One that goes
+//! back is believed at once: nothing is deleted early by that. At start there is nothing to compare it with.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+/// How far ahead of the time that passed a clock may be; one that is set by the network moves in small steps.
+const STEP: Duration = Duration::from_secs(60);
+/// How long one that is further ahead must stand there.
+const STANDS: Duration = Duration::from_secs(3600);
+
+/// Tells the time of day, and how much time has passed since some beginning.
+pub(super) type Read = Arc<dyn Fn() -> (SystemTime, Duration) + Send + Sync>;
+
+/// A clock that is not believed at once when it goes ahead.
+pub(super) struct Clock {
+    read: Read,
+    /// What was believed last, and when.
+    last: (SystemTime, Duration),
+    /// Since when it is ahead.
+    ahead: Option<Duration>,
+}
+
+impl Clock {
+    pub(super) fn new(read: Read) -> Self {
+        let last = read();
+        Self { read, last, ahead: None }
+    }
+
+    /// That of this machine.
+    pub(super) fn of_machine() -> Read {
+        let begun = Instant::now();
+        Arc::new(move || (SystemTime::now(), begun.elapsed()))
+    }
+
+    /// The time of day as this machine has it.
+    pub(super) fn day(&self) -> SystemTime {
+        (self.read)().0
+    }
+
+    /// The time by which things are too old.
+    pub(super) fn now(&mut self) -> SystemTime {
+        let (day, passed) = (self.read)();
+        let expected = self.last.0 + passed.saturating_sub(self.last.1);
+        if day > expected + STEP && passed.saturating_sub(*self.ahead.get_or_insert(passed)) < STANDS {
+            return expected;
+        }
+        (self.last, self.ahead) = ((day, passed), None);
+        day
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    const HOUR: u64 = 3600;
+
+    #[test]
+    fn one_that_goes_ahead_is_believed_after_an_hour_and_one_that_goes_back_at_once() {
+        let shown = Arc::new(Mutex::new((100 * HOUR, 0)));
+        let secs = Duration::from_secs;
+        let read = shown.clone();
+        let mut clock = Clock::new(Arc::new(move || {
+            let (day, passed) = *read.lock().unwrap();
+            (SystemTime::UNIX_EPOCH + secs(day), secs(passed))
+        }));
+        for (day, passed, believed) in [
+            (100 * HOUR + 1, 1, 100 * HOUR + 1),
+            // a little faster than time
+            (100 * HOUR + 50, 2, 100 * HOUR + 50),
+            // years ahead, and back within the hour
+            (90_000 * HOUR, 10, 100 * HOUR + 58),
+            (90_000 * HOUR + HOUR / 2, 10 + HOUR / 2, 100 * HOUR + 58 + HOUR / 2),
+            (101 * HOUR, HOUR, 101 * HOUR),
+            // ahead, and it stays
+            (90_000 * HOUR, HOUR + 1, 101 * HOUR + 1),
+            (90_001 * HOUR - 1, 2 * HOUR, 102 * HOUR),
+            (90_001 * HOUR, 2 * HOUR + 1, 90_001 * HOUR),
+            // back
+            (50 * HOUR, 2 * HOUR + 2, 50 * HOUR),
+            (50 * HOUR + 1, 2 * HOUR + 3, 50 * HOUR + 1),
+        ] {
+            *shown.lock().unwrap() = (day, passed);
+            assert_eq!(clock.now(), SystemTime::UNIX_EPOCH + secs(believed), "{day} after {passed}");
+        }
+    }
+}

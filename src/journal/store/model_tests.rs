@@ -1,0 +1,293 @@
+//! The journal against a plain list, over clean ends, crashes, and clocks that go wrong.
+
+mod step;
+
+use std::sync::Mutex;
+use std::time::UNIX_EPOCH;
+
+use futures_util::future::join_all;
+use proptest::prelude::*;
+use step::{HOUR, OF_DEAD, PATIENCE, RETENTION, START, Step, WINDOW, step};
+
+use super::queries::{Filter, page};
+use super::*;
+use crate::journal::{Batch, Lane, seen_as};
+use crate::message::{Broker, Brokers, DeadLetter, Event, Id, Message, Reason};
+
+/// What should be there.
+struct Row {
+    seq: i64,
+    owed: Brokers,
+    body: Vec<u8>,
+    dead: bool,
+    /// When it came, and how wrong the clock was.
+    came: u64,
+    wrong: i64,
+}
+
+struct Model {
+    folder: tempfile::TempDir,
+    journal: Journal,
+    runtime: tokio::runtime::Runtime,
+    clock: Arc<Mutex<(u64, i64)>>,
+    rows: Vec<Row>,
+    /// The last number that was given.
+    top: i64,
+    seen: Vec<(u64, i64, Id, Brokers)>,
+    bodies: u128,
+    /// Since when the clock is ahead.
+    ahead: Option<u64>,
+    /// When it last went forward: it may not be believed yet.
+    forward: u64,
+}
+
+fn open(folder: &Path, clock: &Arc<Mutex<(u64, i64)>>) -> (Journal, Recovered) {
+    let clock = clock.clone();
+    let read = move || {
+        let (passed, wrong) = *clock.lock().unwrap();
+        let day = (START + passed).saturating_add_signed(wrong);
+        (UNIX_EPOCH + Duration::from_secs(day), Duration::from_secs(passed))
+    };
+    let retention = Duration::from_secs;
+    let config = Config { directory: folder.into(), retention: retention(RETENTION), min_free: 0, ..Config::default() };
+    let dead_letter = DeadLetterConfig { retention: retention(OF_DEAD) };
+    open_by(Arc::new(read), Duration::from_millis(1), &config, &dead_letter, (Duration::from_secs(WINDOW), 250_000))
+        .unwrap()
+}
+
+impl Model {
+    fn new() -> Self {
+        let (folder, clock) = (tempfile::tempdir().unwrap(), Arc::default());
+        let (journal, _) = open(folder.path(), &clock);
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        Self { folder, journal, runtime, clock, rows: vec![], top: 0, seen: vec![], bodies: 0, ahead: None, forward: 0 }
+    }
+
+    fn passed(&self) -> u64 {
+        self.clock.lock().unwrap().0
+    }
+
+    fn wrong(&self) -> i64 {
+        self.clock.lock().unwrap().1
+    }
+
+    fn append(&mut self, rows: Vec<(u8, usize, bool)>) {
+        let day = UNIX_EPOCH + Duration::from_secs((START + self.passed()).saturating_add_signed(self.wrong()));
+        let mut kept = Vec::new();
+        let mut added = Vec::new();
+        for (owed, size, dead) in rows {
+            self.bodies += 1;
+            let mut body = self.bodies.to_be_bytes().to_vec();
+            body.resize(16 + size, owed);
+            let owed: Brokers = Broker::ALL.into_iter().filter(|broker| owed & 1 << *broker as u8 != 0).collect();
+            let event = Event { instance: Some(size as u64 % 3), ..Event::unparsed(Id::of(&body), day) };
+            let dead_letter = dead.then(|| DeadLetter::new(Reason::NotJson, String::new()));
+            let to = [Some("topic".into()), Some("subject".into())];
+            let message = Message { to, event, body: body.clone().into(), dead_letter, open: false, structured: false };
+            let by = if owed.is_empty() { Brokers::JOURNAL } else { owed };
+            self.seen.push((self.passed(), self.wrong(), Id::of(&body), by));
+            kept.push(self.journal.append(message, by, Brokers::NONE));
+            added.push((owed, body, dead));
+        }
+        let kept = self.runtime.block_on(join_all(kept));
+        for (kept, (owed, body, dead)) in kept.into_iter().zip(added) {
+            let seq = kept.unwrap();
+            assert!(seq > self.top, "{seq} was used, or is out of order");
+            self.top = seq;
+            self.rows.push(Row { seq, owed, body, dead, came: self.passed(), wrong: self.wrong() });
+        }
+    }
+
+    fn settle(&mut self, which: &prop::sample::Index, broker: Broker) {
+        let owing: Vec<_> = self.rows.iter_mut().filter(|row| row.owed.has(broker)).collect();
+        if owing.is_empty() {
+            return;
+        }
+        let at = which.index(owing.len());
+        let row = owing.into_iter().nth(at).unwrap();
+        row.owed = row.owed.without(Brokers::NONE.with(broker));
+        let (seq, gone) = (row.seq, row.owed.is_empty());
+        self.journal.settle(seq, broker);
+        if gone {
+            self.rows.retain(|row| row.seq != seq);
+        }
+    }
+
+    /// Time passes. A clock that is ahead is set right within the hour, as far as these tests go.
+    fn pass(&mut self, seconds: u64) {
+        if self.ahead.is_some_and(|since| self.passed() + seconds >= since + HOUR) {
+            self.set(0);
+        }
+        self.clock.lock().unwrap().0 += seconds;
+    }
+
+    fn set(&mut self, wrong: i64) {
+        // all that is due by the clock before is done by it
+        self.settled_down();
+        let before = self.wrong();
+        self.clock.lock().unwrap().1 = wrong;
+        if wrong > before {
+            self.forward = self.passed();
+        }
+        self.ahead = (wrong > 0).then(|| if before > 0 { self.ahead } else { None }.unwrap_or(self.passed()));
+    }
+
+    /// Waits until it has looked after itself.
+    fn settled_down(&self) {
+        for _ in 0..3 {
+            self.runtime.block_on(self.journal.synced());
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    fn reopen(&mut self, clean: bool) {
+        if self.wrong() > 0 {
+            self.set(0);
+        }
+        self.settled_down();
+        if clean {
+            self.journal.close();
+            let (journal, recovered) = open(self.folder.path(), &self.clock);
+            self.journal = journal;
+            self.check_recovered(recovered);
+        } else {
+            // what a process leaves that is killed: its files as they are
+            let copy = tempfile::tempdir().unwrap();
+            for file in ["journal.db", "journal.db-wal"] {
+                std::fs::copy(self.folder.path().join(file), copy.path().join(file)).unwrap();
+            }
+            let (journal, recovered) = open(copy.path(), &self.clock);
+            self.journal.close();
+            (self.folder, self.journal) = (copy, journal);
+            self.check_recovered(recovered);
+        }
+    }
+
+    fn check_recovered(&mut self, recovered: Recovered) {
+        for broker in Broker::ALL {
+            let owed: u64 = recovered.owed[broker as usize].iter().map(|owed| owed.records).sum();
+            let expected = self.rows.iter().filter(|row| row.owed.has(broker)).count();
+            assert_eq!(owed, expected as u64, "{broker:?}");
+        }
+        // what was seen inside the window while the clock was right
+        if self.wrong() == 0 {
+            let now = self.passed();
+            let young = |(at, wrong, ..): &&(u64, i64, Id, Brokers)| *wrong == 0 && at + WINDOW > now;
+            let expected: Vec<_> = self.seen.iter().filter(young).map(|(_, _, id, by)| (*id, *by)).collect();
+            let day = |passed: u64| UNIX_EPOCH + Duration::from_secs(START + passed);
+            let inside = |at: SystemTime| at <= day(now) && at + Duration::from_secs(WINDOW) > day(now);
+            let found = recovered.seen.into_iter().filter(|(at, ..)| inside(*at));
+            assert_eq!(found.map(|(_, id, by)| (id, by)).collect::<Vec<_>>(), expected);
+        }
+    }
+
+    /// Compares all there is, in order; what is too old by any clock may be gone.
+    fn check(&mut self) {
+        self.settled_down();
+        let mut found = Vec::new();
+        for dead_letters in [false, true] {
+            let filter = Filter { dead_letters, ..Filter::default() };
+            let read = self.journal.reader.read(move |db| page(db, &filter, 0, usize::MAX >> 1, usize::MAX));
+            found.extend(self.runtime.block_on(read).unwrap().records);
+        }
+        found.sort_by_key(|record| record.seq);
+        let now = self.passed();
+        let right = self.wrong() == 0 && now - self.forward >= PATIENCE || self.forward == 0 && self.wrong() == 0;
+        let kept = |row: &Row| if row.dead { OF_DEAD } else { RETENTION };
+        let young = |row: &Row| now - row.came < kept(row);
+        let guarded = |row: &Row| {
+            let before = |other: &Row| {
+                other.seq < row.seq
+                    && other.dead == row.dead
+                    && other.owed.is_empty()
+                    && other.wrong == 0
+                    && young(other)
+            };
+            // one that came by a clock that was ahead goes with one that came later by one that was behind
+            let after = |other: &Row| other.seq > row.seq && other.dead == row.dead && other.wrong < 0;
+            match row.wrong {
+                0 => true,
+                1.. => !self.rows.iter().any(after),
+                _ => self.rows.iter().any(before),
+            }
+        };
+        let must = |row: &Row| !row.owed.is_empty() || young(row) && guarded(row);
+        let may = |row: &Row| !right || must(row) || row.wrong > 0 || now - row.came <= kept(row) + PATIENCE;
+        let mut found = found.into_iter().peekable();
+        let mut gone = Vec::new();
+        for row in &self.rows {
+            match found.next_if(|record| record.seq == row.seq) {
+                Some(record) => {
+                    assert!(record.message.body[..] == row.body[..], "{} is altered", row.seq);
+                    assert_eq!((record.owed, record.message.dead_letter.is_some()), (row.owed, row.dead));
+                    assert!(may(row), "{} came {} s ago and is still there", row.seq, now - row.came);
+                }
+                None => {
+                    assert!(!must(row), "{} came {} s ago and is lost", row.seq, now - row.came);
+                    gone.push(row.seq);
+                }
+            }
+        }
+        assert_eq!(found.next().map(|record| record.seq), None, "nobody put it there");
+        self.rows.retain(|row| !gone.contains(&row.seq));
+        self.check_lanes();
+    }
+
+    /// Each lane of a broker has what is owed, in order.
+    fn check_lanes(&self) {
+        for broker in Broker::ALL {
+            let owing = || self.rows.iter().filter(|row| row.owed.has(broker));
+            let lanes: std::collections::BTreeMap<_, Vec<i64>> = owing().fold(Default::default(), |mut lanes, row| {
+                lanes.entry(row.body.len() as u64 % 3).or_insert_with(Vec::new).push(row.seq);
+                lanes
+            });
+            // 16 bytes of a body are its number
+            let instance = |length: u64| (length + 3 - 16 % 3) % 3;
+            for (length, expected) in lanes {
+                let event = Event { instance: Some(instance(length)), ..Event::unparsed(Id::NONE, UNIX_EPOCH) };
+                let to = [Some("topic".into()), Some("subject".into())];
+                let body = bytes::Bytes::new();
+                let message = Message { to, event, body, dead_letter: None, open: false, structured: false };
+                let read = self.journal.batch(broker, Lane::of(&message, broker), usize::MAX);
+                let Batch::Records(records) = self.runtime.block_on(read).unwrap() else { panic!("it has room") };
+                assert_eq!(records.iter().map(|record| record.seq).collect::<Vec<_>>(), expected);
+            }
+        }
+    }
+
+    fn step(&mut self, step: Step) {
+        match step {
+            Step::Append(rows) => self.append(rows),
+            Step::Settle(which, broker) => self.settle(&which, broker),
+            Step::Seen(ids) => {
+                let mut bytes = Vec::new();
+                for id in ids {
+                    seen_as(&mut bytes, Id::from(id), Brokers::NONE.with(Broker::Nats));
+                    self.seen.push((self.passed(), self.wrong(), Id::from(id), Brokers::NONE.with(Broker::Nats)));
+                }
+                self.journal.seen(bytes);
+                self.runtime.block_on(self.journal.synced());
+            }
+            Step::Pass(seconds) => self.pass(seconds),
+            Step::Set(wrong) => self.set(wrong),
+            Step::Reopen { clean } => self.reopen(clean),
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+    #[test]
+    fn it_holds_what_a_list_would_also_after_crashes_and_by_clocks_that_jump(
+        steps in prop::collection::vec(step(), 1..40),
+    ) {
+        let mut model = Model::new();
+        for step in steps {
+            model.step(step);
+            model.check();
+        }
+        model.reopen(true);
+        model.check();
+        model.journal.close();
+    }
+}

@@ -1,0 +1,42 @@
+use proptest::prelude::*;
+
+use crate::message::Broker;
+
+pub(super) const HOUR: u64 = 3600;
+pub(super) const YEARS: u64 = 10 * 365 * 24 * HOUR;
+pub(super) const RETENTION: u64 = 10 * HOUR;
+pub(super) const OF_DEAD: u64 = 30 * HOUR;
+pub(super) const WINDOW: u64 = HOUR / 4;
+/// How long a clock that goes ahead is not believed, and then some.
+pub(super) const PATIENCE: u64 = 2 * HOUR;
+pub(super) const START: u64 = 50 * 365 * 24 * HOUR;
+
+/// What happens to a journal.
+#[derive(Debug, Clone)]
+pub(super) enum Step {
+    /// Whom it is owed to, how large, whether a dead letter.
+    Append(Vec<(u8, usize, bool)>),
+    Settle(prop::sample::Index, Broker),
+    Seen(Vec<u128>),
+    /// So many seconds pass.
+    Pass(u64),
+    /// The clock is so far ahead from now on.
+    Set(i64),
+    Reopen {
+        clean: bool,
+    },
+}
+
+pub(super) fn step() -> impl Strategy<Value = Step> {
+    let size = prop_oneof![0..10_usize, 400..5000_usize, 0..100_000_usize];
+    let broker = prop::sample::select(Broker::ALL.to_vec());
+    prop_oneof![
+        4 => prop::collection::vec((0..4_u8, size, prop::bool::weighted(0.2)), 1..20).prop_map(Step::Append),
+        4 => (any::<prop::sample::Index>(), broker).prop_map(|(which, broker)| Step::Settle(which, broker)),
+        // nothing is a marker: a broker lost what it had
+        1 => prop::collection::vec(0..5_u128, 1..4).prop_map(Step::Seen),
+        3 => prop_oneof![1..WINDOW * 2, HOUR..6 * HOUR].prop_map(Step::Pass),
+        1 => prop::sample::select(vec![0, 0, YEARS.cast_signed(), -YEARS.cast_signed()]).prop_map(Step::Set),
+        1 => any::<bool>().prop_map(|clean| Step::Reopen { clean }),
+    ]
+}
