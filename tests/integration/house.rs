@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 /// Each room, and those it may name. A room not named here may be used by all.
-const MAY_USE: [(&str, &[&str]); 14] = [
+const MAY_USE: [(&str, &[&str]); 15] = [
     ("message", &[]),
     ("units", &[]),
     ("shutdown", &["units"]),

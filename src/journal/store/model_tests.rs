@@ -83,7 +83,15 @@ impl Model {
             let event = Event { instance: Some(size as u64 % 3), ..Event::unparsed(Id::of(&body), day) };
             let dead_letter = dead.then(|| DeadLetter::new(Reason::NotJson, String::new()));
             let to = [Some("topic".into()), Some("subject".into())];
-            let message = Message { to, event, body: body.clone().into(), dead_letter, open: false, structured: false };
+            let message = Message {
+                to,
+                event,
+                body: body.clone().into(),
+                dead_letter,
+                open: false,
+                structured: false,
+                replay: None,
+            };
             let by = if owed.is_empty() { Brokers::JOURNAL } else { owed };
             self.seen.push((self.passed(), self.wrong(), Id::of(&body), by));
             kept.push(self.journal.append(message, by, Brokers::NONE));
@@ -247,7 +255,8 @@ impl Model {
                 let event = Event { instance: Some(instance(length)), ..Event::unparsed(Id::NONE, UNIX_EPOCH) };
                 let to = [Some("topic".into()), Some("subject".into())];
                 let body = bytes::Bytes::new();
-                let message = Message { to, event, body, dead_letter: None, open: false, structured: false };
+                let message =
+                    Message { to, event, body, dead_letter: None, open: false, structured: false, replay: None };
                 let read = self.journal.batch(broker, Lane::of(&message, broker), usize::MAX);
                 let Batch::Records(records) = self.runtime.block_on(read).unwrap() else { panic!("it has room") };
                 assert_eq!(records.iter().map(|record| record.seq).collect::<Vec<_>>(), expected);

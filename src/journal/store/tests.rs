@@ -14,7 +14,7 @@ fn message(number: usize, bytes: usize) -> Message {
     body.resize(bytes.max(8), 7);
     let event = Event { instance: Some(number as u64 % 50), ..Event::unparsed(Id::of(&body), SystemTime::now()) };
     let to = [None, Some("subject".into())];
-    Message { to, event, body: body.into(), dead_letter: None, open: false, structured: false }
+    Message { to, event, body: body.into(), dead_letter: None, open: false, structured: false, replay: None }
 }
 
 fn open_with(folder: &Path, max_bytes: usize) -> (Journal, Recovered) {
