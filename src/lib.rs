@@ -34,6 +34,8 @@ pub mod brokers;
 
 pub mod journal;
 
+pub mod operate;
+
 pub mod bridge;
 pub mod cli;
 pub mod config;

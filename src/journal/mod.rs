@@ -9,6 +9,8 @@
 
 mod config;
 mod error;
+#[cfg(feature = "journal")]
+mod follow;
 mod lanes;
 mod record;
 #[cfg(feature = "journal")]
@@ -24,6 +26,8 @@ use tokio_util::sync::CancellationToken;
 
 pub use config::{Config, DeadLetterConfig};
 pub use error::{OpenError, Refused};
+#[cfg(feature = "journal")]
+pub use follow::{Follower, Lost, Start, number};
 pub use lanes::{Gate, Lanes, Turn};
 pub use record::{Lane, Record, seen_as};
 

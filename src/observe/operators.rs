@@ -6,7 +6,7 @@ use std::sync::Arc;
 use http_body_util::Full;
 use hyper::body::Bytes;
 use hyper::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, WWW_AUTHENTICATE};
-use hyper::{Method, Request, Response, StatusCode};
+use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 use serde::Deserialize;
 
 use super::{Guard, Health, Metrics};
@@ -44,12 +44,8 @@ impl Operators {
     pub fn answer<B>(&self, request: &Request<B>) -> Response<Full<Bytes>> {
         let (path, headers) = (request.uri().path(), request.headers());
         let open = ["/livez", "/readyz"].contains(&path);
-        if !self.guard.knows_host(headers) {
-            return refusal(StatusCode::FORBIDDEN, "unknown Host; name it in admin.hosts\n", None);
-        }
-        if !open && !self.guard.admits(headers) {
-            let how = (WWW_AUTHENTICATE, "Bearer");
-            return refusal(StatusCode::UNAUTHORIZED, "give a token of admin.tokens_file\n", Some(how));
+        if let Some(refused) = self.refused(headers, open) {
+            return refused;
         }
         let Some(page) = self.page(path) else {
             return refusal(StatusCode::NOT_FOUND, "there are /livez, /readyz and /metrics\n", None);
@@ -60,13 +56,30 @@ impl Operators {
         response(page)
     }
 
+    /// Why a request is refused, if it is; `open` pages need no token.
+    pub fn refused(&self, headers: &HeaderMap, open: bool) -> Option<Response<Full<Bytes>>> {
+        if !self.guard.knows_host(headers) {
+            return Some(refusal(StatusCode::FORBIDDEN, "unknown Host; name it in admin.hosts\n", None));
+        }
+        if !open && !self.guard.admits(headers) {
+            let how = (WWW_AUTHENTICATE, "Bearer");
+            return Some(refusal(StatusCode::UNAUTHORIZED, "give a token of admin.tokens_file\n", Some(how)));
+        }
+        None
+    }
+
+    /// What its pages say of health.
+    pub fn health(&self) -> &Health {
+        &self.health
+    }
+
     fn page(&self, path: &str) -> Option<Page> {
         match path {
             "/livez" => Some((StatusCode::OK, TEXT, "ok\n".into())),
             "/metrics" => Some((StatusCode::OK, METRICS, self.metrics.text(&self.health).into())),
             "/readyz" => Some(match self.health.ready() {
-                (true, body) => (StatusCode::OK, JSON, body.into()),
-                (false, body) => (StatusCode::SERVICE_UNAVAILABLE, JSON, body.into()),
+                (true, body) => (StatusCode::OK, JSON, body.to_string().into()),
+                (false, body) => (StatusCode::SERVICE_UNAVAILABLE, JSON, body.to_string().into()),
             }),
             _ => None,
         }

@@ -13,6 +13,7 @@ mod client;
 mod instance;
 mod ledger;
 mod queue;
+mod read;
 mod sample;
 mod settings;
 mod source;
@@ -34,6 +35,7 @@ use tokio_util::task::TaskTracker;
 
 pub use instance::{Instance, NotQueued};
 pub use ledger::{Ledger, Line};
+pub use read::Reading;
 pub use sample::{Fields, Sample, Unnamed};
 pub use settings::{Flag, Settings};
 pub use tally::{Latency, Summary};

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 /// Each room, and those it may name. A room not named here may be used by all.
-const MAY_USE: [(&str, &[&str]); 13] = [
+const MAY_USE: [(&str, &[&str]); 14] = [
     ("message", &[]),
     ("units", &[]),
     ("shutdown", &["units"]),
@@ -15,6 +15,7 @@ const MAY_USE: [(&str, &[&str]); 13] = [
     ("route", &["message", "notification"]),
     ("journal", &["message", "observe", "units"]),
     ("deliver", &["brokers", "journal", "message", "observe", "units"]),
+    ("operate", &["journal", "message", "notification", "observe", "shutdown", "units"]),
     ("sender", &["message", "notification", "units"]),
     ("receive", &["admit", "deliver", "message", "notification", "observe", "route", "shutdown", "units"]),
 ];

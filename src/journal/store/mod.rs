@@ -4,6 +4,7 @@
 
 mod directory;
 mod fault;
+pub mod find;
 pub mod queries;
 mod reader;
 mod room;

@@ -11,10 +11,10 @@ use super::schema::SHIFT;
 use crate::message::{Broker, Brokers, Id};
 
 /// The columns of a record, in the order [`record`] reads them.
-const COLUMNS: &str = "seq, owed, unknown, id, received, instance, class, reason, rest, body";
+pub(super) const COLUMNS: &str = "seq, owed, unknown, id, received, instance, class, reason, rest, body";
 
 /// The column with the lanes of a broker, and its bit of `owed` as it stands in the index.
-const fn of(broker: Broker) -> (&'static str, &'static str) {
+pub(super) const fn of(broker: Broker) -> (&'static str, &'static str) {
     match broker {
         Broker::Kafka => ("kafka", "owed & 2"),
         Broker::Nats => ("nats", "owed & 4"),
@@ -87,7 +87,7 @@ pub fn batch(connection: &Connection, broker: Broker, lane: Lane, most: usize) -
 }
 
 /// A record, of the columns in [`COLUMNS`].
-fn record(row: &Row<'_>) -> Result<Record> {
+pub(super) fn record(row: &Row<'_>) -> Result<Record> {
     let text = |place| row.get::<_, Option<String>>(place).map(|text| text.map(Cow::Owned));
     let columns = Columns {
         id: row.get(3)?,
