@@ -31,7 +31,7 @@ pub(super) fn read(query: &str, last_event_id: Option<&str>, now: SystemTime) ->
         }
     }
     // a browser that comes back asks for the same page again, and says in this header how far it came
-    if let Some(place) = last_event_id {
+    if let Some(place) = last_event_id.filter(|place| !place.is_empty()) {
         return Ok((filter, Start::After(place.into())));
     }
     let start = places.pop().unwrap_or_default();

@@ -71,14 +71,14 @@ impl Events {
         let begun = Follower::begin(self.reader.clone(), filter, &start, Some(end)).await;
         let first = match &begun {
             Ok((_, Some(lost))) => self.reset(*lost, end).await,
-            // so that the reader hears at once that it is heard
-            Ok((follower, None)) => Ok(format!(": {}\n\n", follower.name()).into()),
+            // a place to come back to, also for who breaks off before anything has come
+            Ok((follower, None)) => Ok(format!("id: {}-{}\n\n", follower.name(), follower.looked_at()).into()),
             Err(_) => Ok(Bytes::new()),
         };
         match (begun, first) {
             (Ok((follower, _)), Ok(first)) => {
                 let shutdown = self.shutdown.clone();
-                let stream = Open { follower, first: Some(first), appended, shutdown, _place: place };
+                let stream = Open { follower, first: Some(first), caught_up: false, appended, shutdown, _place: place };
                 stream_of(Either::Right(StreamBody::new(Box::pin(stream::unfold(stream, Open::step)))))
             }
             (Err(error), _) | (_, Err(error)) => unreadable(&error),
@@ -91,7 +91,7 @@ impl Events {
         let (journal, reason) = (self.journal.name(), lost.as_str());
         let from = format!("{journal}-{}", ends.map_or(end + 1, |(first, _)| first));
         let data = serde_json::json!({"reason": reason, "journal": journal, "from": from});
-        Ok(format!("event: reset\ndata: {data}\n\n").into())
+        Ok(format!("id: {journal}-0\nevent: reset\ndata: {data}\n\n").into())
     }
 
     /// The bytes of one, as they came.
@@ -121,6 +121,8 @@ impl Events {
 struct Open {
     follower: Follower,
     first: Option<Bytes>,
+    /// Whether all that was there has been sent, and a comment has said so.
+    caught_up: bool,
     appended: watch::Receiver<i64>,
     shutdown: Shutdown,
     _place: OwnedSemaphorePermit,
@@ -146,7 +148,10 @@ impl Open {
             self.appended.borrow_and_update();
             match self.follower.next().await {
                 Ok(Some(record)) => return Some(event(self.follower.name(), &record)),
-                Ok(None) if heartbeat => return Some(Bytes::from_static(b":\n\n")),
+                Ok(None) if heartbeat || !self.caught_up => {
+                    self.caught_up = true;
+                    return Some(Bytes::from_static(b":\n\n"));
+                }
                 Ok(None) => {}
                 Err(error) => {
                     debug!(%error, "a stream of events ended");

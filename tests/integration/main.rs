@@ -21,6 +21,8 @@ mod cluster;
 mod connections;
 #[cfg(feature = "nats")]
 mod creds;
+#[cfg(feature = "journal")]
+mod events;
 #[cfg(all(feature = "kafka", feature = "nats"))]
 mod example;
 mod harness;
@@ -72,3 +74,5 @@ mod server;
 mod stop;
 #[cfg(feature = "nats")]
 mod stored;
+#[cfg(feature = "journal")]
+mod tail;

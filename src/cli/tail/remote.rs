@@ -10,8 +10,6 @@ use crate::sender::{Reading, Target};
 
 /// How long a refused or broken connection waits for the next.
 const AGAIN_AFTER: Duration = Duration::from_secs(1);
-/// With `--no-follow`: nothing came for so long, so all that was there is here.
-const QUIET: Duration = Duration::from_secs(1);
 /// Longer than the bridge's heartbeat: a connection that is silent for so long is dead.
 const SILENT: Duration = Duration::from_secs(40);
 
@@ -60,20 +58,20 @@ pub(super) async fn follow(arguments: &Arguments, target: &Target, url: &str) ->
 /// Prints one connection's events. How it broke; none: all that was asked for is printed.
 async fn read(arguments: &Arguments, mut reading: Reading, place: &mut Option<String>) -> Option<String> {
     let (mut text, mut event) = (Vec::new(), Event::default());
-    // a stream that has begun is one to come back to
-    place.get_or_insert_default();
     loop {
-        let wait = if arguments.no_follow { QUIET } else { SILENT };
-        match tokio::time::timeout(wait, reading.next()).await {
+        match tokio::time::timeout(SILENT, reading.next()).await {
             Ok(Ok(Some(bytes))) => text.extend_from_slice(&bytes),
             Ok(Ok(None)) => return Some("the stream ended".into()),
             Ok(Err(why)) => return Some(why),
-            Err(_) if arguments.no_follow => return None,
             Err(_) => return Some("nothing came, not even a heartbeat".into()),
         }
         let Some(end) = memchr::memrchr(b'\n', &text) else { continue };
         let rest = text.split_off(end + 1);
-        for one in text.split(|byte| *byte == b'\n') {
+        for one in text[..end].split(|byte| *byte == b'\n') {
+            // the first comment says that all that was there has come
+            if arguments.no_follow && one.starts_with(b":") {
+                return None;
+            }
             if let Some(whole) = event.add(one)
                 && !show(arguments, &whole, place)
             {
@@ -84,14 +82,15 @@ async fn read(arguments: &Arguments, mut reading: Reading, place: &mut Option<St
     }
 }
 
+/// Prints an event, and remembers the place behind it. False where nobody reads any more.
 fn show(arguments: &Arguments, event: &Event, place: &mut Option<String>) -> bool {
+    *place = Some(event.id.clone());
     if event.name == "reset" {
         let said: serde_json::Value = serde_json::from_slice(&event.data).unwrap_or_default();
         warn_lost(said["reason"].as_str().unwrap_or("unknown"));
         return true;
     }
-    *place = Some(event.id.clone());
-    print(&line::of(&event.id, &event.data, arguments.json))
+    event.data.is_empty() || print(&line::of(&event.id, &event.data, arguments.json))
 }
 
 /// One server-sent event, as far as it has come.
@@ -108,7 +107,7 @@ impl Event {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         if line.is_empty() {
             let whole = std::mem::take(self);
-            return (!whole.data.is_empty()).then_some(whole);
+            return (whole != Self::default()).then_some(whole);
         }
         if let Some(id) = line.strip_prefix(b"id: ") {
             self.id = text(id);
