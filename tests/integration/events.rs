@@ -258,10 +258,15 @@ fn open_streams_do_not_hold_up_a_stop() {
     assert_eq!(bridge.post(&text(0)).0, 200);
     let mut open: Vec<_> = (0..3).map(|_| Stream::open(&bridge, "/events", "")).collect();
     open.iter_mut().for_each(|stream| assert_eq!(stream.numbers(1), [0]));
+    let admin = bridge.admin;
+    let whole = std::thread::spawn(move || talk(admin, b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n"));
+    std::thread::sleep(Duration::from_millis(300));
     let asked = Instant::now();
     assert_eq!(bridge.terminate(), Some(0));
     assert!(asked.elapsed() < Duration::from_secs(4), "{:?}", asked.elapsed());
     open.iter_mut().for_each(|stream| assert!(stream.next().is_none()));
+    // the last chunk: it has ended, it was not cut
+    assert!(whole.join().unwrap().ends_with("\r\n0\r\n\r\n"));
 }
 
 #[test]

@@ -2,7 +2,8 @@
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use crate::harness::{Bridge, command, eventually, text};
@@ -14,20 +15,21 @@ fn start(folder: &Path, extra: &str) -> Bridge {
 /// A `tail` that goes on.
 struct Tail {
     child: Child,
-    lines: BufReader<ChildStdout>,
+    lines: Receiver<String>,
 }
 
 impl Tail {
     fn run(words: &[&str]) -> Self {
         let mut tail = Command::new(env!("CARGO_BIN_EXE_greenapi-bridge"));
         let mut child = tail.arg("tail").args(words).stdout(Stdio::piped()).spawn().unwrap();
-        let lines = BufReader::new(child.stdout.take().unwrap());
+        let (tell, lines) = channel();
+        let out = BufReader::new(child.stdout.take().unwrap());
+        std::thread::spawn(move || out.lines().map_while(Result::ok).try_for_each(|line| tell.send(line)));
         Self { child, lines }
     }
 
-    fn number(&mut self) -> u64 {
-        let mut line = String::new();
-        self.lines.read_line(&mut line).unwrap();
+    fn number(&self) -> u64 {
+        let line = self.lines.recv_timeout(Duration::from_secs(10)).unwrap();
         let event: serde_json::Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line:?}"));
         event["data"]["number"].as_u64().unwrap()
     }
@@ -91,13 +93,13 @@ fn it_follows_until_it_is_told_to_end() {
     assert_eq!(bridge.post(&text(0)).0, 200);
     let config = bridge.config.path().to_str().unwrap().to_owned();
     let url = format!("http://{}", bridge.admin);
-    let mut tails = [Tail::run(&["--json", "--config", &config]), Tail::run(&["--json", "--url", &url])];
-    for tail in &mut tails {
+    let tails = [Tail::run(&["--json", "--config", &config]), Tail::run(&["--json", "--url", &url])];
+    for tail in &tails {
         assert_eq!(tail.number(), 0);
     }
     for number in 1..5 {
         assert_eq!(bridge.post(&text(number as usize)).0, 200);
-        tails.iter_mut().for_each(|tail| assert_eq!(tail.number(), number));
+        tails.iter().for_each(|tail| assert_eq!(tail.number(), number));
     }
     for tail in tails {
         assert_eq!(tail.interrupt(), Some(0));
@@ -117,7 +119,7 @@ fn over_http_it_sends_a_token_and_comes_back_after_a_restart() {
     let refused = command(&format!("tail --no-follow --url {url}"), bridge.config.path());
     let said = String::from_utf8(refused.stderr).unwrap();
     assert!(refused.status.code() == Some(1) && said.contains("401") && said.contains("--token-file"), "{said}");
-    let mut tail = Tail::run(&["--json", "-n", "0", "--url", &url, "--token-file", tokens]);
+    let tail = Tail::run(&["--json", "-n", "0", "--url", &url, "--token-file", tokens]);
     std::thread::sleep(Duration::from_secs(1));
     bridge.kill_and_start_again();
     let bridge = bridge.ready();

@@ -113,7 +113,8 @@ mod tests {
         for number in 1..=4_u8 {
             let at = UNIX_EPOCH + Duration::from_secs(number.into());
             let class = if number % 2 == 1 { "incoming" } else { "state" };
-            let event = Event { class: Some(class.into()), json: true, ..Event::unparsed(Id::from(number.into()), at) };
+            let event =
+                Event { class: Some(class.into()), json: true, ..Event::unparsed(Id::from(u128::from(number)), at) };
             let body = Bytes::from_static(b"{}");
             let message = Message { to: [None, None], event, body, dead_letter: None, open: false, structured: false };
             rows::insert(&connection, i64::from(number) * 10, &message, Brokers::NONE, Brokers::NONE).unwrap();
