@@ -23,6 +23,7 @@ use crate::journal::{Journal, Recovered};
 use crate::message::{Broker, Reason};
 use crate::notification::Class;
 use crate::observe::{Changes, Guard, Health, Labels, Metrics, Operators};
+use crate::operate::{Admin, Contents};
 use crate::receive::{self, Answer, Endpoint, Slots};
 use crate::route::Routes;
 use crate::serve::{self, Limits, serve};
@@ -63,6 +64,7 @@ pub enum BuildError {
 pub struct Bridge {
     listener: TcpListener,
     watched: Vec<(TcpListener, Guard)>,
+    contents: Option<Contents>,
     endpoint: Arc<Endpoint>,
     health: Health,
     journal: Option<Journal>,
@@ -94,6 +96,9 @@ impl Bridge {
         let keeps = journal.as_ref().map(|(journal, _)| journal.state());
         let health = Health::new(shutdown.clone(), states.collect(), keeps);
         let kept = journal.as_ref().map(|(journal, _)| journal.clone());
+        let shown = config.admin.as_ref().map(|_| kept.as_ref().zip(config.journal.as_ref()));
+        let contents = shown.map(|journal| Contents::open(journal, &shutdown)).transpose();
+        let contents = contents.map_err(|error| unusable("journal.directory", &error))?;
         let (publish, dedupe) = (&config.publish, &config.dedupe);
         let deliver = Deliver::new(targets, journal, publish, dedupe, tasks.clone(), metrics.clone());
         deliver.forward();
@@ -107,7 +112,7 @@ impl Bridge {
             shutdown,
             config: config.http.clone(),
         });
-        Ok(Self { listener, watched, endpoint, health, journal: kept, tasks, config })
+        Ok(Self { listener, watched, contents, endpoint, health, journal: kept, tasks, config })
     }
 
     /// Where the endpoint listens, for those who asked for port 0.
@@ -130,16 +135,16 @@ impl Bridge {
         let mut serving = tokio::spawn(serve(self.listener, served, counted, no_more.clone(), move |peer, request| {
             endpoint.clone().handle(peer, request)
         }));
-        // the first listener is [admin], where there is one
-        let mut changes = changes(&self.config, &self.endpoint);
+        // the first of them is [admin], where there is one; [probes] shows no contents, and changes nothing
+        let (mut contents, mut changes) = (self.contents, changes(&self.config, &self.endpoint));
         for (listener, guard) in self.watched {
             let operators = Operators::new(self.health.clone(), self.endpoint.metrics.clone(), guard);
-            let operators = Arc::new(operators.with_changes(changes.take()));
+            let admin = Arc::new(Admin::new(operators.with_changes(changes.take()), contents.take()));
             // health must be heard of: no one address takes all places, and none is kept by who says nothing
             let limits = Limits { connections: 256, connections_per_address: 16, idle: served.head, ..served };
             tokio::spawn(serve(listener, limits, None, over.clone(), move |_, request| {
-                let operators = operators.clone();
-                async move { Ok(operators.change(request).await.unwrap_or_else(|other| operators.answer(&other))) }
+                let admin = admin.clone();
+                async move { Ok(admin.serve(request).await) }
             }));
         }
         info!(listen = %self.config.http.listen, path = self.config.http.path, "serving");

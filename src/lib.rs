@@ -35,6 +35,7 @@ pub mod brokers;
 pub mod journal;
 
 pub mod dead_letter;
+pub mod operate;
 #[cfg(feature = "journal")]
 pub mod upkeep;
 

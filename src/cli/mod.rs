@@ -9,6 +9,8 @@ mod journal;
 mod provision;
 mod routes;
 mod send;
+#[cfg(feature = "journal")]
+mod tail;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -49,6 +51,14 @@ enum Command {
     /// Needs no configuration. Exit code 0: everything was answered 200, 1: not everything, 2: a wrong flag.
     #[command(after_help = send::help())]
     Send(Box<send::Arguments>),
+    /// Follow what is in the journal: the last 10, then what comes.
+    ///
+    /// Reads the journal's folder, also beside a running bridge; what was forwarded to its brokers is no longer in it.
+    /// With --url it needs no configuration. Exit code 0: all is printed, or a signal ended it, 1: it cannot be read,
+    /// 2: the configuration or a flag cannot be used.
+    #[cfg(feature = "journal")]
+    #[command(after_help = tail::EXAMPLES)]
+    Tail(Box<tail::Arguments>),
 }
 
 /// What needs a configuration.
@@ -105,6 +115,8 @@ pub fn main() -> ExitCode {
     match command.unwrap_or(Command::Configured(Configured::Run)) {
         Command::Configured(command) => configured(command, config.as_deref()),
         Command::Send(arguments) => send::send(&arguments, config.as_deref()),
+        #[cfg(feature = "journal")]
+        Command::Tail(arguments) => tail::tail(&arguments, config.as_deref()),
     }
 }
 

@@ -13,6 +13,8 @@ mod choice;
 mod config;
 mod error;
 mod fate;
+#[cfg(feature = "journal")]
+mod follow;
 mod lanes;
 #[cfg(feature = "journal")]
 pub mod line;
@@ -36,6 +38,8 @@ pub use config::{Config, DeadLetterConfig};
 pub use error::ChangeError;
 pub use error::{OpenError, Refused};
 pub use fate::{Fate, Moved};
+#[cfg(feature = "journal")]
+pub use follow::{Follower, Lost, Start, number};
 pub use lanes::{Claim, Gate, Held, Lanes, Turn};
 pub use record::{Lane, Record, seen_as};
 

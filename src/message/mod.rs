@@ -48,7 +48,12 @@ pub struct Message {
 impl Message {
     /// What the broker is given as value.
     pub fn value(&self) -> Bytes {
-        if self.structured { structured::envelope(&self.event, &self.body) } else { self.body.clone() }
+        if self.structured { self.envelope() } else { self.body.clone() }
+    }
+
+    /// It as CloudEvents JSON, however it travels. Its body must be a JSON text.
+    pub fn envelope(&self) -> Bytes {
+        structured::envelope(&self.event, &self.body)
     }
 
     /// The attributes that travel as headers: none in an envelope, which has them.

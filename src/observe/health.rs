@@ -63,7 +63,7 @@ impl Health {
 
     /// Whether a notification sent now would be stored, and JSON that says why: only in tags, since probes ask
     /// without a token and a detail may be a broker's own words.
-    pub fn ready(&self) -> (bool, String) {
+    pub fn ready(&self) -> (bool, serde_json::Value) {
         let stopping = self.shutdown.is_begun();
         // without a broker there is a journal
         let mut stores = !self.brokers.is_empty();
@@ -85,6 +85,6 @@ impl Health {
         }
         let ready = stores && !stopping;
         said["ready"] = ready.into();
-        (ready, said.to_string())
+        (ready, said)
     }
 }

@@ -58,7 +58,7 @@ impl Operators {
     }
 
     /// Why a request is refused, if it is; `open` pages need no token.
-    pub(super) fn refused(&self, headers: &HeaderMap, open: bool) -> Option<Response<Full<Bytes>>> {
+    pub fn refused(&self, headers: &HeaderMap, open: bool) -> Option<Response<Full<Bytes>>> {
         if !self.guard.knows_host(headers) {
             return Some(refusal(StatusCode::FORBIDDEN, "unknown Host; name it in admin.hosts\n", None));
         }
@@ -69,13 +69,18 @@ impl Operators {
         None
     }
 
+    /// What its pages say of health.
+    pub fn health(&self) -> &Health {
+        &self.health
+    }
+
     fn page(&self, path: &str) -> Option<Page> {
         match path {
             "/livez" => Some((StatusCode::OK, TEXT, "ok\n".into())),
             "/metrics" => Some((StatusCode::OK, METRICS, self.metrics.text(&self.health).into())),
             "/readyz" => Some(match self.health.ready() {
-                (true, body) => (StatusCode::OK, JSON, body.into()),
-                (false, body) => (StatusCode::SERVICE_UNAVAILABLE, JSON, body.into()),
+                (true, body) => (StatusCode::OK, JSON, body.to_string().into()),
+                (false, body) => (StatusCode::SERVICE_UNAVAILABLE, JSON, body.to_string().into()),
             }),
             _ => None,
         }

@@ -53,7 +53,7 @@ impl Connector {
         Ok(Self {})
     }
 
-    async fn connect(&self, target: &Target) -> Result<Connection, Fault> {
+    pub(super) async fn connect(&self, target: &Target) -> Result<Connection, Fault> {
         let place = (target.host.as_str(), target.port);
         let cannot = |error: std::io::Error| Fault(format!("no connection to {} port {}: {error}", place.0, place.1));
         let stream = TcpStream::connect(place).await.map_err(cannot)?;
@@ -80,7 +80,7 @@ impl Connector {
     }
 }
 
-struct Connection {
+pub(super) struct Connection {
     requests: SendRequest<Full<Bytes>>,
     /// What moves the bytes.
     _driver: AbortOnDropHandle<()>,
@@ -94,6 +94,10 @@ impl Connection {
             let _ = driver.await;
         });
         Ok(Self { requests, _driver: AbortOnDropHandle::new(driver) })
+    }
+
+    pub(super) async fn send(&mut self, request: Request<Full<Bytes>>) -> hyper::Result<Response<Incoming>> {
+        self.requests.send_request(request).await
     }
 }
 
@@ -153,7 +157,7 @@ impl Post for Client {
     }
 }
 
-fn broken(error: hyper::Error) -> Fault {
+pub(super) fn broken(error: hyper::Error) -> Fault {
     let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
     Fault(format!("the connection broke: {error}{cause}"))
 }

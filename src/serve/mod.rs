@@ -10,8 +10,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http_body_util::Full;
-use hyper::body::{Bytes, Incoming};
+use hyper::body::{Body, Bytes, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
@@ -26,6 +25,9 @@ use crate::observe::Metrics;
 use addresses::Addresses;
 pub use files::{no_core_dumps, room_for_connections};
 use patience::Watched;
+
+/// Why the body of an answer broke off.
+type Fault = Box<dyn std::error::Error + Send + Sync>;
 
 /// What a listener takes on.
 #[derive(Debug, Clone, Copy)]
@@ -53,7 +55,7 @@ pub const REFUSALS: [&str; 3] = ["too_many_connections", "malformed_head", "head
 
 /// Serves `listener` until `stop`, then lets open connections finish. `metrics` hear of its connections; none
 /// where nobody counts them.
-pub async fn serve<F, A>(
+pub async fn serve<F, A, B>(
     listener: TcpListener,
     limits: Limits,
     metrics: Option<Arc<Metrics>>,
@@ -61,7 +63,8 @@ pub async fn serve<F, A>(
     service: F,
 ) where
     F: Fn(SocketAddr, Request<Incoming>) -> A + Clone + Send + 'static,
-    A: Future<Output = Result<Response<Full<Bytes>>, Infallible>> + Send + 'static,
+    A: Future<Output = Result<Response<B>, Infallible>> + Send + 'static,
+    B: Body<Data = Bytes, Error: Into<Fault>> + Send + 'static,
 {
     let places = Arc::new(Semaphore::new(limits.connections));
     let addresses = Addresses::default();
@@ -119,7 +122,7 @@ fn count_refusal(metrics: Option<&Metrics>, reason: &str) {
     }
 }
 
-async fn connection<F, A>(
+async fn connection<F, A, B>(
     stream: TcpStream,
     peer: SocketAddr,
     limits: Limits,
@@ -128,7 +131,8 @@ async fn connection<F, A>(
 ) -> hyper::Result<()>
 where
     F: Fn(SocketAddr, Request<Incoming>) -> A + Send + 'static,
-    A: Future<Output = Result<Response<Full<Bytes>>, Infallible>> + Send + 'static,
+    A: Future<Output = Result<Response<B>, Infallible>> + Send + 'static,
+    B: Body<Data = Bytes, Error: Into<Fault>> + Send + 'static,
 {
     let _ = stream.set_nodelay(true);
     let stream = Watched::new(stream, limits.write);

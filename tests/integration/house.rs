@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 /// Each room, and those it may name. A room not named here may be used by all.
-const MAY_USE: [(&str, &[&str]); 15] = [
+const MAY_USE: [(&str, &[&str]); 16] = [
     ("message", &[]),
     ("units", &[]),
     ("shutdown", &["units"]),
@@ -17,6 +17,7 @@ const MAY_USE: [(&str, &[&str]); 15] = [
     ("dead_letter", &["brokers", "message", "notification", "route"]),
     ("deliver", &["brokers", "journal", "message", "observe", "units"]),
     ("upkeep", &["deliver", "journal", "message", "notification", "observe", "route"]),
+    ("operate", &["journal", "message", "notification", "observe", "shutdown", "units"]),
     ("sender", &["message", "notification", "units"]),
     ("receive", &["admit", "deliver", "message", "notification", "observe", "route", "shutdown", "units"]),
 ];

@@ -27,6 +27,8 @@ mod dead_letter;
 mod dead_letter_kafka;
 #[cfg(feature = "journal")]
 mod disk;
+#[cfg(feature = "journal")]
+mod events;
 #[cfg(all(feature = "kafka", feature = "nats"))]
 mod example;
 #[cfg(all(feature = "journal", feature = "kafka", feature = "nats"))]
@@ -84,3 +86,5 @@ mod server;
 mod stop;
 #[cfg(feature = "nats")]
 mod stored;
+#[cfg(feature = "journal")]
+mod tail;

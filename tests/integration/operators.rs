@@ -42,7 +42,9 @@ fn with_tokens_all_but_health_needs_one() {
         assert_eq!(get(path, &["Authorization: Bearer secret", "Authorization: Bearer secret"]), 401, "{path}");
     }
     assert_eq!(get("/metrics", &["Authorization: Bearer secret"]), 200);
-    assert_eq!(get("/", &["Authorization: Bearer secret"]), 404);
+    assert_eq!(get("/", &["Authorization: Bearer secret"]), 200);
+    // without a journal
+    assert_eq!(get("/events", &["Authorization: Bearer secret"]), 404);
     let refused = talk(bridge.admin, &request("GET /metrics", &["Host: any.example"]));
     assert!(refused.contains("\r\nwww-authenticate: Bearer\r\n"), "{refused}");
 }

@@ -6,6 +6,7 @@ mod batch;
 mod clock;
 mod directory;
 mod fault;
+pub mod find;
 pub mod queries;
 mod reader;
 mod room;
