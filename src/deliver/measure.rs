@@ -11,17 +11,23 @@ use crate::observe::Metrics;
 
 /// Shows in the metrics what is owed, how old it is, and when it will be forwarded, until the process ends.
 pub(super) async fn measure(keeper: Keeper, metrics: Arc<Metrics>) {
+    let now = keeper.clone();
+    metrics.journal.refreshed_by(move |shown| {
+        let usage = now.journal.usage();
+        shown.bytes(usage.bytes(), usage.capacity());
+        for broker in Broker::ALL {
+            let (owed, since) = now.lanes(broker).owed();
+            let age = since.and_then(|since| SystemTime::now().duration_since(since).ok()).unwrap_or_default();
+            shown.owed(broker as usize, owed, age);
+        }
+    });
     let mut due = interval(Duration::from_secs(1));
     let mut rates = [Rate::default(); Broker::ALL.len()];
     loop {
         due.tick().await;
-        let usage = keeper.journal.usage();
-        metrics.journal.bytes(usage.bytes(), usage.capacity());
         for broker in Broker::ALL {
-            let (owed, since) = keeper.lanes(broker).owed();
-            let age = since.and_then(|since| SystemTime::now().duration_since(since).ok()).unwrap_or_default();
-            let left = rates[broker as usize].left(owed);
-            metrics.journal.owed(broker as usize, owed, age, left);
+            let left = rates[broker as usize].left(keeper.lanes(broker).owed().0);
+            metrics.journal.left(broker as usize, left);
         }
     }
 }

@@ -1,5 +1,6 @@
 //! What is counted of the journal.
 
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use prometheus::{Error, Gauge, GaugeVec, IntGauge, Opts};
@@ -14,7 +15,11 @@ pub struct JournalMetrics {
     oldest: Vec<Gauge>,
     forwarded: Family,
     seconds_left: Vec<Gauge>,
+    refresh: OnceLock<Refresh>,
 }
+
+/// Says how it stands now.
+type Refresh = Box<dyn Fn(&JournalMetrics) + Send + Sync>;
 
 impl JournalMetrics {
     pub(super) fn new(registry: &Registry, brokers: Label<'_>) -> Result<Self, Error> {
@@ -30,7 +35,18 @@ impl JournalMetrics {
             oldest: seconds("journal_oldest_age_seconds", "Age of the oldest record owed to a broker")?,
             forwarded: Family::new(registry, "journal_forwarded_total", "Records forwarded to a broker", &[brokers])?,
             seconds_left: seconds("forward_seconds_left", "Until nothing is owed to a broker, at the rate of now")?,
+            refresh: OnceLock::new(),
         })
+    }
+
+    /// From now on this is asked how it stands before the metrics are shown; only the first that is given.
+    pub fn refreshed_by(&self, refresh: impl Fn(&Self) + Send + Sync + 'static) {
+        // a second journal of one bridge there is not
+        let _ = self.refresh.set(Box::new(refresh));
+    }
+
+    pub(super) fn refresh(&self) {
+        self.refresh.get().iter().for_each(|refresh| refresh(self));
     }
 
     /// A record was forwarded to a broker.
@@ -44,10 +60,14 @@ impl JournalMetrics {
         self.capacity.set(capacity.cast_signed());
     }
 
-    /// So much is owed to a broker, the oldest for so long, and will be forwarded in so many seconds.
-    pub fn owed(&self, broker: usize, records: u64, age: Duration, left: f64) {
+    /// So much is owed to a broker, the oldest for so long.
+    pub fn owed(&self, broker: usize, records: u64, age: Duration) {
         self.records[broker].set(records.cast_signed());
         self.oldest[broker].set(age.as_secs_f64());
-        self.seconds_left[broker].set(left);
+    }
+
+    /// What is owed to a broker will be forwarded in so many seconds.
+    pub fn left(&self, broker: usize, seconds: f64) {
+        self.seconds_left[broker].set(seconds);
     }
 }

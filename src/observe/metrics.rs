@@ -194,6 +194,7 @@ impl Metrics {
 
     /// In Prometheus' text format; `health` is asked for what is up now.
     pub fn text(&self, health: &Health) -> Vec<u8> {
+        self.journal.refresh();
         for (broker, up) in health.up() {
             self.broker_connected.with_label_values(&[broker]).set(i64::from(up));
         }
