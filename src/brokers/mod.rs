@@ -201,6 +201,7 @@ impl Publisher {
     ///
     /// # Errors
     /// [`Fault`]: it may be asked again.
+    #[cfg_attr(not(feature = "nats"), allow(unused_variables, reason = "only JetStream is asked"))]
     pub async fn stored_since(&self, message: &Message, since: SystemTime) -> Result<Vec<String>, Fault> {
         match self {
             #[cfg(feature = "kafka")]

@@ -129,7 +129,10 @@ fn show_prints_the_bytes_that_were_received_or_says_which_are_missing() {
     let with_headers = show(&format!("--headers {}", id(BROKEN))).stdout;
     let text = String::from_utf8(with_headers).unwrap();
     let (headers, shown) = text.split_once("\n\n").unwrap();
-    assert!(headers.contains("bridge-reason: not_json\n") && headers.contains(&format!("ce-id: {}", id(BROKEN))), "{text}");
+    assert!(
+        headers.contains("bridge-reason: not_json\n") && headers.contains(&format!("ce-id: {}", id(BROKEN))),
+        "{text}"
+    );
     assert_eq!(shown.as_bytes(), BROKEN);
     let parts = nats.read();
     let second = parts.iter().find(|message| message["headers"]["bridge-part"] == "2/3").unwrap();

@@ -7,23 +7,12 @@ use std::time::UNIX_EPOCH;
 
 use futures_util::future::join_all;
 use proptest::prelude::*;
-use step::{HOUR, OF_DEAD, PATIENCE, RETENTION, START, Step, WINDOW, step};
+use step::{HOUR, OF_DEAD, PATIENCE, RETENTION, Row, START, Step, WINDOW, step};
 
 use super::queries::{Filter, page};
 use super::*;
 use crate::journal::{Batch, Lane, seen_as};
 use crate::message::{Broker, Brokers, DeadLetter, Event, Id, Message, Reason};
-
-/// What should be there.
-struct Row {
-    seq: i64,
-    owed: Brokers,
-    body: Vec<u8>,
-    dead: bool,
-    /// When it came, and how wrong the clock was.
-    came: u64,
-    wrong: i64,
-}
 
 struct Model {
     folder: tempfile::TempDir,

@@ -1,6 +1,6 @@
 use proptest::prelude::*;
 
-use crate::message::Broker;
+use crate::message::{Broker, Brokers};
 
 pub(super) const HOUR: u64 = 3600;
 pub(super) const YEARS: u64 = 10 * 365 * 24 * HOUR;
@@ -39,4 +39,15 @@ pub(super) fn step() -> impl Strategy<Value = Step> {
         1 => prop::sample::select(vec![0, 0, YEARS.cast_signed(), -YEARS.cast_signed()]).prop_map(Step::Set),
         1 => any::<bool>().prop_map(|clean| Step::Reopen { clean }),
     ]
+}
+
+/// What should be there.
+pub(super) struct Row {
+    pub(super) seq: i64,
+    pub(super) owed: Brokers,
+    pub(super) body: Vec<u8>,
+    pub(super) dead: bool,
+    /// When it came, and how wrong the clock was.
+    pub(super) came: u64,
+    pub(super) wrong: i64,
 }

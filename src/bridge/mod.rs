@@ -1,7 +1,8 @@
 //! Builds every part from a configuration, and owns the order of start and stop.
 
+mod parts;
+
 use std::sync::Arc;
-use std::time::Duration;
 
 use thiserror::Error;
 use tokio::net::TcpListener;
@@ -9,27 +10,22 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{error, info, warn};
+use tracing::{error, info};
 
-use crate::admit::{AllowList, Tokens};
-#[cfg(feature = "kafka")]
-use crate::brokers::kafka;
-#[cfg(feature = "nats")]
-use crate::brokers::nats;
-use crate::brokers::{self, Publisher};
+use crate::admit::AllowList;
 use crate::config::{Config, ConfigError};
-use crate::deliver::{Deliver, Outcome, Target};
-use crate::journal::{Journal, Recovered};
-use crate::message::{Broker, Reason};
-use crate::notification::Class;
-use crate::observe::{Changes, Guard, Health, Labels, Metrics, Operators};
+use crate::deliver::Deliver;
+use crate::journal::Journal;
+use crate::observe::{Changes, Guard, Health, Operators};
 use crate::operate::{Admin, Contents};
-use crate::receive::{self, Answer, Endpoint, Slots};
+use crate::receive::{Endpoint, Slots};
 use crate::route::Routes;
 use crate::serve::{self, Limits, serve};
 use crate::shutdown::Shutdown;
 #[cfg(feature = "journal")]
 use crate::upkeep::Upkeep;
+pub(crate) use parts::metrics;
+use parts::{limits, open_journal, targets};
 
 /// How a bridge ended, as the process says it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -203,84 +199,6 @@ async fn broken(journal: Option<&Journal>) {
         Some(journal) => journal.broken().await,
         None => std::future::pending().await,
     }
-}
-
-/// Opens the journal, if there is to be one.
-fn open_journal(config: &Config, routes: &Routes) -> Result<Option<(Journal, Recovered)>, BuildError> {
-    let Some(journal) = &config.journal else { return Ok(None) };
-    let key = "journal.directory";
-    let (journal, recovered) =
-        Journal::open(journal, &config.dead_letter, (config.dedupe.window, config.dedupe.max_ids))
-            .map_err(|error| unusable(key, &error))?;
-    for broker in Broker::ALL.into_iter().filter(|broker| !routes.use_broker(*broker)) {
-        let owed: u64 = recovered.owed[broker as usize].iter().map(|owed| owed.records).sum();
-        if owed > 0 {
-            return Err(unusable("route.brokers", &owing(broker, owed)));
-        }
-    }
-    Ok(Some((journal, recovered)))
-}
-
-/// What is said of a broker that is owed records and no longer used.
-fn owing(broker: Broker, owed: u64) -> String {
-    let name = broker.as_str();
-    format!(
-        "{name} is not used any more, and the journal owes it {owed} records; use it until they are forwarded \
-         (`greenapi-bridge journal status`), give them another way (`greenapi-bridge journal reroute --from {name}`), \
-         or give them up (`greenapi-bridge journal drop --broker {name}`)"
-    )
-}
-
-/// Starts to connect to every broker there is a section for.
-async fn targets(config: &Config, routes: &Routes, metrics: &Arc<Metrics>) -> Result<Vec<Target>, BuildError> {
-    let mut targets = Vec::new();
-    #[cfg(feature = "kafka")]
-    if let Some(kafka) = config.kafka.as_ref().filter(|_| routes.use_broker(Broker::Kafka)) {
-        let known = routes.known(Broker::Kafka);
-        let most = if routes.is_open(Broker::Kafka) { config.route.max_destinations } else { 0 };
-        let publisher = kafka::Publisher::start(kafka, known, most, kafka::REPORT_WITHIN);
-        let publisher = Publisher::Kafka(publisher.map_err(|error| unusable("kafka", &error))?);
-        targets.push(Target::new(publisher, kafka.dead_letter_topic.clone(), metrics.clone()));
-    }
-    #[cfg(feature = "nats")]
-    if let Some(nats) = config.nats.as_ref().filter(|_| routes.use_broker(Broker::Nats)) {
-        let publisher = nats::Publisher::start(nats, routes.patterns(Broker::Nats), nats::REPORT_WITHIN).await;
-        let publisher = Publisher::Nats(publisher.map_err(|error| unusable("nats", &error))?);
-        targets.push(Target::new(publisher, nats.dead_letter_subject.clone(), metrics.clone()));
-    }
-    Ok(targets)
-}
-
-/// `left` is what is left of the grace when no more is accepted.
-fn limits(of: &receive::Limits, left: Duration) -> Limits {
-    let room = serve::room_for_connections();
-    if room < of.connections {
-        let (wanted, remedy) = (of.connections, "raise the limit of open files (LimitNOFILE, ulimit -n)");
-        warn!(wanted, room, remedy, "fewer connections than http.limits.connections can be open");
-    }
-    Limits {
-        connections: of.connections.min(room),
-        connections_per_address: of.connections_per_address,
-        head: of.head,
-        idle: of.idle,
-        write: of.write,
-        linger: left / 5,
-    }
-}
-
-pub(crate) fn metrics(tokens: Option<&Tokens>) -> Result<Metrics, impl std::fmt::Display> {
-    let mut classes = Class::ALL.map(Class::as_str).to_vec();
-    classes.push("unknown");
-    Metrics::new(&Labels {
-        classes: &classes,
-        stored: &Outcome::LABELS,
-        statuses: &Answer::STATUSES,
-        refusals: &[&Answer::REFUSALS[..], &serve::REFUSALS[..]].concat(),
-        reasons: &Reason::ALL.map(Reason::as_str),
-        brokers: &Broker::ALL.map(Broker::as_str),
-        faults: &brokers::REASONS,
-        instances: &tokens.map(Tokens::instances).unwrap_or_default(),
-    })
 }
 
 fn unusable(key: &str, problem: &dyn std::fmt::Display) -> BuildError {
