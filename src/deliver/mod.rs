@@ -2,7 +2,7 @@
 //!
 //! A message that is begun is carried on until the broker has reported, whether or not anyone still waits: a sender
 //! that hangs up cancels nothing, and a report that comes late still counts. Where there is a journal, what a broker
-//! does not take in time is kept there ([`keep`]), and forwarded in order ([`forward`]).
+//! does not take in time is kept there (`keep`), and forwarded in order (`forward`).
 
 mod attempt;
 mod carried;
