@@ -1,5 +1,7 @@
 //! What one transaction does.
 
+use std::time::{Duration, Instant};
+
 use rusqlite::{Connection, params};
 use tokio::sync::oneshot;
 
@@ -10,6 +12,10 @@ use crate::message::{Broker, Brokers, Message};
 
 /// The most bytes of bodies that one transaction deletes: all of them are overwritten, in the log first.
 const MOST_GONE: usize = 4 * 1024 * 1024;
+/// While records come all the time, so many that are settled are written at once, and fewer after so long: together
+/// they change fewer pages than one by one.
+const MANY: usize = 128;
+const DEFERRED: Duration = Duration::from_millis(10);
 
 /// One record to be.
 pub(super) type Append = (Box<Message>, Brokers, Brokers, oneshot::Sender<Kept>);
@@ -20,12 +26,44 @@ pub(super) struct Batch {
     pub(super) appends: Vec<Append>,
     pub(super) bytes: usize,
     pub(super) settled: Vec<(i64, Broker)>,
+    /// Since when the first of these waits.
+    since: Option<Instant>,
+    /// Whether they wait beyond the next transaction.
+    pub(super) deferred: bool,
+    /// When a record was last kept.
+    pub(super) kept: Option<Instant>,
     pub(super) seen: Vec<u8>,
     /// Told once it is on disk.
     pub(super) told: Vec<oneshot::Sender<()>>,
 }
 
 impl Batch {
+    pub(super) fn settle(&mut self, seq: i64, broker: Broker) {
+        self.since.get_or_insert_with(Instant::now);
+        self.settled.push((seq, broker));
+    }
+
+    /// How long what is settled can wait for more of it, if it can.
+    pub(super) fn defers(&self) -> Option<Duration> {
+        let wait = DEFERRED.checked_sub(self.since?.elapsed())?;
+        (self.settled.len() < MANY && self.kept?.elapsed() < DEFERRED).then_some(wait)
+    }
+
+    /// What is settled by the next transaction.
+    pub(super) fn settled(&self) -> &[(i64, Broker)] {
+        if self.deferred { &[] } else { &self.settled }
+    }
+
+    /// Tells who waits, if all is on disk.
+    pub(super) fn tell(&mut self) {
+        if self.settled.is_empty() {
+            self.since = None;
+            for told in self.told.drain(..) {
+                let _ = told.send(());
+            }
+        }
+    }
+
     /// Writes its rows, the records numbered from `first` on; returns how many were settled, and how many bytes of
     /// bodies are gone with them. `now` is in Unix milliseconds.
     pub(super) fn rows(
@@ -41,7 +79,7 @@ impl Batch {
             seen_as(&mut ids, message.event.id, *owed);
         }
         let (mut settled, mut gone) = (0, 0);
-        for (seq, broker) in &self.settled {
+        for (seq, broker) in self.settled() {
             gone += settle(transaction, *seq, *broker)?;
             settled += 1;
             if gone >= MOST_GONE {
@@ -59,11 +97,5 @@ impl Batch {
 pub(super) fn refuse(appends: &mut Vec<Append>, why: Refused) {
     for (.., done) in appends.drain(..) {
         let _ = done.send(Err(why));
-    }
-}
-
-pub(super) fn tell(told: &mut Vec<oneshot::Sender<()>>) {
-    for tell in told.drain(..) {
-        let _ = tell.send(());
     }
 }

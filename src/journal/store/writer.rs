@@ -11,7 +11,7 @@ use tracing::{error, info, warn};
 
 use super::super::record::millis;
 use super::super::{Command, Refused, Usage};
-use super::batch::{Append, Batch, refuse, tell};
+use super::batch::{Append, Batch, refuse};
 use super::clock::Clock;
 use super::fault::{is_final, only_final, reason};
 use super::room::{self, Room};
@@ -57,13 +57,13 @@ impl Writer {
         let mut batch = Batch::default();
         let mut looked = Instant::now();
         loop {
-            let due = self.tick.saturating_sub(looked.elapsed());
+            let due = self.tick.saturating_sub(looked.elapsed()).min(batch.defers().unwrap_or(self.tick));
             let over = match self.commands.recv_timeout(due) {
                 Ok(command) => self.take(&mut batch, command),
                 Err(RecvTimeoutError::Timeout) => Ok(false),
                 Err(RecvTimeoutError::Disconnected) => Ok(true),
             };
-            let over = match over.and_then(|over| self.write(&mut batch).map(|()| over)) {
+            let over = match over.and_then(|over| self.write(&mut batch, over).map(|()| over)) {
                 Ok(over) => over,
                 Err(error) => return self.give_up(&error),
             };
@@ -93,12 +93,12 @@ impl Writer {
                     batch.bytes += message.body.len();
                     batch.appends.push((message, owed, unknown, done));
                 }
-                Command::Settle { seq, broker } => batch.settled.push((seq, broker)),
+                Command::Settle { seq, broker } => batch.settle(seq, broker),
                 Command::Seen(ids) => batch.seen.extend(ids),
                 Command::Synced(told) => batch.told.push(told),
                 Command::Change(change) => {
                     // in its own transaction: what came before it is written first
-                    self.write(batch)?;
+                    self.write(batch, true)?;
                     let _ = self.sync(true);
                     return match change(&mut self.connection).filter(is_final) {
                         Some(error) => Err(error),
@@ -113,16 +113,18 @@ impl Writer {
         Ok(false)
     }
 
-    /// Writes what was gathered. What must not get lost stays in the batch if it cannot be written now.
+    /// Writes what was gathered, also what could wait for more if it is to be `all`. What must not get lost stays in
+    /// the batch if it cannot be written now.
     ///
     /// # Errors
     /// Only those after which nothing can be believed any more.
-    fn write(&mut self, batch: &mut Batch) -> rusqlite::Result<()> {
+    fn write(&mut self, batch: &mut Batch, all: bool) -> rusqlite::Result<()> {
+        batch.deferred = !all && batch.defers().is_some();
         loop {
             let (appends, owing) = (batch.appends.len(), batch.settled.len());
             self.write_some(batch)?;
             // on a full disk records may be in the way of what is deleted: that is tried without them too
-            if batch.settled.is_empty() || appends == 0 && batch.settled.len() == owing {
+            if batch.settled().is_empty() || appends == 0 && batch.settled.len() == owing {
                 return Ok(());
             }
         }
@@ -136,8 +138,8 @@ impl Writer {
         let mut appends = std::mem::take(&mut batch.appends);
         let bytes = std::mem::take(&mut batch.bytes);
         let room = self.make_room(&mut appends)?;
-        if appends.is_empty() && batch.settled.is_empty() && batch.seen.is_empty() {
-            tell(&mut batch.told);
+        if appends.is_empty() && batch.settled().is_empty() && batch.seen.is_empty() {
+            batch.tell();
             return Ok(());
         }
         match self.commit(&appends, batch) {
@@ -147,6 +149,7 @@ impl Writer {
                     let _ = done.send(Ok(seq));
                 }
                 if self.next > first {
+                    batch.kept = Some(Instant::now());
                     room.then(|| self.set(BrokerState::up()));
                     self.appended.send_replace(self.next - 1);
                 }
@@ -155,9 +158,7 @@ impl Writer {
                 self.logged += (bytes + gone + batch.seen.len()) as u64 + (rows / 4 + 4) * 4096;
                 batch.settled.drain(..settled);
                 batch.seen.clear();
-                if batch.settled.is_empty() {
-                    tell(&mut batch.told);
-                }
+                batch.tell();
                 self.shorten_log(room::LOG)
             }
             Err(error) if is_final(&error) => {
@@ -197,7 +198,7 @@ impl Writer {
     /// One transaction; returns the number of the first record, how many were settled, and how many bytes of bodies
     /// are gone with them.
     fn commit(&mut self, appends: &[Append], batch: &Batch) -> rusqlite::Result<(i64, usize, usize)> {
-        self.sync(!appends.is_empty() || !batch.settled.is_empty())?;
+        self.sync(!appends.is_empty() || !batch.settled().is_empty())?;
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let first = self.next;
         let end = first + i64::try_from(appends.len()).unwrap_or(i64::MAX);
