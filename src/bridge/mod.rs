@@ -85,7 +85,7 @@ impl Bridge {
             watched.push((listen("probes.listen", probes.listen).await?, Guard::default()));
         }
         let metrics = Arc::new(metrics(tokens.as_ref()).map_err(|error| unusable("metrics", &error))?);
-        let journal = open_journal(&config, &routes)?;
+        let journal = open_journal(&config, &routes).await?;
         let targets = targets(&config, &routes, &metrics).await?;
         let (shutdown, tasks) = (Shutdown::default(), TaskTracker::new());
         let states = targets.iter().map(|target| (target.publisher.broker().as_str(), target.publisher.state()));

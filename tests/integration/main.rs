@@ -82,6 +82,8 @@ mod send;
 mod sender;
 #[cfg(feature = "nats")]
 mod server;
+#[cfg(feature = "journal")]
+mod start;
 #[cfg(feature = "nats")]
 mod stop;
 #[cfg(feature = "nats")]
