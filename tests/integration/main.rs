@@ -33,6 +33,8 @@ mod events;
 mod example;
 #[cfg(all(feature = "journal", feature = "kafka", feature = "nats"))]
 mod fallback;
+#[cfg(all(feature = "journal", feature = "nats"))]
+mod full_disk;
 mod harness;
 mod house;
 #[cfg(all(feature = "journal", feature = "nats"))]
