@@ -69,6 +69,8 @@ mod operators;
 mod order;
 #[cfg(feature = "nats")]
 mod overload;
+#[cfg(all(feature = "journal", feature = "nats"))]
+mod page;
 #[cfg(feature = "nats")]
 mod parts;
 mod payloads;
