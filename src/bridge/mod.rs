@@ -2,10 +2,11 @@
 
 mod parts;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use thiserror::Error;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -50,7 +51,7 @@ pub enum BuildError {
         /// The key.
         key: &'static str,
         /// The address.
-        address: std::net::SocketAddr,
+        address: SocketAddr,
         /// Why.
         source: std::io::Error,
     },
@@ -76,16 +77,16 @@ impl Bridge {
     pub async fn build(config: Config) -> Result<Self, BuildError> {
         let [tokens, operators] = config.tokens()?;
         let routes = Routes::new(&config.route, &config.places()).map_err(ConfigError::from)?;
-        let listener = listen("http.listen", config.http.listen).await?;
+        let taken = Taken::address("http.listen", config.http.listen)?;
         let mut watched = Vec::new();
         if let Some(admin) = &config.admin {
-            watched.push((listen("admin.listen", admin.listen).await?, Guard::new(admin, operators)));
+            watched.push((Taken::address("admin.listen", admin.listen)?, Guard::new(admin, operators)));
         }
         if let Some(probes) = &config.probes {
-            watched.push((listen("probes.listen", probes.listen).await?, Guard::default()));
+            watched.push((Taken::address("probes.listen", probes.listen)?, Guard::default()));
         }
         let metrics = Arc::new(metrics(tokens.as_ref()).map_err(|error| unusable("metrics", &error))?);
-        let journal = open_journal(&config, &routes)?;
+        let journal = open_journal(&config, &routes).await?;
         let targets = targets(&config, &routes, &metrics).await?;
         let (shutdown, tasks) = (Shutdown::default(), TaskTracker::new());
         let states = targets.iter().map(|target| (target.publisher.broker().as_str(), target.publisher.state()));
@@ -108,6 +109,9 @@ impl Bridge {
             shutdown,
             config: config.http.clone(),
         });
+        let listener = taken.listen()?;
+        let watched = watched.into_iter().map(|(taken, guard)| Ok((taken.listen()?, guard)));
+        let watched = watched.collect::<Result<_, BuildError>>()?;
         Ok(Self { listener, watched, contents, endpoint, health, journal: kept, tasks, config })
     }
 
@@ -115,7 +119,7 @@ impl Bridge {
     ///
     /// # Errors
     /// When the socket is gone.
-    pub fn address(&self) -> std::io::Result<std::net::SocketAddr> {
+    pub fn address(&self) -> std::io::Result<SocketAddr> {
         self.listener.local_addr()
     }
 
@@ -216,6 +220,23 @@ fn no_listener(error: &std::io::Error) -> String {
     }
 }
 
-async fn listen(key: &'static str, address: std::net::SocketAddr) -> Result<TcpListener, BuildError> {
-    TcpListener::bind(address).await.map_err(|source| BuildError::Listen { key, address, source })
+/// An address that nobody else can have, and that nobody can connect to yet: who connected before all is built would
+/// wait for it, and in vain if that fails.
+struct Taken(&'static str, SocketAddr, TcpSocket);
+
+impl Taken {
+    fn address(key: &'static str, address: SocketAddr) -> Result<Self, BuildError> {
+        let taken = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }.and_then(|socket| {
+            // connections of the process before may still be ending
+            socket.set_reuseaddr(true)?;
+            socket.bind(address)?;
+            Ok(Self(key, address, socket))
+        });
+        taken.map_err(|source| BuildError::Listen { key, address, source })
+    }
+
+    fn listen(self) -> Result<TcpListener, BuildError> {
+        let Self(key, address, socket) = self;
+        socket.listen(1024).map_err(|source| BuildError::Listen { key, address, source })
+    }
 }

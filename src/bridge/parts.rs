@@ -22,13 +22,15 @@ use crate::receive::{self, Answer};
 use crate::route::Routes;
 use crate::serve::{self, Limits};
 
-/// Opens the journal, if there is to be one.
-pub(super) fn open_journal(config: &Config, routes: &Routes) -> Result<Option<(Journal, Recovered)>, BuildError> {
-    let Some(journal) = &config.journal else { return Ok(None) };
+/// Opens the journal, if there is to be one. In a thread of its own: a large one takes its time, and signals are to be
+/// heard meanwhile.
+pub(super) async fn open_journal(config: &Config, routes: &Routes) -> Result<Option<(Journal, Recovered)>, BuildError> {
+    let Some(journal) = config.journal.clone() else { return Ok(None) };
+    let (dead_letter, window) = (config.dead_letter.clone(), (config.dedupe.window, config.dedupe.max_ids));
+    let opened = tokio::task::spawn_blocking(move || Journal::open(&journal, &dead_letter, window)).await;
     let key = "journal.directory";
-    let (journal, recovered) =
-        Journal::open(journal, &config.dead_letter, (config.dedupe.window, config.dedupe.max_ids))
-            .map_err(|error| unusable(key, &error))?;
+    let opened = opened.map_err(|error| unusable(key, &error))?;
+    let (journal, recovered) = opened.map_err(|error| unusable(key, &error))?;
     for broker in Broker::ALL.into_iter().filter(|broker| !routes.use_broker(*broker)) {
         let owed: u64 = recovered.owed[broker as usize].iter().map(|owed| owed.records).sum();
         if owed > 0 {

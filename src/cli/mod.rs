@@ -9,6 +9,7 @@ mod journal;
 mod provision;
 mod routes;
 mod send;
+mod signals;
 #[cfg(feature = "journal")]
 mod tail;
 
@@ -23,6 +24,7 @@ use crate::bridge::{Bridge, Ended};
 use crate::config::{self, Config};
 use crate::observe::logging;
 use routes::Plan;
+use signals::Signals;
 
 const EXAMPLES: &str = "Examples:
   greenapi-bridge provision --config bridge.toml   create the stream, the topics
@@ -205,7 +207,16 @@ async fn serve(config: Config, overlooked: &[String]) -> ExitCode {
     if let Some((anyone, remedy)) = config.open_to() {
         tracing::warn!("{anyone}; {remedy}");
     }
-    let bridge = match Bridge::build(config).await {
+    let (mut first, mut all) = (Signals::new(), Signals::new());
+    let built = tokio::select! {
+        built = Bridge::build(config) => built,
+        // a large journal takes its time to open; cut off there, it is as after a crash: nothing is lost
+        () = first.next() => {
+            tracing::info!("stopped before it served");
+            return ExitCode::SUCCESS;
+        }
+    };
+    let bridge = match built {
         Ok(bridge) => bridge,
         Err(error) => {
             eprintln!("greenapi-bridge: {error}");
@@ -214,8 +225,8 @@ async fn serve(config: Config, overlooked: &[String]) -> ExitCode {
         }
     };
     let ended = tokio::select! {
-        ended = bridge.run(signal()) => ended,
-        () = async { signal().await; signal().await } => {
+        ended = bridge.run(first.next()) => ended,
+        () = async { all.next().await; all.next().await } => {
             tracing::error!("a second signal ends it at once; what is left was not answered 200");
             Ended::GraceExceeded
         }
@@ -238,16 +249,6 @@ fn outlive_hangups() {
             );
         }
     });
-}
-
-/// Waits for SIGTERM or SIGINT.
-async fn signal() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (terminate, interrupt) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
-    let (Ok(mut terminate), Ok(mut interrupt)) = (terminate, interrupt) else {
-        return std::future::pending().await;
-    };
-    tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
 }
 
 #[cfg(test)]

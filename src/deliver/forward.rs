@@ -5,7 +5,7 @@
 //! that is longer ago than the stream remembers, the stream is asked whether it has them.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -15,6 +15,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
 use super::keep::Keeper;
+use super::stuck::Stuck;
 use super::target::Target;
 use crate::brokers::{Fault, FaultKind};
 use crate::journal::{Batch, Claim, Journal, Lane, Lanes, Record, Turn};
@@ -51,15 +52,15 @@ struct Way {
     journal: Journal,
     lanes: Arc<Lanes>,
     metrics: Arc<Metrics>,
-    /// How often each stuck lane was tried.
-    tries: Mutex<HashMap<Lane, u32>>,
+    stuck: Stuck,
 }
 
 impl Forwarder {
     pub(super) fn new(targets: Arc<[Target]>, place: usize, keeper: &Keeper, metrics: Arc<Metrics>) -> Self {
         let lanes = keeper.lanes(targets[place].publisher.broker()).clone();
         let journal = keeper.journal.clone();
-        let at = Arc::new(Way { targets, place, journal, lanes, metrics, tries: Mutex::default() });
+        let stuck = Stuck::new(targets[place].publisher.broker().as_str());
+        let at = Arc::new(Way { targets, place, journal, lanes, metrics, stuck });
         Self { at, room: Arc::new(Semaphore::new(HELD)) }
     }
 
@@ -111,12 +112,12 @@ impl Way {
         let gone = if synced { taken } else { Vec::new() };
         match settled {
             Ok(through) => {
-                self.tries().remove(&lane);
+                self.stuck.goes_on(lane);
                 self.lanes.end(lane, fresh && through, &gone);
             }
-            Err(fault) => {
+            Err((fault, destination)) => {
                 self.lanes.stuck(lane, fault.unknown);
-                let tried = self.tried(lane);
+                let tried = self.stuck.waits(lane, &fault, &destination);
                 if tried == 0 || fault.kind != FaultKind::Connection {
                     debug!(
                         broker = self.broker().as_str(),
@@ -133,18 +134,6 @@ impl Way {
         }
     }
 
-    /// How often it was tried before.
-    fn tried(&self, lane: Lane) -> u32 {
-        let mut tries = self.tries();
-        let tried = tries.entry(lane).or_default();
-        *tried = tried.saturating_add(1);
-        *tried - 1
-    }
-
-    fn tries(&self) -> MutexGuard<'_, HashMap<Lane, u32>> {
-        self.tries.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Sends the first records of a lane, one after the other, up to the first that is not taken. Whether it came to
     /// their end.
     async fn work(
@@ -153,14 +142,14 @@ impl Way {
         room: Arc<Semaphore>,
         slot: OwnedSemaphorePermit,
         no_more: &CancellationToken,
-    ) -> Result<bool, Fault> {
+    ) -> Result<bool, (Fault, String)> {
         let (lane, broker) = (turn.lane, self.broker());
         let mut left = std::mem::take(&mut turn.handed);
         let mut _room = None;
         if left.is_empty() {
             (left, _room) = self.read(&turn, room).await.map_err(|problem| {
                 warn!(broker = broker.as_str(), problem, "what is owed cannot be read");
-                Fault::not_read(problem)
+                (Fault::not_read(problem), String::new())
             })?;
             match left.last() {
                 Some(last) => self.lanes.read(lane, last.seq),
@@ -173,16 +162,17 @@ impl Way {
             if no_more.is_cancelled() {
                 return Ok(false);
             }
+            let at = |fault| (fault, self.named(&record));
             match self.lanes.claim(lane, record.seq) {
                 Claim::Taken => continue,
                 Claim::Held => {
                     self.lanes.stuck(lane, false);
                     return Ok(false);
                 }
-                Claim::Send if self.is_stored(&turn, &record, &mut stored).await? => {
+                Claim::Send if self.is_stored(&turn, &record, &mut stored).await.map_err(at)? => {
                     info!(broker = broker.as_str(), id = %record.message.event.id, "sent before, and stored");
                 }
-                Claim::Send => self.send(&record, &mut slot).await?,
+                Claim::Send => self.send(&record, &mut slot).await.map_err(at)?,
             }
             turn.doubtful = false;
             self.journal.settle(record.seq, broker);
@@ -190,6 +180,15 @@ impl Way {
             self.lanes.took(lane, record.seq, left.last().map(|next| next.message.event.recorded));
         }
         Ok(true)
+    }
+
+    /// Where a record goes, for the log: nothing that a payload may have chosen.
+    fn named(&self, record: &Record) -> String {
+        match self.broker() {
+            Broker::Kafka if !record.message.open => record.message.destination(Broker::Kafka).to_owned(),
+            Broker::Kafka => "topic".to_owned(),
+            Broker::Nats => "stream".to_owned(),
+        }
     }
 
     /// The first records of a lane, and the room they take.

@@ -11,6 +11,7 @@ mod forward;
 mod keep;
 mod measure;
 mod seen;
+mod stuck;
 mod target;
 #[cfg(feature = "journal")]
 mod tend;

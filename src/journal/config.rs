@@ -17,7 +17,8 @@ pub struct Config {
     /// answered 200 is deleted to make room. Default 1 GiB, over a million notifications of ordinary size.
     #[serde(deserialize_with = "units::size")]
     pub max_bytes: usize,
-    /// What it leaves free on its file system. Below it notifications are refused (503). Default 64 MiB.
+    /// What it leaves free on its file system, beside 8 MiB that it takes as a reserve, for a start on a full disk. Below
+    /// it notifications are refused (503). Default 64 MiB.
     #[serde(deserialize_with = "units::size")]
     pub min_free: usize,
     /// How long notifications that are owed to no broker are kept. What was forwarded is deleted at once. Default 7 d.

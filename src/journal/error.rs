@@ -48,6 +48,15 @@ pub enum OpenError {
     /// This build has none.
     #[error("this build has no journal; build with the feature `journal`")]
     NotBuilt,
+    /// Its disk is full.
+    #[cfg(feature = "journal")]
+    #[error("{}: {source}; its disk is full: make room there, 16 MiB at least", path.display())]
+    Full {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: rusqlite::Error,
+    },
     /// SQLite says no.
     #[cfg(feature = "journal")]
     #[error("{}: {source}", path.display())]

@@ -59,6 +59,11 @@ need_strace() {
   command -v strace >/dev/null || install_packages strace
 }
 
+# What pages are looked at with, and a font with all that stands on them.
+need_chromium() {
+  command -v chromium >/dev/null || install_packages chromium fonts-dejavu-core
+}
+
 # Cargo, new enough for Cargo.toml's rust-version. Call it in the folder of Cargo.toml.
 need_rust() {
   local wanted have

@@ -143,6 +143,18 @@ fn a_topic_that_is_missing_holds_its_own_lanes_and_no_others_however_many_they_a
     eventually("drained", Duration::from_secs(15), || owed(&bridge, "kafka") == 0.0);
     assert_eq!(bridge.post(&of(1, 3)), (200, BROKER.into()));
     assert_eq!(kafka.read(&["held.outgoing"]).len(), 301);
+    told_once(&bridge, "held.outgoing", "no_topic");
+}
+
+/// Each fault of a destination has one log entry where it begins, and one where it is over.
+fn told_once(bridge: &Bridge, destination: &str, reason: &str) {
+    let of_it = format!(r#""destination":"{destination}","reason":"{reason}""#);
+    for (level, what) in [("WARN", "what is owed waits for its"), ("INFO", "nothing owed waits for the")] {
+        eventually(what, Duration::from_secs(5), || bridge.log().contains(what));
+        let log = bridge.log();
+        let told: Vec<_> = log.lines().filter(|line| line.contains(what)).collect();
+        assert!(told.len() == 1 && told[0].contains(level) && told[0].contains(&of_it), "{told:?}");
+    }
 }
 
 #[test]
@@ -160,6 +172,7 @@ fn a_full_stream_takes_what_was_kept_in_order_once_there_is_room() {
     });
     assert_eq!(bridge.post(&text(8)), (200, BROKER.into()));
     assert_eq!(nats.read().iter().map(body).collect::<Vec<_>>(), (0..9).map(text).collect::<Vec<_>>());
+    told_once(&bridge, "stream", "stream_full");
 }
 
 #[test]

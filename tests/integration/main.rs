@@ -33,6 +33,8 @@ mod events;
 mod example;
 #[cfg(all(feature = "journal", feature = "kafka", feature = "nats"))]
 mod fallback;
+#[cfg(all(feature = "journal", feature = "nats"))]
+mod full_disk;
 mod harness;
 mod house;
 #[cfg(all(feature = "journal", feature = "nats"))]
@@ -67,6 +69,8 @@ mod operators;
 mod order;
 #[cfg(feature = "nats")]
 mod overload;
+#[cfg(all(feature = "journal", feature = "nats"))]
+mod page;
 #[cfg(feature = "nats")]
 mod parts;
 mod payloads;
@@ -82,6 +86,8 @@ mod send;
 mod sender;
 #[cfg(feature = "nats")]
 mod server;
+#[cfg(feature = "journal")]
+mod start;
 #[cfg(feature = "nats")]
 mod stop;
 #[cfg(feature = "nats")]

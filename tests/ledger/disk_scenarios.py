@@ -10,7 +10,7 @@ class DiskFull(Scenario):
     """disk full while the broker is down"""
 
     needs_journal = True
-    # a start on a full disk fails
+    # a start fails on a disk that others fill again while it uses its reserve
     ends = True
 
     def prepare(self, stage):

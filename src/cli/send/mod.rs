@@ -126,21 +126,20 @@ async fn run(arguments: &Arguments, config: sender::Config, load: Load) -> ExitC
 
 /// Sends until it is done or told to stop: by the first signal after what is in flight, by the second at once.
 async fn watched(sender: &Sender, load: Load, mut progress: Progress) -> Result<Summary, SenderError> {
+    let (mut signals, mut patience) = (super::Signals::new(), pin!(tokio::time::sleep(Duration::MAX)));
     sender.load(load);
     let mut ended = pin!(sender.finish());
-    let (mut signal, mut patience) = (pin!(super::signal()), pin!(tokio::time::sleep(Duration::MAX)));
     let (mut tick, mut stopping) = (progress.interval(), false);
     let summary = loop {
         tokio::select! {
             ended = &mut ended => break ended,
             () = &mut patience, if stopping => sender.cut(),
-            () = &mut signal => {
+            () = signals.next() => {
                 if stopping {
                     sender.cut();
                 }
                 sender.stop();
                 stopping = true;
-                signal.set(super::signal());
                 patience.as_mut().reset(tokio::time::Instant::now() + IN_FLIGHT_AFTER_STOP);
             }
             _ = tick.tick() => {

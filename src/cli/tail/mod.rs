@@ -110,7 +110,8 @@ type Ended = Result<(), (u8, String)>;
 /// A signal is the ordinary end of it.
 fn until_signal(runtime: &tokio::runtime::Runtime, reading: impl Future<Output = Ended>) -> Ended {
     runtime.block_on(async {
-        tokio::select! { ended = reading => ended, () = super::signal() => Ok(()) }
+        let mut signals = super::Signals::new();
+        tokio::select! { ended = reading => ended, () = signals.next() => Ok(()) }
     })
 }
 

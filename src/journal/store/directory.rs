@@ -6,10 +6,17 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rustix::fs::{FallocateFlags, fallocate};
+use rustix::io::Errno;
+use tracing::warn;
+
 use super::super::OpenError;
 
 /// The file of the database in its folder.
 const DATABASE: &str = "journal.db";
+/// What is given up where a start finds the disk full: enough to bring the log into the database, and for the log of
+/// what is forwarded then.
+const RESERVE: u64 = 8 * 1024 * 1024;
 
 /// File systems whose locks and syncs cannot be relied on (`linux/magic.h`, and their own sources).
 const NETWORK: [(i64, &str); 9] = [
@@ -59,13 +66,60 @@ impl Directory {
 
     /// The bytes of the log, which is not part of the database yet.
     pub(super) fn log_bytes(&self) -> u64 {
-        std::fs::metadata(self.path.join("journal.db-wal")).map_or(0, |file| file.len())
+        std::fs::metadata(self.log()).map_or(0, |file| file.len())
+    }
+
+    fn log(&self) -> PathBuf {
+        self.path.join("journal.db-wal")
+    }
+
+    fn reserve(&self) -> PathBuf {
+        self.path.join("reserve")
+    }
+
+    /// Gives up the reserve if the disk is full.
+    pub(super) fn use_reserve(&self) {
+        if self.free() < RESERVE && std::fs::remove_file(self.reserve()).is_ok() {
+            warn!(path = %self.path.display(), "the disk of the journal is full; its reserve is used to start");
+        }
+    }
+
+    /// Keeps room for a start on a disk that is full, if so many bytes are left beside it.
+    pub(super) fn keep_reserve(&self, left: u64) {
+        let lacks = self.lacks_reserve();
+        if lacks == 0 || self.free() < left.saturating_add(lacks) {
+            return;
+        }
+        let kept = private(&self.reserve()).map(|file| fallocate(file, FallocateFlags::empty(), 0, RESERVE));
+        // where nothing can be set aside, an empty one says that it was tried
+        if let Ok(Err(Errno::NOSPC)) = kept {
+            let _ = std::fs::remove_file(self.reserve());
+        }
+    }
+
+    /// What the reserve would take that is not there.
+    pub(super) fn lacks_reserve(&self) -> u64 {
+        if self.reserve().exists() { 0 } else { RESERVE }
+    }
+
+    /// Sets room aside for so many bytes of the log, though it is shorter: what is deleted goes there first.
+    pub(super) fn keep_log(&self, bytes: u64) {
+        let log = OpenOptions::new().write(true).open(self.log());
+        // without it the log takes what is left
+        let _ = log.and_then(|file| Ok(fallocate(file, FallocateFlags::KEEP_SIZE, 0, bytes)?));
     }
 
     /// The bytes the file system has left for this process.
     pub(super) fn free(&self) -> u64 {
         // of what cannot be asked nothing is assumed; a write that fails says so
         rustix::fs::statvfs(&self.path).map_or(u64::MAX, |of| of.f_bavail.saturating_mul(of.f_frsize))
+    }
+
+    /// Whether nothing can be written there. One that its kernel no longer writes, after a fault of its device, may
+    /// not say so of itself, but nothing can be opened for writing.
+    pub(super) fn is_read_only(&self) -> bool {
+        let opened = OpenOptions::new().write(true).open(self.path.join("lock"));
+        opened.is_err_and(|error| error.kind() == io::ErrorKind::ReadOnlyFilesystem)
     }
 
     /// The names of new files must be on disk before what is in them counts.

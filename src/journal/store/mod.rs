@@ -64,27 +64,22 @@ fn open_by(
     (window, most): (Duration, usize),
 ) -> Result<(Journal, Recovered), OpenError> {
     let directory = Directory::take(&config.directory)?;
-    let path = directory.database();
-    let unusable = |source| OpenError::Database { path: path.clone(), source };
-    let mut connection = writable(&path).map_err(unusable)?;
-    let found = schema::version(&connection).map_err(unusable)?;
-    if found > schema::VERSION {
-        return Err(OpenError::Newer { path, found, known: schema::VERSION });
-    }
-    schema::migrate(&mut connection).map_err(unusable)?;
-    // after a sync that failed the log may be whole only in memory, and nothing may be written behind that
-    Room::empty_log(&connection).map_err(unusable)?;
+    directory.use_reserve();
+    let room = Room { directory, max_bytes: config.max_bytes as u64, min_free: config.min_free as u64 };
+    let connection = prepared(&room)?;
+    let unusable = |source| room.unusable(source);
     let clock = Clock::new(clock);
     let since = millis(clock.day().checked_sub(window).unwrap_or(SystemTime::UNIX_EPOCH));
     let recovered = queries::recover(&connection, since, most).map_err(unusable)?;
     let (name, next) = queries::name_and_next(&connection).map_err(unusable)?;
     let (commands, received) = mpsc::channel();
-    let (state, up) = watch::channel(BrokerState::up());
     let (appended, last) = watch::channel(next - 1);
     let (usage, broken) = (Arc::new(Usage::of(config.max_bytes)), CancellationToken::new());
+    let (_, fits) = room.look(&connection).map_err(unusable)?;
+    let (state, up) = watch::channel(fits.map_or_else(BrokerState::down, |()| BrokerState::up()));
     let writer = Writer {
         connection,
-        room: Room { directory, max_bytes: config.max_bytes as u64, min_free: config.min_free as u64 },
+        room,
         retention: Retention { records: config.retention, dead_letters: dead_letter.retention, seen: window },
         clock,
         tick,
@@ -99,10 +94,26 @@ fn open_by(
         logged: 0,
     };
     let thread = std::thread::Builder::new().name("journal-write".into()).spawn(move || writer.run());
-    let thread = thread.map_err(|source| OpenError::Directory { path: path.clone(), source })?;
+    let thread = thread.map_err(|source| OpenError::Directory { path: config.directory.clone(), source })?;
     let reader = Reader::open(&config.directory)?;
     let journal = Journal::new(name, commands, reader, up, last, usage, broken, thread);
     Ok((journal, recovered))
+}
+
+/// A connection to a journal of this version, with nothing in its log.
+fn prepared(room: &Room) -> Result<Connection, OpenError> {
+    let path = room.directory.database();
+    let unusable = |source| room.unusable(source);
+    let mut connection = writable(&path).map_err(unusable)?;
+    let found = schema::version(&connection).map_err(unusable)?;
+    if found > schema::VERSION {
+        return Err(OpenError::Newer { path, found, known: schema::VERSION });
+    }
+    schema::migrate(&mut connection).map_err(unusable)?;
+    // after a sync that failed the log may be whole only in memory, and nothing may be written behind that
+    Room::empty_log(&connection).map_err(unusable)?;
+    room.directory.keep_log(room::LOG);
+    Ok(connection)
 }
 
 /// How long another process that sets the log right is waited for.

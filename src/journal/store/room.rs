@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 
+use super::super::OpenError;
 use super::directory::Directory;
 use super::fault::only_final;
 
@@ -34,7 +35,7 @@ struct Now {
     /// Those of them that nothing is in.
     spare: u64,
     log: u64,
-    /// What the file system has left.
+    /// What the file system has left beside the reserve.
     left: u64,
 }
 
@@ -70,8 +71,10 @@ impl Room {
 
     fn now(&self, connection: &Connection) -> Now {
         let [pages, spare, size] = ["page_count", "freelist_count", "page_size"].map(|name| number(connection, name));
-        let log = self.directory.log_bytes();
-        Now { pages: pages * size, spare: spare * size, log, left: self.directory.free() }
+        let (log, left) = (self.directory.log_bytes(), self.directory.free());
+        // the reserve comes first: what is answered 200 is to be forwarded also from a start on a full disk
+        let left = left.saturating_sub(self.directory.lacks_reserve());
+        Now { pages: pages * size, spare: spare * size, log, left }
     }
 
     fn fits(&self, now: &Now, wanted: u64) -> Result<(), NoRoom> {
@@ -90,8 +93,15 @@ impl Room {
     /// As [`Self::for_more`].
     pub(super) fn look(&self, connection: &Connection) -> rusqlite::Result<(u64, Result<(), NoRoom>)> {
         self.cut_log(connection)?;
+        self.directory.keep_reserve(self.min_free);
         let now = self.now(connection);
         Ok((now.pages + now.log, self.fits(&now, BESIDE)))
+    }
+
+    /// Why the journal cannot be opened.
+    pub(super) fn unusable(&self, source: rusqlite::Error) -> OpenError {
+        let (path, left) = (self.directory.database(), self.directory.free());
+        if left < LOG { OpenError::Full { path, source } } else { OpenError::Database { path, source } }
     }
 
     /// Brings the log into the database, waiting for nobody.
@@ -128,11 +138,9 @@ impl Room {
     /// Brings the log into the database and cuts it off, as far as no reader keeps it from that.
     ///
     /// # Errors
-    /// As [`Self::for_more`].
+    /// What SQLite says.
     pub(super) fn empty_log(connection: &Connection) -> rusqlite::Result<()> {
-        let emptied =
-            patiently(connection, |connection| connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())));
-        only_final(emptied)
+        patiently(connection, |connection| connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())))
     }
 }
 

@@ -166,12 +166,16 @@ impl Writer {
                 Err(error)
             }
             Err(error) => {
-                let reason = reason(&error);
+                let reason = reason(&error, &self.room.directory);
                 refuse(&mut appends, Refused { reason });
                 if self.state.borrow().reason != reason {
                     warn!(%error, reason, "the journal cannot be written; notifications that need it are refused");
                 }
                 self.set(BrokerState::down(reason));
+                if reason == "no_space" {
+                    // the log cannot grow; what it has goes into the database, and it begins anew
+                    self.room.shorten_log(&self.connection)?;
+                }
                 batch.seen.drain(..batch.seen.len().saturating_sub(MOST_SEEN));
                 Ok(())
             }
