@@ -1,12 +1,9 @@
 //! Outages under load: what the journal takes meanwhile, in which order it comes, and how soon all is as before.
 
-use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
-
-use crate::harness::{Answered, Bridge, Kafka, Nats, body, command, eventually, text, under_load};
+use crate::harness::{Bridge, Kafka, Nats, body, command, eventually, numbers, text, under_load, whole_and_in_order};
 
 const BROKER: &str = r#"{"stored":"broker"}"#;
 const JOURNAL: &str = r#"{"stored":"journal"}"#;
@@ -23,32 +20,6 @@ fn journal(folder: &tempfile::TempDir) -> String {
 fn of(instance: usize, number: usize) -> Vec<u8> {
     let class = if number.is_multiple_of(2) { "incomingCall" } else { "outgoingCall" };
     format!(r#"{{"typeWebhook":"{class}","instanceData":{{"idInstance":{instance}}},"number":{number}}}"#).into_bytes()
-}
-
-/// Of each instance the numbers it has, in order.
-fn numbers(bodies: impl Iterator<Item = Vec<u8>>) -> HashMap<u64, Vec<u64>> {
-    let mut seen: HashMap<u64, Vec<u64>> = HashMap::new();
-    for body in bodies {
-        let body: Value = serde_json::from_slice(&body).unwrap();
-        let number = body["number"].as_u64().unwrap();
-        seen.entry(body["instanceData"]["idInstance"].as_u64().unwrap()).or_default().push(number);
-    }
-    seen
-}
-
-/// All that was answered 200 is there, each instance's in the order it was sent; repeats only where they may be.
-fn whole_and_in_order(answers: &[Answered], stored: &[Value], repeats: bool) {
-    let sent = numbers(answers.iter().filter(|answer| answer.status == 200).map(|answer| answer.body.clone()));
-    let came = numbers(stored.iter().map(body));
-    for (instance, sent) in sent {
-        let mut first = HashSet::new();
-        let came = &came[&instance];
-        let firsts: Vec<_> = came.iter().copied().filter(|number| first.insert(*number)).collect();
-        assert!(firsts.is_sorted(), "instance {instance}: {firsts:?}");
-        assert!(repeats || firsts.len() == came.len(), "instance {instance} has some twice: {came:?}");
-        let lost: Vec<_> = sent.iter().filter(|number| !first.contains(number)).collect();
-        assert!(lost.is_empty(), "instance {instance} lost {lost:?}");
-    }
 }
 
 fn owed(bridge: &Bridge, broker: &str) -> f64 {

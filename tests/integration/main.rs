@@ -27,6 +27,8 @@ mod dead_letter;
 mod dead_letter_kafka;
 #[cfg(feature = "journal")]
 mod disk;
+#[cfg(all(feature = "journal", feature = "nats"))]
+mod draining;
 #[cfg(feature = "journal")]
 mod events;
 #[cfg(all(feature = "kafka", feature = "nats"))]
@@ -39,6 +41,8 @@ mod harness;
 mod house;
 #[cfg(all(feature = "journal", feature = "nats"))]
 mod journal;
+#[cfg(all(feature = "journal", feature = "kafka", feature = "nats"))]
+mod journal_cluster;
 #[cfg(all(feature = "journal", feature = "kafka", feature = "nats"))]
 mod journal_commands;
 #[cfg(feature = "kafka")]

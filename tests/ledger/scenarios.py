@@ -1,5 +1,7 @@
 """All scenarios, and those that are about what the bridge does around an outage."""
 
+import contextlib
+import sqlite3
 import time
 
 from disk_scenarios import DiskFull, ReadOnly
@@ -174,6 +176,61 @@ class Route(Scenario):
         return [f"{len(wrong)} of the journal went to the destination of another route, such as {wrong[0]}"] if wrong else []
 
 
+# The tables of a journal's first version.
+FIRST = """
+CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
+CREATE TABLE record (
+    seq INTEGER PRIMARY KEY, owed INTEGER NOT NULL, id BLOB NOT NULL, received INTEGER NOT NULL, instance INTEGER,
+    class TEXT, reason TEXT, kafka INTEGER, nats INTEGER, rest TEXT NOT NULL, body BLOB NOT NULL);
+CREATE INDEX owed_kafka ON record(kafka, seq) WHERE owed & 2;
+CREATE INDEX owed_nats ON record(nats, seq) WHERE owed & 4;
+CREATE TABLE seen (seq INTEGER PRIMARY KEY, at INTEGER NOT NULL, ids BLOB NOT NULL);
+PRAGMA user_version = 1;
+"""
+
+
+def as_it_was(path):
+    """Makes a journal one of the first version; how many records it has."""
+    first = path.with_suffix(".first")
+    with contextlib.closing(sqlite3.connect(first)) as database:
+        database.executescript(FIRST)
+        database.execute("ATTACH ? AS now", [str(path)])
+        for table in ("meta", "record", "seen"):
+            columns = ", ".join(name for _, name, *_ in database.execute(f"PRAGMA main.table_info({table})"))
+            database.execute(f"INSERT INTO main.{table} ({columns}) SELECT {columns} FROM now.{table}")
+        (records,) = database.execute("SELECT count(*) FROM main.record").fetchone()
+        database.commit()
+    first.chmod(0o600)
+    first.rename(path)
+    return records
+
+
+class Schema(Scenario):
+    """start on a journal of the first version of the schema, with a backlog"""
+
+    needs_journal = True
+
+    def prepare(self, stage):
+        super().prepare(stage)
+        self.records = None
+
+    def round(self, stage):
+        between(stage, 0.5, 1)
+        if self.records is None:
+            stage.kill_broker()
+            between(stage, 2.5, 3.5)
+            code = stage.bridge.terminate()
+            if code != 0:
+                stage.problems.append(f"exit code {code} at SIGTERM")
+            self.records = as_it_was(stage.folder / "data/journal.db")
+            stage.bridge.start()
+            between(stage, 0.5, 1)
+            stage.broker.start()
+
+    def check(self, stage, judges):
+        return [] if self.records else ["there was no backlog to migrate"]
+
+
 SCENARIOS = {
     "kill-bridge": KillBridge,
     "journal-first": JournalFirst,
@@ -191,6 +248,7 @@ SCENARIOS = {
     "two-brokers": TwoBrokers,
     "return": Return,
     "route": Route,
+    "schema": Schema,
     "all": All,
 }
 # where --kills are divided

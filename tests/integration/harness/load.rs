@@ -1,9 +1,12 @@
-//! Senders that do not wait for each other.
+//! Senders that do not wait for each other, and whether all they were told is true.
 
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use super::Bridge;
+use serde_json::Value;
+
+use super::{Bridge, body};
 
 const SENDERS: usize = 8;
 
@@ -48,4 +51,30 @@ fn send(bridge: &Bridge, instance: usize, over: &AtomicBool) -> Vec<Answered> {
         std::thread::sleep(Duration::from_millis(2));
     }
     answers
+}
+
+/// Of each instance the numbers it has, in order.
+pub fn numbers(bodies: impl Iterator<Item = Vec<u8>>) -> HashMap<u64, Vec<u64>> {
+    let mut seen: HashMap<u64, Vec<u64>> = HashMap::new();
+    for body in bodies {
+        let body: Value = serde_json::from_slice(&body).unwrap();
+        let number = body["number"].as_u64().unwrap();
+        seen.entry(body["instanceData"]["idInstance"].as_u64().unwrap()).or_default().push(number);
+    }
+    seen
+}
+
+/// All that was answered 200 is there, each instance's in the order it was sent; repeats only where they may be.
+pub fn whole_and_in_order(answers: &[Answered], stored: &[Value], repeats: bool) {
+    let sent = numbers(answers.iter().filter(|answer| answer.status == 200).map(|answer| answer.body.clone()));
+    let came = numbers(stored.iter().map(body));
+    for (instance, sent) in sent {
+        let mut first = HashSet::new();
+        let came = &came[&instance];
+        let firsts: Vec<_> = came.iter().copied().filter(|number| first.insert(*number)).collect();
+        assert!(firsts.is_sorted(), "instance {instance}: {firsts:?}");
+        assert!(repeats || firsts.len() == came.len(), "instance {instance} has some twice: {came:?}");
+        let lost: Vec<_> = sent.iter().filter(|number| !first.contains(number)).collect();
+        assert!(lost.is_empty(), "instance {instance} lost {lost:?}");
+    }
 }

@@ -27,7 +27,7 @@ pub use far_end::{Act, FarEnd, Request};
 pub use kafka::Kafka;
 #[cfg(feature = "kafka")]
 pub use kafka_cluster::KafkaCluster;
-pub use load::{Answered, under_load};
+pub use load::{Answered, numbers, under_load, whole_and_in_order};
 pub use nats::{Nats, stream};
 pub use wire::{Answer, Connection, exchange, post, request, talk};
 

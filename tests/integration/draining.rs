@@ -1,0 +1,66 @@
+//! A backlog on its way: who comes meanwhile does not wait for it, and the numbers say how it goes.
+
+use std::time::{Duration, Instant};
+
+use crate::harness::{Bridge, Nats, eventually};
+
+const RECORDS: usize = 16_000;
+const INSTANCES: usize = 160;
+const BROKER: &str = r#"{"stored":"broker"}"#;
+const JOURNAL: &str = r#"{"stored":"journal"}"#;
+
+fn of(instance: usize, number: usize) -> Vec<u8> {
+    format!(r#"{{"typeWebhook":"incomingCall","instanceData":{{"idInstance":{instance}}},"number":{number}}}"#)
+        .into_bytes()
+}
+
+/// Puts the backlog into the journal of a bridge whose broker is away.
+fn fill(bridge: &Bridge) {
+    std::thread::scope(|scope| {
+        for sender in 0..8 {
+            scope.spawn(move || {
+                for number in (sender..RECORDS).step_by(8) {
+                    assert_eq!(bridge.post(&of(1 + number % INSTANCES, number)), (200, JOURNAL.into()));
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn who_comes_while_a_backlog_drains_goes_directly_and_the_numbers_say_how_it_goes() {
+    let (folder, mut nats) = (tempfile::tempdir().unwrap(), Nats::start());
+    let journal = format!("journal.directory = {:?}\n", folder.path().join("data"));
+    let bridge = Bridge::start(&nats, &journal);
+    let number = |name: &str| bridge.metric(&format!("{name}{{broker=\"nats\"}}"));
+    eventually("connected", Duration::from_secs(10), || number("broker_connected") == 1.0);
+    nats.kill();
+    eventually("away", Duration::from_secs(10), || number("broker_connected") == 0.0);
+    let began = Instant::now();
+    fill(&bridge);
+    assert_eq!(number("journal_records"), RECORDS as f64);
+    let age = number("journal_oldest_age_seconds");
+    assert!(age > 0.0 && age <= began.elapsed().as_secs_f64(), "{age}");
+    eventually("it does not become less", Duration::from_secs(5), || number("forward_seconds_left").is_infinite());
+    assert!(number("journal_oldest_age_seconds") > age);
+
+    nats.start_again();
+    eventually("it drains", Duration::from_secs(10), || number("journal_forwarded_total") > 0.0);
+    let (mut live, mut slowest, mut left) = (0, Duration::ZERO, Vec::new());
+    while number("journal_records") > 0.0 {
+        for instance in 0..10 {
+            let asked = Instant::now();
+            assert_eq!(bridge.post(&of(10_000 + instance, live)), (200, BROKER.into()), "{live}");
+            slowest = slowest.max(asked.elapsed());
+        }
+        live += 1;
+        left.push(number("forward_seconds_left"));
+    }
+    // many before it was over, none of which took as long as a broker may take before the journal is asked
+    assert!(live >= 5 && slowest < Duration::from_secs(1), "{live} rounds, the slowest after {slowest:?}");
+    assert!(left.iter().all(|left| *left > 0.0), "{left:?}");
+    assert_eq!(number("journal_forwarded_total"), RECORDS as f64);
+    assert_eq!(number("journal_oldest_age_seconds"), 0.0);
+    eventually("nothing is left", Duration::from_secs(3), || number("forward_seconds_left") == 0.0);
+    assert_eq!(nats.read().len(), RECORDS + live * 10);
+}
