@@ -5,14 +5,15 @@ use std::time::SystemTime;
 use bytes::Bytes;
 
 use super::{Head, Whole};
-use crate::message::{Destinations, Event, Message, Replay};
+use crate::message::{Broker, Destinations, Event, Message, Replay};
 use crate::notification::Notification;
 use crate::route::{Received, Routes};
 
 /// What becomes of a dead letter by this version's rules and these routes.
 #[derive(Debug)]
 pub enum Again {
-    /// A notification, on its way to the broker the letter lies at and to no other.
+    /// A notification, on its way to the broker the letter lies at and to no other; of one in the journal, wherever it
+    /// goes now.
     Notification(Box<Message>),
     /// Nothing else than it is, and why.
     Stays(String),
@@ -29,21 +30,22 @@ pub fn again(whole: &Whole, routes: &Routes, before: u32, now: SystemTime) -> Ag
         Err(refused) => return Again::Stays(format!("still no notification: {refused}")),
     };
     let mut message = routes.message_for(&notification, &received);
-    let broker = whole.head.broker;
-    let destination = message.to[broker as usize].take();
-    if destination.is_none() {
-        return Again::Stays(format!("by [route] it does not go to {} any more", broker.as_str()));
+    if let Some(broker) = whole.head.broker {
+        let destination = message.to[broker as usize].take();
+        if destination.is_none() {
+            return Again::Stays(format!("by [route] it does not go to {} any more", broker.as_str()));
+        }
+        message.to = Destinations::default();
+        message.to[broker as usize] = destination;
     }
-    message.to = Destinations::default();
-    message.to[broker as usize] = destination;
     message.replay = Some(Replay::Notification(before));
     Again::Notification(Box::new(message))
 }
 
 /// What is written beside a letter once it is replayed. It is dated so that it covers the letter by any clock.
-pub fn note(head: &Head, dead_letter: &str, before: u32, now: SystemTime) -> Message {
+pub fn note(head: &Head, (broker, dead_letter): (Broker, &str), before: u32, now: SystemTime) -> Message {
     let mut to = Destinations::default();
-    to[head.broker as usize] = Some(dead_letter.to_owned());
+    to[broker as usize] = Some(dead_letter.to_owned());
     let event = Event {
         instance: head.instance,
         kind: head.kind.clone(),

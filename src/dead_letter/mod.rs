@@ -1,12 +1,15 @@
 //! The dead letter, read again: what lies there, put together from its parts, and what a replay makes of it.
 //!
-//! A replay is remembered where the letter lies: after the notification is stored, a note follows in the same topic
+//! A replay is remembered where the letter lies: in the journal by the letter itself, in the transaction that keeps the
+//! notification; at a broker, after the notification is stored, a note follows in the same topic
 //! or stream, with the letter's id and no body ([`Notes`]). So it is known to whoever looks next, on any machine, for
 //! as long as the letter is kept, in whatever order letters are replayed; and it needs no right and no file of its
 //! own. A replay that is cut off between the two is repeated: JetStream drops the repeat by its `Nats-Msg-Id`, in
 //! Kafka it carries the same `ce_id`.
 
 mod again;
+#[cfg(feature = "journal")]
+mod kept;
 mod notes;
 mod parts;
 mod reading;
@@ -15,6 +18,8 @@ mod replayer;
 mod select;
 
 pub use again::{Again, again, note};
+#[cfg(feature = "journal")]
+pub use kept::Kept;
 pub use notes::Notes;
 pub use parts::{Parts, Whole};
 pub use reading::Reading;
@@ -36,16 +41,21 @@ pub enum Source {
     /// In a stream.
     #[cfg(feature = "nats")]
     Nats(Box<nats::Reader>),
+    /// In the journal, where no broker is used.
+    #[cfg(feature = "journal")]
+    Journal(Box<Kept>),
 }
 
 impl Source {
-    /// Whose they are.
-    pub fn broker(&self) -> Broker {
+    /// Where that is, in a word.
+    pub fn name(&self) -> &'static str {
         match self {
             #[cfg(feature = "kafka")]
-            Self::Kafka(_) => Broker::Kafka,
+            Self::Kafka(_) => Broker::Kafka.as_str(),
             #[cfg(feature = "nats")]
-            Self::Nats(_) => Broker::Nats,
+            Self::Nats(_) => Broker::Nats.as_str(),
+            #[cfg(feature = "journal")]
+            Self::Journal(_) => record::place(None),
         }
     }
 
@@ -60,6 +70,8 @@ impl Source {
             Self::Kafka(kafka) => kafka.begin(bodies).await,
             #[cfg(feature = "nats")]
             Self::Nats(nats) => nats.begin(bodies).await,
+            #[cfg(feature = "journal")]
+            Self::Journal(kept) => kept.begin().await,
         }
     }
 
@@ -73,6 +85,8 @@ impl Source {
             Self::Kafka(kafka) => kafka.next().await,
             #[cfg(feature = "nats")]
             Self::Nats(nats) => nats.next().await,
+            #[cfg(feature = "journal")]
+            Self::Journal(kept) => kept.next().await,
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::message::{Broker, Part};
 
 fn head(body: &[u8], part: Option<Part>, size: usize) -> Head {
     Head {
-        broker: Broker::Nats,
+        broker: Some(Broker::Nats),
         position: String::new(),
         id: Id::of(body),
         received: UNIX_EPOCH,

@@ -20,8 +20,8 @@ pub enum Record {
 /// What a dead letter says of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Head {
-    /// Where it lies.
-    pub broker: Broker,
+    /// Where it lies; none: in the journal.
+    pub broker: Option<Broker>,
     /// Its place there; of one in parts that of the first that was read.
     pub position: String,
     /// `ce_id`.
@@ -45,12 +45,22 @@ pub struct Head {
 }
 
 impl Head {
+    /// Where it lies, in a word.
+    pub fn place(&self) -> &'static str {
+        place(self.broker)
+    }
+
     /// The trace context it came with.
     pub fn trace(&self) -> TraceContext {
         let header = |name: &str| self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone());
         let parent = header("traceparent");
         TraceContext { state: header("tracestate").filter(|_| parent.is_some()), parent }
     }
+}
+
+/// Where letters lie, in a word.
+pub(super) fn place(broker: Option<Broker>) -> &'static str {
+    broker.map_or("journal", Broker::as_str)
 }
 
 /// Reads a record's headers.
@@ -104,7 +114,7 @@ mod tests {
     fn letter(headers: &[(&str, &str)]) -> Letter {
         let headers = headers.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
         let body = Bytes::from_static(b"{");
-        Letter { broker: Broker::Kafka, position: "0/1".into(), at: UNIX_EPOCH, headers, size: body.len(), body }
+        Letter { broker: Some(Broker::Kafka), position: "0/1".into(), at: UNIX_EPOCH, headers, size: body.len(), body }
     }
 
     const ID: (&str, &str) = ("ce_id", "00000000000000000000000000000007");

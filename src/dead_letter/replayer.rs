@@ -35,7 +35,8 @@ pub struct Replayer<'r> {
     routes: &'r Routes,
     /// None: nothing is sent.
     publisher: Option<Publisher>,
-    dead_letter: &'r str,
+    /// Where the letters lie.
+    dead_letter: (Broker, &'r str),
     notes: Mutex<Notes>,
     /// Whether also what was replayed before.
     once_more: bool,
@@ -47,7 +48,7 @@ impl<'r> Replayer<'r> {
     pub fn new(
         routes: &'r Routes,
         publisher: Option<Publisher>,
-        dead_letter: &'r str,
+        dead_letter: (Broker, &'r str),
         notes: Notes,
         once_more: bool,
     ) -> Self {
@@ -91,23 +92,23 @@ impl<'r> Replayer<'r> {
             Again::Notification(message) => message,
             Again::Stays(why) => return Outcome::Stays(why),
         };
-        let to = message.destination(head.broker).to_owned();
+        let (broker, dead_letter) = self.dead_letter;
+        let to = message.destination(broker).to_owned();
         let Some(publisher) = &self.publisher else {
             self.with_notes(|notes| notes.enter(head.id, head.received, true));
             return Outcome::Replayed(to);
         };
         if let Err(fault) = publish(publisher, &message).await {
             return match fault.kind {
-                FaultKind::Record => Outcome::Stays(format!("{} does not take it: {fault}", name(head.broker))),
+                FaultKind::Record => Outcome::Stays(format!("{} does not take it: {fault}", broker.as_str())),
                 FaultKind::Destination => Outcome::Failed(format!("{to}: {fault}")),
-                FaultKind::Connection => Outcome::Unreached(format!("{}: {fault}", name(head.broker))),
+                FaultKind::Connection => Outcome::Unreached(format!("{}: {fault}", broker.as_str())),
             };
         }
         let note = note(head, self.dead_letter, before, now);
         if let Err(fault) = publish(publisher, &note).await {
             return Outcome::Unreached(format!(
-                "it is stored in {to}, but that cannot be noted in {}: {fault}; a repeat sends it again",
-                self.dead_letter
+                "it is stored in {to}, but that cannot be noted in {dead_letter}: {fault}; a repeat sends it again"
             ));
         }
         self.with_notes(|notes| notes.enter(head.id, note.event.recorded, true));
@@ -117,10 +118,6 @@ impl<'r> Replayer<'r> {
     fn with_notes<R>(&self, act: impl FnOnce(&mut Notes) -> R) -> R {
         act(&mut self.notes.lock().unwrap_or_else(PoisonError::into_inner))
     }
-}
-
-fn name(broker: Broker) -> &'static str {
-    broker.as_str()
 }
 
 /// Publishes, and again while the fault is a passing one.

@@ -41,7 +41,7 @@ pub enum NotChanged {
     #[error(transparent)]
     Journal(#[from] ChangeError),
     /// It has no room, or cannot be written.
-    #[error("not kept: {reason}; raise journal.max_bytes or mend its disk, then import again")]
+    #[error("not kept: {reason}; raise journal.max_bytes or mend its disk, then try again")]
     Refused {
         /// A bounded tag.
         reason: &'static str,
@@ -107,6 +107,27 @@ impl Deliver {
         imported.await.unwrap_or_else(|error| Err(NotChanged::Otherwise(error.to_string())))
     }
 
+    /// A dead letter that is kept, if it is there.
+    ///
+    /// # Errors
+    /// [`NotChanged`].
+    pub async fn kept_letter(&self, seq: i64) -> Result<Option<Record>, NotChanged> {
+        let keeper = self.keeper.as_ref().ok_or(NotChanged::NoJournal)?;
+        let record = keeper.journal.record(seq).await.map_err(|error| NotChanged::Otherwise(error.to_string()))?;
+        Ok(record.filter(|record| record.owed.is_empty() && record.message.dead_letter.is_some()))
+    }
+
+    /// Keeps what comes out of a dead letter that is kept, behind what is owed; it is on disk when this returns, and so
+    /// is that the letter was replayed.
+    ///
+    /// # Errors
+    /// [`NotChanged`].
+    pub async fn replay(&self, message: Message, letter: i64) -> Result<(), NotChanged> {
+        let keeper = self.keeper.clone().ok_or(NotChanged::NoJournal)?;
+        let replayed = self.runtime.spawn(async move { keeper.replay(message, letter).await });
+        replayed.await.unwrap_or_else(|error| Err(NotChanged::Otherwise(error.to_string())))
+    }
+
     async fn bring_in(&self, keeper: &Keeper, all: Vec<(Message, Brokers, Brokers)>) -> Result<Imported, NotChanged> {
         let (mut imported, mut kept) = (Imported::default(), Vec::new());
         for (message, owed, unknown) in all {
@@ -154,6 +175,23 @@ impl UnderWay<'_> {
 }
 
 impl Keeper {
+    async fn replay(&self, message: Message, letter: i64) -> Result<(), NotChanged> {
+        let wanted = message.brokers();
+        let lanes: Vec<_> = wanted.each().map(|broker| (broker, Lane::of(&message, broker))).collect();
+        for (broker, lane) in &lanes {
+            self.lanes(*broker).enter(*lane, false, SystemTime::now());
+        }
+        let owed = if wanted.is_empty() { Brokers::JOURNAL } else { wanted };
+        let kept = self.journal.replay(message, owed, letter).await;
+        for (broker, lane) in lanes {
+            match kept {
+                Ok(seq) => self.lanes(broker).kept(lane, seq, None::<fn() -> Record>),
+                Err(_) => self.lanes(broker).refused(lane, false),
+            }
+        }
+        kept.map(|_| ()).map_err(|why| NotChanged::Refused { reason: why.reason })
+    }
+
     async fn change(&self, choice: Choice, judge: Arc<Judge>) -> Result<BTreeMap<&'static str, u64>, NotChanged> {
         let held = self.lanes.each_ref().map(Held::new);
         let (until, taken) = self.quiet(&held).await?;

@@ -83,8 +83,8 @@ type Act = Box<dyn FnOnce(&mut rusqlite::Connection) -> Option<rusqlite::Error> 
 
 /// What the writer is told to do.
 enum Command {
-    /// Keep a message.
-    Append { message: Box<Message>, owed: Brokers, unknown: Brokers, done: oneshot::Sender<Kept> },
+    /// Keep a message, which comes out of a dead letter that is kept, or of none.
+    Append { message: Box<Message>, owed: Brokers, unknown: Brokers, of: Option<i64>, done: oneshot::Sender<Kept> },
     /// A broker has a record.
     Settle { seq: i64, broker: Broker },
     /// Ids were seen, 17 bytes each.
@@ -217,8 +217,18 @@ impl Journal {
     /// Keeps a message that is owed to these brokers, of which some may have it all the same. The number comes once it
     /// is on disk.
     pub fn append(&self, message: Message, owed: Brokers, unknown: Brokers) -> impl Future<Output = Kept> + use<> {
+        self.keep(message, owed, unknown, None)
+    }
+
+    fn keep(
+        &self,
+        message: Message,
+        owed: Brokers,
+        unknown: Brokers,
+        of: Option<i64>,
+    ) -> impl Future<Output = Kept> + use<> {
         let (done, kept) = oneshot::channel();
-        self.tell(Command::Append { message: Box::new(message), owed, unknown, done });
+        self.tell(Command::Append { message: Box::new(message), owed, unknown, of, done });
         async { kept.await.unwrap_or(Err(Refused { reason: "broken" })) }
     }
 

@@ -10,7 +10,9 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::message::{Broker, Brokers, DeadLetter, Destinations, Event, Id, Message, Part, Reason, TraceContext};
+use crate::message::{
+    Broker, Brokers, DeadLetter, Destinations, Event, Id, Message, Part, Reason, Replay, TraceContext,
+};
 
 /// A message as it is kept.
 #[derive(Debug, Clone)]
@@ -77,11 +79,22 @@ struct Rest<'m> {
     /// Which one, of how many.
     #[serde(skip_serializing_if = "Option::is_none")]
     part: Option<(usize, usize)>,
+    /// Of a dead letter, how many times it was replayed.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    replayed: u32,
+    /// Of a notification that comes out of a dead letter, how many times it did before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    again: Option<u32>,
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
 fn is_false(it: &bool) -> bool {
     !it
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_zero(it: &u32) -> bool {
+    *it == 0
 }
 
 /// The columns of a record, but for its place and whom it is owed to.
@@ -118,6 +131,12 @@ impl<'m> Columns<'m> {
             tracestate: event.trace.state.as_deref().map(Cow::Borrowed),
             detail: dead_letter.as_ref().map(|dead| dead.detail.as_str().into()),
             part: dead_letter.as_ref().and_then(|dead| dead.part).map(|part| (part.number, part.count)),
+            replayed: dead_letter.as_ref().map_or(0, |dead| dead.replayed),
+            again: match message.replay {
+                Some(Replay::Notification(before)) => Some(before),
+                // notes lie beside letters, and are not kept
+                Some(Replay::Note(_)) | None => None,
+            },
         };
         Self {
             id: event.id.as_u128().to_be_bytes(),
@@ -141,6 +160,7 @@ impl<'m> Columns<'m> {
             reason,
             detail: owned(rest.detail).unwrap_or_default(),
             part: rest.part.map(|(number, count)| Part { number, count }),
+            replayed: rest.replayed,
         });
         let event = Event {
             instance: self.instance.map(i64::cast_unsigned),
@@ -152,8 +172,9 @@ impl<'m> Columns<'m> {
             trace: TraceContext { parent: owned(rest.traceparent), state: owned(rest.tracestate) },
             ..Event::unparsed(Id::from(u128::from_be_bytes(self.id)), time(self.received))
         };
-        let Rest { to, open, structured, .. } = rest;
-        Ok(Message { to, event, body: Bytes::from(body), dead_letter, open, structured, replay: None })
+        let Rest { to, open, structured, again, .. } = rest;
+        let replay = again.map(Replay::Notification);
+        Ok(Message { to, event, body: Bytes::from(body), dead_letter, open, structured, replay })
     }
 }
 
@@ -199,10 +220,19 @@ mod tests {
         };
         let dead_letter = detail.map(|detail| DeadLetter {
             part: part.map(|number| Part { number, count: number + 1 }),
+            replayed: at % 3,
             ..DeadLetter::new(Reason::TooLarge, detail)
         });
         let (open, structured) = (subject.is_some(), topic.is_some());
-        Message { to: [topic, subject], event, body: body.into(), dead_letter, open, structured, replay: None }
+        Message {
+            to: [topic, subject],
+            event,
+            body: body.into(),
+            dead_letter,
+            open,
+            structured,
+            replay: part.map(|_| Replay::Notification(at % 2)),
+        }
     }
 
     proptest! {

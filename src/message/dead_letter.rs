@@ -19,6 +19,8 @@ pub struct DeadLetter {
     pub detail: String,
     /// `bridge-part`, where the body had to be cut.
     pub part: Option<Part>,
+    /// How many times it was replayed, of what the journal keeps; others have notes beside them.
+    pub replayed: u32,
 }
 
 impl DeadLetter {
@@ -26,7 +28,7 @@ impl DeadLetter {
     pub fn new(reason: Reason, detail: String) -> Self {
         let safe = |c: char| if c.is_ascii_graphic() || c == ' ' { c } else { '?' };
         let detail = detail.chars().take(200).map(safe).collect();
-        Self { reason, detail, part: None }
+        Self { reason, detail, part: None, replayed: 0 }
     }
 }
 

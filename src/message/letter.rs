@@ -9,13 +9,13 @@ use super::{Attribute, Broker};
 /// One record. Whether it is of the bridge's making is not known yet.
 #[derive(Debug, Clone)]
 pub struct Letter {
-    /// Where it lies.
-    pub broker: Broker,
-    /// Its place there: `partition/offset` of a topic, or the sequence number of a stream.
+    /// Where it lies; none: in the journal.
+    pub broker: Option<Broker>,
+    /// Its place there: `partition/offset` of a topic, or the number in a stream or in the journal.
     pub position: String,
     /// The broker's own time of it.
     pub at: SystemTime,
-    /// Names as the broker has them; values decoded.
+    /// Names as the broker has them, in the journal as in Kafka; values decoded.
     pub headers: Vec<(String, String)>,
     /// Its value; empty where only headers were asked for.
     pub body: Bytes,
@@ -32,8 +32,8 @@ impl Letter {
     /// The value of a CloudEvents attribute.
     pub fn attribute(&self, attribute: Attribute) -> Option<&str> {
         let prefix = match self.broker {
-            Broker::Kafka => "ce_",
-            Broker::Nats => "ce-",
+            Some(Broker::Nats) => "ce-",
+            Some(Broker::Kafka) | None => "ce_",
         };
         let name = attribute.as_str();
         let found = self.headers.iter().find(|(known, _)| known.strip_prefix(prefix) == Some(name));

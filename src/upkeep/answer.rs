@@ -15,7 +15,7 @@ impl Changes for Upkeep {
     }
 
     fn knows(&self, what: &str) -> bool {
-        ["import", "reroute", "drop", "erase"].contains(&what)
+        ["import", "replay", "reroute", "drop", "erase"].contains(&what)
     }
 
     fn answer(self: Arc<Self>, what: String, asked: Bytes) -> Answering {
@@ -25,6 +25,7 @@ impl Changes for Upkeep {
             };
             let done = match what.as_str() {
                 "import" => self.asked_to_import(&asked).await,
+                "replay" => self.asked_to_replay(&asked).await,
                 change => self.asked_to_change(change, &asked).await,
             };
             done.unwrap_or_else(|(status, why)| (status, said(&why)))
@@ -43,6 +44,11 @@ impl Upkeep {
         }
         asked.possible(&self.routes).map_err(|why| (400, why))?;
         self.change(asked).await.map(|counts| (200, json(&counts))).map_err(failed)
+    }
+
+    async fn asked_to_replay(&self, asked: &[u8]) -> Answer {
+        let asked = serde_json::from_slice(asked).map_err(|error| (400, error.to_string()))?;
+        self.replay(&asked).await.map(|all| (200, json(&all))).map_err(failed)
     }
 
     async fn asked_to_import(&self, asked: &[u8]) -> Answer {

@@ -1,6 +1,7 @@
 //! Changing by hand what is in a journal: another way for what is owed, giving it up, erasing a person's data, bringing
-//! in what another journal held. The same for a journal that a bridge runs on, and for one at rest.
+//! in what another journal held, replaying dead letters that it keeps. The same for a journal that a bridge runs on, and for one at rest.
 
+mod again;
 mod answer;
 mod asked;
 mod judge;
@@ -16,6 +17,7 @@ use crate::journal::{self, Journal, OpenError, Record};
 use crate::message::Broker;
 use crate::observe::Metrics;
 use crate::route::Routes;
+pub use again::{Replay, Replayed, destinations};
 pub use asked::{Asked, Change, Import};
 pub use judge::{judge, rendered};
 

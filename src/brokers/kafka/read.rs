@@ -156,7 +156,7 @@ fn letter(record: &BorrowedMessage<'_>, with_body: bool) -> Letter {
     let body = record.payload().unwrap_or_default();
     let millis = record.timestamp().to_millis().and_then(|millis| u64::try_from(millis).ok());
     Letter {
-        broker: Broker::Kafka,
+        broker: Some(Broker::Kafka),
         position: format!("{}/{}", record.partition(), record.offset()),
         at: millis.map_or_else(SystemTime::now, |millis| UNIX_EPOCH + Duration::from_millis(millis)),
         headers: headers.unwrap_or_default(),

@@ -156,7 +156,7 @@ fn letter(message: &Message) -> Result<Letter, String> {
     let told = headers.iter().find(|(name, _)| name == SIZE).and_then(|(_, size)| size.parse().ok());
     let at = u64::try_from(info.published.unix_timestamp_nanos()).unwrap_or_default();
     Ok(Letter {
-        broker: Broker::Nats,
+        broker: Some(Broker::Nats),
         position: info.stream_sequence.to_string(),
         at: UNIX_EPOCH + Duration::from_nanos(at),
         body: message.payload.clone(),

@@ -6,7 +6,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::progress::Progress;
-use super::{Filters, complain, open, plain};
+use super::{Filters, Place, complain, name, open, plain};
 use crate::config::Config;
 use crate::dead_letter::{Notes, Reading, Source, Whole};
 use crate::message::Broker;
@@ -29,12 +29,12 @@ struct Listed {
 }
 
 /// True if all of it could be read.
-pub(super) async fn list(config: &Config, brokers: &[Broker], arguments: &Arguments) -> bool {
+pub(super) async fn list(config: &Config, places: &[Place], arguments: &Arguments) -> bool {
     let mut all = true;
     let mut table = Table { as_json: arguments.json, begun: false };
-    for broker in brokers {
+    for place in places {
         let listed = async {
-            let mut source = open(config, *broker).await?;
+            let mut source = open(config, *place).await?;
             one(&mut source, arguments, &mut table).await
         };
         match listed.await {
@@ -43,11 +43,11 @@ pub(super) async fn list(config: &Config, brokers: &[Broker], arguments: &Argume
             Ok(Listed { letters, replayed, foreign }) => {
                 let foreign =
                     if foreign > 0 { format!("; {foreign} records are not the bridge's") } else { String::new() };
-                let name = broker.as_str();
+                let name = name(*place);
                 eprintln!("greenapi-bridge: {name}: {letters} dead letters, {replayed} of them replayed{foreign}");
             }
             Err(problem) => {
-                complain(*broker, &problem);
+                complain(*place, &problem);
                 all = false;
             }
         }
@@ -57,7 +57,7 @@ pub(super) async fn list(config: &Config, brokers: &[Broker], arguments: &Argume
 
 async fn one(source: &mut Source, arguments: &Arguments, table: &mut Table) -> Result<Listed, String> {
     let selection = arguments.filters.selection();
-    let name = source.broker().as_str();
+    let name = source.name();
     let mut progress = Progress::new(format!("{name}: what was replayed"));
     let notes = Notes::gather(source, &selection.ids, |done, all| progress.show(done, all, String::new)).await?;
     drop(progress);
@@ -90,7 +90,7 @@ impl Table {
         let received = humantime::format_rfc3339_millis(head.received).to_string();
         if self.as_json {
             let line = json!({
-                "broker": head.broker.as_str(), "position": head.position, "id": head.id.to_string(),
+                "broker": head.broker.map(Broker::as_str), "position": head.position, "id": head.id.to_string(),
                 "received": received, "reason": head.reason, "detail": head.detail, "instance": head.instance,
                 "type": head.kind, "size": head.size, "parts": count, "missing": missing, "replayed": times,
             });
@@ -101,7 +101,7 @@ impl Table {
             let [size, parts, replayed] = ["SIZE", "PARTS", "REPLAYED"];
             writeln!(
                 out,
-                "{:<24}  {:<5}  {:<14}  {:<12}  {:<26}  {size:>9}  {parts:<5}  {replayed:<8}  {:<32}  DETAIL",
+                "{:<24}  {:<7}  {:<14}  {:<12}  {:<26}  {size:>9}  {parts:<5}  {replayed:<8}  {:<32}  DETAIL",
                 "RECEIVED", "AT", "REASON", "INSTANCE", "TYPE", "ID"
             )?;
         }
@@ -110,8 +110,8 @@ impl Table {
         let replayed = if times == 0 { "-".into() } else { format!("{times}×") };
         writeln!(
             out,
-            "{received:<24}  {:<5}  {:<14}  {instance:<12}  {:<26}  {:>9}  {parts:<5}  {replayed:<8}  {}  {}",
-            head.broker.as_str(),
+            "{received:<24}  {:<7}  {:<14}  {instance:<12}  {:<26}  {:>9}  {parts:<5}  {replayed:<8}  {}  {}",
+            head.place(),
             plain(&head.reason),
             plain(head.kind.as_deref().unwrap_or("-")),
             head.size,

@@ -1,5 +1,7 @@
 //! `dead-letter`.
 
+#[cfg(feature = "journal")]
+mod kept;
 mod list;
 mod progress;
 mod replay;
@@ -16,6 +18,8 @@ use crate::brokers::kafka;
 #[cfg(feature = "nats")]
 use crate::brokers::nats;
 use crate::config::Config;
+#[cfg(feature = "journal")]
+use crate::dead_letter::Kept;
 use crate::dead_letter::{Selection, Source};
 use crate::message::{Broker, Reason};
 use crate::route::Routes;
@@ -28,9 +32,10 @@ pub(super) const EXAMPLES: &str = "Examples:
 
 #[derive(Debug, Clone, Subcommand)]
 pub(super) enum Command {
-    /// Show what lies in the dead letter of each broker, the oldest first; never a piece of a body.
+    /// Show what lies in the dead letter of each broker, or in the journal where it keeps them, the oldest first; never a
+    /// piece of a body.
     ///
-    /// Exit code 0: all of it was read, 1: a broker could not be read, 2: the configuration cannot be used.
+    /// Exit code 0: all of it was read, 1: not all of it could not be read, 2: the configuration cannot be used.
     #[command(after_help = "Examples:
   greenapi-bridge dead-letter list --config bridge.toml --since 2h
   greenapi-bridge dead-letter list --config bridge.toml --reason too_large --instance 1101000001
@@ -45,8 +50,9 @@ pub(super) enum Command {
     Show(show::Arguments),
     /// Read dead letters again by the rules and routes of now; what is a notification by them goes where it belongs.
     ///
-    /// Each goes to the broker it lies at, and what has gone is noted beside it: to repeat a replay does nothing, nor
-    /// does it matter if one is cut off. What is still no notification stays as it is, and so does what is still
+    /// Each goes to the broker it lies at; what the journal keeps goes wherever it belongs now, behind what is owed
+    /// there. What has gone is noted beside it: to repeat a replay does nothing, nor does it matter if one is cut off.
+    /// A bridge that runs on the journal is asked to do it, by its admin listener. What is still no notification stays as it is, and so does what is still
     /// too large; each is named. Nothing is taken out of the dead letter. Exit code 0: all that was asked for is
     /// replayed, 1: not all of it is, 2: the configuration or a flag cannot be used.
     #[command(after_help = "Examples:
@@ -81,6 +87,9 @@ pub(super) struct At {
     /// Only what lies at this broker.
     #[arg(long, value_parser = broker)]
     broker: Option<Broker>,
+    /// Only what the journal keeps.
+    #[arg(long, conflicts_with = "broker")]
+    journal: bool,
 }
 
 impl Filters {
@@ -123,14 +132,14 @@ pub(super) async fn run(config: &Config, command: Command) -> ExitCode {
         Command::Show(arguments) => arguments.at,
         Command::Replay(arguments) => arguments.filters.at,
     };
-    let brokers = match brokers(&routes, at) {
-        Ok(brokers) => brokers,
+    let places = match places(config, &routes, at) {
+        Ok(places) => places,
         Err(problem) => return configuration(&problem),
     };
     let all = match command {
-        Command::List(arguments) => list::list(config, &brokers, &arguments).await,
-        Command::Show(arguments) => show::show(config, &brokers, &arguments).await,
-        Command::Replay(arguments) => replay::replay(config, &routes, &brokers, &arguments).await,
+        Command::List(arguments) => list::list(config, &places, &arguments).await,
+        Command::Show(arguments) => show::show(config, &places, &arguments).await,
+        Command::Replay(arguments) => replay::replay(config, &routes, &places, &arguments).await,
     };
     if all { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
@@ -140,41 +149,68 @@ fn configuration(problem: &str) -> ExitCode {
     ExitCode::from(2)
 }
 
-/// Whose dead letters are looked at.
-fn brokers(routes: &Routes, at: At) -> Result<Vec<Broker>, String> {
-    let used: Vec<_> = Broker::ALL.into_iter().filter(|broker| routes.use_broker(*broker)).collect();
+/// A broker whose dead letters are looked at; none: the journal that keeps them.
+type Place = Option<Broker>;
+
+/// Where dead letters are looked at.
+fn places(config: &Config, routes: &Routes, at: At) -> Result<Vec<Place>, String> {
+    let used: Vec<_> = Broker::ALL.into_iter().filter(|broker| routes.use_broker(*broker)).map(Some).collect();
     match at.broker {
-        None if used.is_empty() => Err("route.brokers = []: no broker has dead letters; the journal keeps them".into()),
-        Some(broker) if !used.contains(&broker) => {
+        Some(broker) if !used.contains(&Some(broker)) => {
             let name = broker.as_str();
             Err(format!("--broker {name}: nothing goes there; add a section [{name}], or leave this out"))
         }
-        Some(broker) => Ok(vec![broker]),
-        None => Ok(used),
+        Some(broker) => Ok(vec![Some(broker)]),
+        None if at.journal && config.journal.is_none() => {
+            Err("--journal: there is no section [journal]; give the configuration of the bridge that has it".into())
+        }
+        None if at.journal || used.is_empty() => Ok(vec![None]),
+        // what was kept before there was a broker may still be there
+        None => Ok(used.into_iter().chain(keeps(config).then_some(None)).collect()),
     }
 }
 
-/// Connects to where the dead letters of a broker lie.
-async fn open(config: &Config, broker: Broker) -> Result<Source, String> {
-    match broker {
+/// Whether there is a journal that can have kept letters.
+fn keeps(config: &Config) -> bool {
+    #[cfg(feature = "journal")]
+    return config.journal.as_ref().is_some_and(|journal| Kept::open(journal).is_ok());
+    #[cfg(not(feature = "journal"))]
+    {
+        let _ = config;
+        false
+    }
+}
+
+/// Connects to where dead letters lie.
+async fn open(config: &Config, place: Place) -> Result<Source, String> {
+    match place {
         #[cfg(feature = "kafka")]
-        Broker::Kafka => {
+        Some(Broker::Kafka) => {
             let section = config.kafka.as_ref().ok_or("there is no section [kafka]")?;
             Ok(Source::Kafka(Box::new(kafka::Reader::open(section).await?)))
         }
         #[cfg(feature = "nats")]
-        Broker::Nats => {
+        Some(Broker::Nats) => {
             let section = config.nats.as_ref().ok_or("there is no section [nats]")?;
             Ok(Source::Nats(Box::new(nats::Reader::open(section).await?)))
         }
-        #[cfg(not(all(feature = "kafka", feature = "nats")))]
-        other => Err(format!("this build has no {}", other.as_str())),
+        #[cfg(feature = "journal")]
+        None => {
+            let section = config.journal.as_ref().ok_or("there is no section [journal]")?;
+            Ok(Source::Journal(Box::new(Kept::open(section)?)))
+        }
+        #[cfg(not(all(feature = "kafka", feature = "nats", feature = "journal")))]
+        other => Err(format!("this build has no {}", name(other))),
     }
 }
 
-/// Says what went wrong at a broker.
-fn complain(broker: Broker, problem: &str) {
-    eprintln!("greenapi-bridge: the dead letter of {}: {problem}", broker.as_str());
+fn name(place: Place) -> &'static str {
+    place.map_or("journal", Broker::as_str)
+}
+
+/// Says what went wrong there.
+fn complain(place: Place, problem: &str) {
+    eprintln!("greenapi-bridge: the dead letter of {}: {problem}", name(place));
 }
 
 /// A text from a broker as a terminal can be given it.

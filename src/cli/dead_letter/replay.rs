@@ -6,13 +6,17 @@ use std::time::Duration;
 use clap::{ArgGroup, Args};
 use tokio::time::Instant;
 
+#[cfg(feature = "journal")]
+use super::kept::Letters;
 use super::progress::Progress;
-use super::{Filters, complain, open};
+use super::{Filters, Place, complain, name, open};
 use crate::brokers::Publisher;
 #[cfg(feature = "kafka")]
 use crate::brokers::kafka;
 #[cfg(feature = "nats")]
 use crate::brokers::nats;
+#[cfg(feature = "journal")]
+use crate::cli::journal::Reach;
 use crate::config::Config;
 use crate::dead_letter::{Head, Notes, Outcome, Reading, Replayer, Selection, Source, Whole, read_id};
 use crate::message::{Broker, Id};
@@ -43,6 +47,9 @@ pub(in crate::cli) struct Arguments {
     /// Say what would be done; send nothing.
     #[arg(long)]
     dry_run: bool,
+    #[cfg(feature = "journal")]
+    #[command(flatten)]
+    reach: Reach,
 }
 
 /// What became of them, and what is to be found yet.
@@ -57,17 +64,17 @@ struct Tally {
 }
 
 /// True if all that was asked for is replayed.
-pub(super) async fn replay(config: &Config, routes: &Routes, brokers: &[Broker], arguments: &Arguments) -> bool {
+pub(super) async fn replay(config: &Config, routes: &Routes, places: &[Place], arguments: &Arguments) -> bool {
     let mut sought: HashSet<Id> = arguments.ids.iter().copied().collect();
     let mut all = true;
-    for broker in brokers {
+    for place in places {
         let mut tally = Tally { sought: sought.clone(), ..Tally::default() };
-        let done = one(config, routes, *broker, arguments, &mut tally).await;
+        let done = one(config, routes, *place, arguments, &mut tally).await;
         let Tally { replayed, before, stay, failed, .. } = tally;
         let did = if arguments.dry_run { "would be replayed" } else { "replayed" };
-        println!("{}: {replayed} {did}, {before} were before, {stay} stay, {failed} failed", broker.as_str());
+        println!("{}: {replayed} {did}, {before} were before, {stay} stay, {failed} failed", name(*place));
         if let Err(problem) = &done {
-            complain(*broker, problem);
+            complain(*place, problem);
         }
         all &= done.is_ok() && stay + failed == 0;
         sought = tally.sought;
@@ -81,28 +88,82 @@ pub(super) async fn replay(config: &Config, routes: &Routes, brokers: &[Broker],
 async fn one(
     config: &Config,
     routes: &Routes,
-    broker: Broker,
+    place: Place,
     arguments: &Arguments,
     tally: &mut Tally,
 ) -> Result<(), String> {
     let selection = Selection { ids: arguments.ids.iter().copied().collect(), ..arguments.filters.selection() };
-    let mut source = open(config, broker).await?;
-    let mut progress = Progress::new(format!("{}: what was replayed", broker.as_str()));
+    let mut source = open(config, place).await?;
+    let mut progress = Progress::new(format!("{}: what was replayed", name(place)));
     let notes = Notes::gather(&mut source, &selection.ids, |done, all| progress.show(done, all, String::new)).await?;
     drop(progress);
-    let publisher = if arguments.dry_run { None } else { Some(publisher(config, routes, broker).await?) };
-    let places = config.places();
-    let dead_letter = places.iter().find(|place| place.broker == broker).map(|place| place.dead_letter.as_str());
-    let replayer = Replayer::new(routes, publisher, dead_letter.unwrap_or_default(), notes, arguments.again);
+    let configured = config.places();
+    let by = by(config, routes, &configured, place, arguments, notes).await?;
     let what = if arguments.dry_run { "looking" } else { "replaying" };
-    let progress = Progress::new(format!("{}: {what}", broker.as_str()));
+    let progress = Progress::new(format!("{}: {what}", name(place)));
     let left = arguments.filters.limit.unwrap_or(u64::MAX);
-    Work { replayer, selection, dry_run: arguments.dry_run, progress, left, tally }.go(&mut source).await
+    let mut work = Work { by, selection, dry_run: arguments.dry_run, progress, left, tally };
+    let done = work.go(&mut source).await;
+    #[cfg(feature = "journal")]
+    if let By::Journal(Letters { reached: Some(reached), .. }) = &work.by {
+        reached.close().await;
+    }
+    done
 }
 
-/// One broker's.
+/// What replays letters: of a broker, or of the journal.
+enum By<'r> {
+    Broker(Replayer<'r>),
+    #[cfg(feature = "journal")]
+    Journal(Letters<'r>),
+}
+
+async fn by<'r>(
+    config: &Config,
+    routes: &'r Routes,
+    configured: &'r [crate::route::Place],
+    place: Place,
+    arguments: &Arguments,
+    notes: Notes,
+) -> Result<By<'r>, String> {
+    let once_more = arguments.again;
+    let Some(broker) = place else {
+        #[cfg(feature = "journal")]
+        {
+            let reach = || arguments.reach.reach(config).map_err(|failed| failed.why());
+            let reached = if arguments.dry_run { None } else { Some(reach()?) };
+            return Ok(By::Journal(Letters { routes, reached, notes, once_more }));
+        }
+        #[cfg(not(feature = "journal"))]
+        return Err("this build has no journal".into());
+    };
+    let publisher = if arguments.dry_run { None } else { Some(publisher(config, routes, broker).await?) };
+    let dead_letter = configured.iter().find(|place| place.broker == broker).map(|place| place.dead_letter.as_str());
+    let at = (broker, dead_letter.unwrap_or_default());
+    Ok(By::Broker(Replayer::new(routes, publisher, at, notes, once_more)))
+}
+
+impl By<'_> {
+    fn is_done(&self, head: &Head) -> bool {
+        match self {
+            Self::Broker(replayer) => replayer.is_done(head),
+            #[cfg(feature = "journal")]
+            Self::Journal(letters) => letters.is_done(head),
+        }
+    }
+
+    async fn replay(&self, batch: Vec<Whole>) -> Vec<(Head, Outcome)> {
+        match self {
+            Self::Broker(replayer) => replayer.replay(batch).await,
+            #[cfg(feature = "journal")]
+            Self::Journal(letters) => letters.replay(batch).await,
+        }
+    }
+}
+
+/// That of one place.
 struct Work<'w> {
-    replayer: Replayer<'w>,
+    by: By<'w>,
     selection: Selection,
     dry_run: bool,
     progress: Progress,
@@ -112,14 +173,14 @@ struct Work<'w> {
 }
 
 impl Work<'_> {
-    async fn go(mut self, source: &mut Source) -> Result<(), String> {
+    async fn go(&mut self, source: &mut Source) -> Result<(), String> {
         let (selection, mut bytes, mut batch) = (std::mem::take(&mut self.selection), 0, Vec::new());
         let mut reading = Reading::begin(source, &selection, true).await?;
         while self.left > 0
             && let Some(whole) = reading.next(|done, all| self.show(done, all)).await?
         {
             self.tally.sought.remove(&whole.head.id);
-            if self.replayer.is_done(&whole.head) {
+            if self.by.is_done(&whole.head) {
                 self.tally.before += 1;
                 continue;
             }
@@ -141,7 +202,7 @@ impl Work<'_> {
 
     async fn settle(&mut self, batch: Vec<Whole>) -> Result<(), String> {
         let mut unreached = None;
-        for (head, outcome) in self.replayer.replay(batch).await {
+        for (head, outcome) in self.by.replay(batch).await {
             match outcome {
                 Outcome::Replayed(to) => {
                     self.tally.replayed += 1;

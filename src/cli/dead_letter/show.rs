@@ -5,10 +5,10 @@ use std::io::Write;
 use clap::Args;
 
 use super::progress::Progress;
-use super::{At, complain, open, plain};
+use super::{At, Place, complain, open, plain};
 use crate::config::Config;
 use crate::dead_letter::{Reading, Selection, Source, Whole, read_id};
-use crate::message::{Broker, Id};
+use crate::message::Id;
 
 #[derive(Debug, Clone, Args)]
 pub(in crate::cli) struct Arguments {
@@ -23,11 +23,11 @@ pub(in crate::cli) struct Arguments {
 }
 
 /// True if it is printed.
-pub(super) async fn show(config: &Config, brokers: &[Broker], arguments: &Arguments) -> bool {
+pub(super) async fn show(config: &Config, places: &[Place], arguments: &Arguments) -> bool {
     let (mut incomplete, mut all_read) = (None, true);
-    for broker in brokers {
+    for place in places {
         let found = async {
-            let mut source = open(config, *broker).await?;
+            let mut source = open(config, *place).await?;
             find(&mut source, arguments.id, &mut incomplete).await
         };
         match found.await {
@@ -40,7 +40,7 @@ pub(super) async fn show(config: &Config, brokers: &[Broker], arguments: &Argume
             }
             Ok(None) => {}
             Err(problem) => {
-                complain(*broker, &problem);
+                complain(*place, &problem);
                 all_read = false;
             }
         }
@@ -59,7 +59,7 @@ pub(super) async fn show(config: &Config, brokers: &[Broker], arguments: &Argume
 /// The first that is complete; of those that are not, why.
 async fn find(source: &mut Source, id: Id, incomplete: &mut Option<String>) -> Result<Option<Whole>, String> {
     let selection = Selection { ids: [id].into(), ..Selection::default() };
-    let name = source.broker().as_str();
+    let name = source.name();
     let mut progress = Progress::new(format!("{name}: looking for it"));
     let mut reading = Reading::begin(source, &selection, true).await?;
     while let Some(whole) = reading.next(|done, all| progress.show(done, all, String::new)).await? {

@@ -19,6 +19,7 @@ use crate::message::Broker;
 use crate::notification::Class;
 use crate::units;
 use crate::upkeep::Change;
+pub(super) use reach::{Reach, Reached};
 
 /// What is done with a journal.
 #[derive(Debug, Subcommand)]
@@ -202,7 +203,13 @@ pub(super) async fn journal(command: Journal, config: &Config) -> ExitCode {
 }
 
 /// An exit code, and what is said.
-struct Failed(u8, String);
+pub(super) struct Failed(u8, String);
+
+impl Failed {
+    pub(super) fn why(self) -> String {
+        self.1
+    }
+}
 
 type Done = Result<ExitCode, Failed>;
 

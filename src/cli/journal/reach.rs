@@ -16,11 +16,11 @@ use crate::journal::{OpenError, Record, line};
 use crate::message::Broker;
 use crate::route::Routes;
 use crate::sender::{Asker, Target};
-use crate::upkeep::{Asked, Counts, Upkeep};
+use crate::upkeep::{Asked, Counts, Replay, Replayed, Upkeep};
 
 /// Where a bridge is that runs on it.
 #[derive(Debug, Clone, Args)]
-pub(super) struct Reach {
+pub(in crate::cli) struct Reach {
     /// The admin listener of the bridge that runs on the journal. Default: admin.listen of the configuration.
     #[arg(long, value_name = "URL")]
     url: Option<String>,
@@ -30,7 +30,7 @@ pub(super) struct Reach {
 }
 
 /// A journal that can be changed.
-pub(super) enum Reached {
+pub(in crate::cli) enum Reached {
     /// It is ours for now.
     Here(Box<Upkeep>),
     /// A bridge runs on it: where its admin listener is, and a token.
@@ -44,7 +44,7 @@ pub(super) fn routes(config: &Config) -> Result<Arc<Routes>, Failed> {
 
 impl Reach {
     /// Reaches the journal of a configuration.
-    pub(super) fn reach(&self, config: &Config) -> Result<Reached, Failed> {
+    pub(in crate::cli) fn reach(&self, config: &Config) -> Result<Reached, Failed> {
         let metrics = Arc::new(bridge::metrics(None).map_err(failed)?);
         let opened = Upkeep::at_rest(section(config)?, &config.dead_letter, &config.dedupe, routes(config)?, metrics);
         match opened {
@@ -93,6 +93,14 @@ impl Reached {
         }
     }
 
+    /// Replays dead letters that it keeps.
+    pub(in crate::cli) async fn replay(&self, asked: &Replay) -> Result<Vec<Replayed>, Failed> {
+        match self {
+            Self::Here(upkeep) => upkeep.replay(asked).await.map_err(failed),
+            Self::There(..) => ask(&mut self.asker("replay")?, serde_json::to_vec(asked).map_err(failed)?).await,
+        }
+    }
+
     /// Brings in records, some at a time.
     pub(super) fn importer(&self, to: Option<Broker>) -> Result<Importer<'_>, Failed> {
         Ok(match self {
@@ -109,7 +117,7 @@ impl Reached {
     }
 
     /// Lets go of it.
-    pub(super) async fn close(&self) {
+    pub(in crate::cli) async fn close(&self) {
         if let Self::Here(upkeep) = self {
             upkeep.close().await;
         }

@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 
 use super::super::record::seen_as;
 use super::super::{Kept, Refused};
-use super::rows::{insert, settle};
+use super::rows::{insert, replayed, settle};
 use crate::message::{Broker, Brokers, Message};
 
 /// The most bytes of bodies that one transaction deletes: all of them are overwritten, in the log first.
@@ -17,8 +17,8 @@ const MOST_GONE: usize = 4 * 1024 * 1024;
 const MANY: usize = 128;
 const DEFERRED: Duration = Duration::from_millis(10);
 
-/// One record to be.
-pub(super) type Append = (Box<Message>, Brokers, Brokers, oneshot::Sender<Kept>);
+/// One record to be, and the dead letter it comes out of, if one is kept.
+pub(super) type Append = (Box<Message>, Brokers, Brokers, Option<i64>, oneshot::Sender<Kept>);
 
 /// What one transaction does.
 #[derive(Default)]
@@ -74,8 +74,9 @@ impl Batch {
         now: i64,
     ) -> rusqlite::Result<(usize, usize)> {
         let mut ids = self.seen.clone();
-        for (seq, (message, owed, unknown, _)) in (first..).zip(appends) {
+        for (seq, (message, owed, unknown, of, _)) in (first..).zip(appends) {
             insert(transaction, seq, message, *owed, *unknown)?;
+            of.iter().try_for_each(|letter| replayed(transaction, *letter))?;
             seen_as(&mut ids, message.event.id, *owed);
         }
         let (mut settled, mut gone) = (0, 0);

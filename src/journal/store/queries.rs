@@ -174,6 +174,11 @@ pub fn page(connection: &Connection, filter: &Filter, after: i64, most: usize, b
     Ok(page)
 }
 
+/// How many dead letters are kept for their own sake.
+pub fn kept_letters(connection: &Connection) -> Result<u64> {
+    connection.query_row("SELECT count(*) FROM record WHERE owed = 0 AND reason IS NOT NULL", [], |row| row.get(0))
+}
+
 /// The first and the last number there is.
 pub fn ends(connection: &Connection) -> Result<Option<(i64, i64)>> {
     let ends =

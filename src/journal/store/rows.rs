@@ -36,6 +36,15 @@ pub(super) fn insert(
     Ok(())
 }
 
+/// A dead letter was replayed once more.
+pub(super) fn replayed(connection: &Connection, letter: i64) -> rusqlite::Result<()> {
+    let mut update = connection.prepare_cached(
+        "UPDATE record SET rest = json_set(rest, '$.replayed', coalesce(json_extract(rest, '$.replayed'), 0) + 1)
+         WHERE seq = ?1",
+    )?;
+    update.execute([letter]).map(|_| ())
+}
+
 /// Whom a record is owed to, as it stands in the table.
 pub(super) fn bits(of: Brokers) -> u8 {
     let brokers: Brokers = of.each().collect();

@@ -89,9 +89,9 @@ impl Writer {
         let mut next = Some(first);
         while let Some(command) = next {
             match command {
-                Command::Append { message, owed, unknown, done } => {
+                Command::Append { message, owed, unknown, of, done } => {
                     batch.bytes += message.body.len();
-                    batch.appends.push((message, owed, unknown, done));
+                    batch.appends.push((message, owed, unknown, of, done));
                 }
                 Command::Settle { seq, broker } => batch.settle(seq, broker),
                 Command::Seen(ids) => batch.seen.extend(ids),
