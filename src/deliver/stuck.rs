@@ -118,10 +118,10 @@ mod tests {
         stuck.waits(Lane(1), &fault(FaultKind::Connection, "closed"), "a");
         stuck.waits(Lane(2), &destination(denied), "a");
         assert_eq!(told(&stuck), [("a".into(), missing, 1), ("a".into(), denied, 1), ("b".into(), missing, 1)]);
-        [1, 3, 4].map(|lane| stuck.goes_on(Lane(lane)));
+        [1, 3, 4].into_iter().for_each(|lane| stuck.goes_on(Lane(lane)));
         assert_eq!(told(&stuck), [("a".into(), denied, 1)]);
         assert_eq!(stuck.waits(Lane(1), &destination(denied), "a"), 0, "tried anew");
-        [1, 2, 2].map(|lane| stuck.goes_on(Lane(lane)));
+        [1, 2, 2].into_iter().for_each(|lane| stuck.goes_on(Lane(lane)));
         assert!(told(&stuck).is_empty() && stuck.held().lanes.is_empty());
     }
 

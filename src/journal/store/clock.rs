@@ -2,7 +2,8 @@
 //!
 //! A machine's clock may jump, and what was answered 200 must not be deleted because of that. One that goes ahead while
 //! the bridge runs is believed once it has stood there for an hour; until then time goes on as it did. One that goes
-//! back is believed at once: nothing is deleted early by that. At start there is nothing to compare it with.
+//! back is believed at once: nothing is deleted early by that. At start it is compared with the last that came: one
+//! that is further ahead must stand for an hour too, since nobody knows how long the bridge was at rest.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -28,6 +29,13 @@ impl Clock {
     pub(super) fn new(read: Read) -> Self {
         let last = read();
         Self { read, last, ahead: None }
+    }
+
+    /// One that goes on from the last that came, if anything did.
+    pub(super) fn going_on(read: Read, last: Option<SystemTime>) -> Self {
+        let mut clock = Self::new(read);
+        clock.last.0 = last.map_or(clock.last.0, |last| last.min(clock.last.0));
+        clock
     }
 
     /// That of this machine.
@@ -88,6 +96,23 @@ mod tests {
         ] {
             *shown.lock().unwrap() = (day, passed);
             assert_eq!(clock.now(), SystemTime::UNIX_EPOCH + secs(believed), "{day} after {passed}");
+        }
+    }
+
+    #[test]
+    fn at_a_start_one_that_is_ahead_of_the_last_that_came_is_believed_after_an_hour() {
+        let at = |hours: u64| SystemTime::UNIX_EPOCH + Duration::from_secs(hours * HOUR);
+        for (last, believed) in [(Some(100), 100), (Some(900), 500), (None, 500)] {
+            let passed = Arc::new(Mutex::new(0));
+            let read = passed.clone();
+            let read = move || {
+                let passed = *read.lock().unwrap();
+                (at(500 + passed), Duration::from_secs(passed * HOUR))
+            };
+            let mut clock = Clock::going_on(Arc::new(read), last.map(at));
+            assert_eq!(clock.now(), at(believed), "{last:?}");
+            *passed.lock().unwrap() = 1;
+            assert_eq!(clock.now(), at(501), "{last:?}: it has stood there");
         }
     }
 }

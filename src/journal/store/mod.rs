@@ -68,6 +68,7 @@ fn open_by(
     let room = Room { directory, max_bytes: config.max_bytes as u64, min_free: config.min_free as u64 };
     let connection = prepared(&room)?;
     let unusable = |source| room.unusable(source);
+    let age = Clock::going_on(clock.clone(), queries::last_came(&connection).map_err(unusable)?);
     let clock = Clock::new(clock);
     let since = millis(clock.day().checked_sub(window).unwrap_or(SystemTime::UNIX_EPOCH));
     let recovered = queries::recover(&connection, since, most).map_err(unusable)?;
@@ -82,6 +83,7 @@ fn open_by(
         room,
         retention: Retention { records: config.retention, dead_letters: dead_letter.retention, seen: window },
         clock,
+        age,
         tick,
         commands: received,
         state,
@@ -96,8 +98,7 @@ fn open_by(
     let thread = std::thread::Builder::new().name("journal-write".into()).spawn(move || writer.run());
     let thread = thread.map_err(|source| OpenError::Directory { path: config.directory.clone(), source })?;
     let reader = Reader::open(&config.directory)?;
-    let journal = Journal::new(name, commands, reader, up, last, usage, broken, thread);
-    Ok((journal, recovered))
+    Ok((Journal::new(name, commands, reader, up, last, usage, broken, thread), recovered))
 }
 
 /// A connection to a journal of this version, with nothing in its log.

@@ -7,7 +7,7 @@ use std::time::UNIX_EPOCH;
 
 use futures_util::future::join_all;
 use proptest::prelude::*;
-use step::{HOUR, OF_DEAD, PATIENCE, RETENTION, Row, START, Step, WINDOW, step};
+use step::{HOUR, OF_DEAD, PATIENCE, RETENTION, Row, START, Step, WINDOW, open, step};
 
 use super::queries::{Filter, page};
 use super::*;
@@ -28,20 +28,8 @@ struct Model {
     ahead: Option<u64>,
     /// When it last went forward: it may not be believed yet.
     forward: u64,
-}
-
-fn open(folder: &Path, clock: &Arc<Mutex<(u64, i64)>>) -> (Journal, Recovered) {
-    let clock = clock.clone();
-    let read = move || {
-        let (passed, wrong) = *clock.lock().unwrap();
-        let day = (START + passed).saturating_add_signed(wrong);
-        (UNIX_EPOCH + Duration::from_secs(day), Duration::from_secs(passed))
-    };
-    let retention = Duration::from_secs;
-    let config = Config { directory: folder.into(), retention: retention(RETENTION), min_free: 0, ..Config::default() };
-    let dead_letter = DeadLetterConfig { retention: retention(OF_DEAD) };
-    open_by(Arc::new(read), Duration::from_millis(1), &config, &dead_letter, (Duration::from_secs(WINDOW), 250_000))
-        .unwrap()
+    /// Whether a clock that was ahead at a start may have made it forget what was seen.
+    forgets: bool,
 }
 
 impl Model {
@@ -49,7 +37,19 @@ impl Model {
         let (folder, clock) = (tempfile::tempdir().unwrap(), Arc::default());
         let (journal, _) = open(folder.path(), &clock);
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        Self { folder, journal, runtime, clock, rows: vec![], top: 0, seen: vec![], bodies: 0, ahead: None, forward: 0 }
+        Self {
+            folder,
+            journal,
+            runtime,
+            clock,
+            rows: vec![],
+            top: 0,
+            seen: vec![],
+            bodies: 0,
+            ahead: None,
+            forward: 0,
+            forgets: false,
+        }
     }
 
     fn passed(&self) -> u64 {
@@ -138,10 +138,14 @@ impl Model {
     }
 
     fn reopen(&mut self, clean: bool) {
-        if self.wrong() > 0 {
+        // of a clock that is ahead the last that came by it knows nothing
+        if self.wrong() > 0 && self.rows.last().is_some_and(|last| last.wrong > 0) {
             self.set(0);
         }
+        self.forgets |= self.wrong() > 0;
         self.settled_down();
+        // where the last that came is long ago, nothing is deleted by age for an hour
+        self.forward = self.passed().max(1);
         if clean {
             self.journal.close();
             let (journal, recovered) = open(self.folder.path(), &self.clock);
@@ -167,7 +171,7 @@ impl Model {
             assert_eq!(owed, expected as u64, "{broker:?}");
         }
         // what was seen inside the window while the clock was right
-        if self.wrong() == 0 {
+        if self.wrong() == 0 && !self.forgets {
             let now = self.passed();
             let young = |(at, wrong, ..): &&(u64, i64, Id, Brokers)| *wrong == 0 && at + WINDOW > now;
             let expected: Vec<_> = self.seen.iter().filter(young).map(|(_, _, id, by)| (*id, *by)).collect();
@@ -189,7 +193,7 @@ impl Model {
         }
         found.sort_by_key(|record| record.seq);
         let now = self.passed();
-        let right = self.wrong() == 0 && now - self.forward >= PATIENCE || self.forward == 0 && self.wrong() == 0;
+        let right = self.wrong() == 0 && (self.forward == 0 || now.saturating_sub(self.forward) >= PATIENCE);
         let kept = |row: &Row| if row.dead { OF_DEAD } else { RETENTION };
         let young = |row: &Row| now - row.came < kept(row);
         let guarded = |row: &Row| {

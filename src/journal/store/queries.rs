@@ -30,6 +30,12 @@ pub fn name_and_next(connection: &Connection) -> Result<(String, i64)> {
     Ok((name, reserved.max(last.unwrap_or(0) + 1)))
 }
 
+/// When the last record came.
+pub(super) fn last_came(connection: &Connection) -> Result<Option<SystemTime>> {
+    let last = connection.query_row("SELECT received FROM record ORDER BY seq DESC LIMIT 1", [], |row| row.get(0));
+    Ok(last.optional()?.map(time))
+}
+
 /// What a bridge must know of it at start: what is owed, and the last `most` ids that were seen since then (Unix
 /// milliseconds).
 pub(super) fn recover(connection: &Connection, since: i64, most: usize) -> Result<Recovered> {

@@ -19,11 +19,17 @@ const AT_MOST: Duration = Duration::from_millis(200);
 const TO_COME: Duration = Duration::from_secs(24 * 3600);
 
 /// Deletes what is older than it is kept: records that are owed to nobody, dead letters among them, and seen ids.
-pub(super) fn tidy(connection: &mut Connection, retention: &Retention, now: SystemTime) -> rusqlite::Result<()> {
+pub(super) fn tidy(
+    connection: &mut Connection,
+    retention: &Retention,
+    now: SystemTime,
+    of_records: SystemTime,
+) -> rusqlite::Result<()> {
     let begun = Instant::now();
-    let before = |kept| millis(now.checked_sub(kept).unwrap_or(SystemTime::UNIX_EPOCH));
+    let before = |now: SystemTime, kept| millis(now.checked_sub(kept).unwrap_or(SystemTime::UNIX_EPOCH));
     let to_come = millis(now.checked_add(TO_COME).unwrap_or(now));
-    let kept = [("IS NULL", before(retention.records)), ("IS NOT NULL", before(retention.dead_letters))];
+    let kept = [("IS NULL", retention.records), ("IS NOT NULL", retention.dead_letters)];
+    let kept = kept.map(|(dead, kept)| (dead, before(of_records, kept)));
     for (dead, before) in kept {
         while records(connection, dead, before, to_come)? == AT_ONCE && begun.elapsed() < AT_MOST {}
     }
@@ -33,7 +39,7 @@ pub(super) fn tidy(connection: &mut Connection, retention: &Retention, now: Syst
              SELECT max(seq) FROM seen WHERE at < ?1 AND seq < coalesce(
                  (SELECT seq FROM seen WHERE at >= ?1 AND at < ?2 ORDER BY seq LIMIT 1), 9223372036854775807))",
     )?;
-    delete.execute(params![before(retention.seen), to_come])?;
+    delete.execute(params![before(now, retention.seen), to_come])?;
     Ok(())
 }
 

@@ -35,6 +35,8 @@ pub(super) struct Writer {
     pub(super) room: Room,
     pub(super) retention: Retention,
     pub(super) clock: Clock,
+    /// By which records are too old.
+    pub(super) age: Clock,
     /// How often it looks after itself.
     pub(super) tick: Duration,
     pub(super) commands: Receiver<Command>,
@@ -245,8 +247,8 @@ impl Writer {
     /// # Errors
     /// As [`Self::write`].
     fn look_after(&mut self) -> rusqlite::Result<()> {
-        let now = self.clock.now();
-        if let Err(error) = tidy::tidy(&mut self.connection, &self.retention, now) {
+        let (now, of_records) = (self.clock.now(), self.age.now());
+        if let Err(error) = tidy::tidy(&mut self.connection, &self.retention, now, of_records) {
             warn!(%error, "what is too old in the journal cannot be deleted now");
             only_final(Err(error))?;
         }

@@ -1,5 +1,9 @@
+use std::sync::Mutex;
+use std::time::UNIX_EPOCH;
+
 use proptest::prelude::*;
 
+use super::super::*;
 use crate::message::{Broker, Brokers};
 
 pub(super) const HOUR: u64 = 3600;
@@ -10,6 +14,21 @@ pub(super) const WINDOW: u64 = HOUR / 4;
 /// How long a clock that goes ahead is not believed, and then some.
 pub(super) const PATIENCE: u64 = 2 * HOUR;
 pub(super) const START: u64 = 50 * 365 * 24 * HOUR;
+
+/// A journal by a clock: the seconds that passed, and how far ahead it is.
+pub(super) fn open(folder: &Path, clock: &Arc<Mutex<(u64, i64)>>) -> (Journal, Recovered) {
+    let clock = clock.clone();
+    let read = move || {
+        let (passed, wrong) = *clock.lock().unwrap();
+        let day = (START + passed).saturating_add_signed(wrong);
+        (UNIX_EPOCH + Duration::from_secs(day), Duration::from_secs(passed))
+    };
+    let retention = Duration::from_secs;
+    let config = Config { directory: folder.into(), retention: retention(RETENTION), min_free: 0, ..Config::default() };
+    let dead_letter = DeadLetterConfig { retention: retention(OF_DEAD) };
+    open_by(Arc::new(read), Duration::from_millis(1), &config, &dead_letter, (Duration::from_secs(WINDOW), 250_000))
+        .unwrap()
+}
 
 /// What happens to a journal.
 #[derive(Debug, Clone)]
