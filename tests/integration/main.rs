@@ -23,6 +23,8 @@ mod connections;
 mod creds;
 #[cfg(feature = "nats")]
 mod dead_letter;
+#[cfg(all(feature = "journal", feature = "nats"))]
+mod dead_letter_journal;
 #[cfg(feature = "kafka")]
 mod dead_letter_kafka;
 #[cfg(feature = "journal")]
