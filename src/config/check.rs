@@ -31,12 +31,9 @@ pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
     brokers::check(config, &places)
 }
 
-/// What a journal takes whatever is in it: its log, and its tables.
-const LEAST_JOURNAL: usize = 16 * 1024 * 1024;
-
 fn journal(config: &Config) -> Result<(), ConfigError> {
     let Some(journal) = &config.journal else { return Ok(()) };
-    let least = LEAST_JOURNAL + config.http.max_body;
+    let least = journal.least_bytes();
     if journal.max_bytes < least {
         let problem = format!(
             "no room for its log and one notification of http.max_body; give at least \"{}MiB\"",

@@ -122,6 +122,9 @@ impl Config {
     }
 
     fn checked(mut self, folder: &std::path::Path) -> Result<Self, ConfigError> {
+        if let Some(journal) = &mut self.journal {
+            journal.largest = self.http.max_body;
+        }
         check::check(&self)?;
         for (key, path) in self.files() {
             *path = folder.join(&path);

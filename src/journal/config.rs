@@ -24,6 +24,24 @@ pub struct Config {
     /// How long notifications that are owed to no broker are kept. What was forwarded is deleted at once. Default 7 d.
     #[serde(deserialize_with = "units::duration")]
     pub retention: Duration,
+    /// The largest body that comes: `http.max_body`. Default 8 MiB.
+    #[serde(skip)]
+    pub largest: usize,
+}
+
+impl Config {
+    /// The bytes that the database leaves to the log: once its pages are there they stay, and the largest body must have
+    /// room in the log too when all of them are empty.
+    pub fn for_log(&self) -> usize {
+        const LOG: usize = 8 * 1024 * 1024;
+        (2 * LOG).max(LOG + self.largest)
+    }
+
+    /// The least `max_bytes` with which the largest body can be kept at all.
+    pub fn least_bytes(&self) -> usize {
+        const TABLES: usize = 1024 * 1024;
+        self.for_log() + self.largest + TABLES
+    }
 }
 
 impl Default for Config {
@@ -33,6 +51,7 @@ impl Default for Config {
             max_bytes: 1024 * 1024 * 1024,
             min_free: 64 * 1024 * 1024,
             retention: Duration::from_secs(7 * 24 * 3600),
+            largest: 8 * 1024 * 1024,
         }
     }
 }

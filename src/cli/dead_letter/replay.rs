@@ -113,7 +113,7 @@ async fn one(
 
 /// What replays letters: of a broker, or of the journal.
 enum By<'r> {
-    Broker(Replayer<'r>),
+    Broker(Box<Replayer<'r>>),
     #[cfg(feature = "journal")]
     Journal(Letters<'r>),
 }
@@ -140,7 +140,7 @@ async fn by<'r>(
     let publisher = if arguments.dry_run { None } else { Some(publisher(config, routes, broker).await?) };
     let dead_letter = configured.iter().find(|place| place.broker == broker).map(|place| place.dead_letter.as_str());
     let at = (broker, dead_letter.unwrap_or_default());
-    Ok(By::Broker(Replayer::new(routes, publisher, at, notes, once_more)))
+    Ok(By::Broker(Box::new(Replayer::new(routes, publisher, at, notes, once_more))))
 }
 
 impl By<'_> {

@@ -65,7 +65,9 @@ fn open_by(
 ) -> Result<(Journal, Recovered), OpenError> {
     let directory = Directory::take(&config.directory)?;
     directory.use_reserve();
-    let room = Room { directory, max_bytes: config.max_bytes as u64, min_free: config.min_free as u64 };
+    let [max_bytes, min_free, for_log] =
+        [config.max_bytes, config.min_free, config.for_log()].map(|bytes| bytes as u64);
+    let room = Room { directory, max_bytes, min_free, for_log };
     let connection = prepared(&room)?;
     let unusable = |source| room.unusable(source);
     let age = Clock::going_on(clock.clone(), queries::last_came(&connection).map_err(unusable)?);

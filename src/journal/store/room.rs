@@ -10,9 +10,6 @@ use super::fault::only_final;
 
 /// The log is brought into the database when it is about this long; then it is written from its beginning again.
 pub(super) const LOG: u64 = 4 * 1024 * 1024;
-/// What the database leaves to the log: once its pages are there they stay, and a large record must have room in the log
-/// too when all of them are empty.
-const FOR_LOG: u64 = 16 * 1024 * 1024;
 /// What a record takes beside its body at most: a page that is not full, its columns, its share of indexes.
 const BESIDE: u64 = 8 * 1024;
 /// How long a reader may keep the log from being written from its beginning again: everybody waits meanwhile.
@@ -23,6 +20,8 @@ pub(super) struct Room {
     pub(super) directory: Directory,
     pub(super) max_bytes: u64,
     pub(super) min_free: u64,
+    /// What the database leaves to the log.
+    pub(super) for_log: u64,
 }
 
 /// Why there is no room, as a bounded tag.
@@ -81,7 +80,7 @@ impl Room {
         let grows = wanted.saturating_sub(now.spare);
         // the log has room of its own, so that what is forwarded can always be deleted
         let grown = now.pages + grows;
-        if grows > 0 && grown + FOR_LOG > self.max_bytes || grown + now.log + wanted > self.max_bytes {
+        if grows > 0 && grown + self.for_log > self.max_bytes || grown + now.log + wanted > self.max_bytes {
             return Err("full");
         }
         if now.left < self.min_free.saturating_add(grows + wanted) { Err("no_space") } else { Ok(()) }

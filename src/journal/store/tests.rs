@@ -38,6 +38,29 @@ fn append_all(runtime: &tokio::runtime::Runtime, journal: &Journal, messages: Ve
 }
 
 #[test]
+fn the_largest_body_has_room_in_an_empty_journal_and_in_one_that_was_full() {
+    for largest in [1, 8, 40].map(|mib| mib * 1024 * 1024) {
+        let (folder, runtime) = (tempfile::tempdir().unwrap(), runtime());
+        let config = Config { directory: folder.path().into(), min_free: 0, largest, ..Config::default() };
+        let config = Config { max_bytes: config.least_bytes(), ..config };
+        let (journal, _) = super::open(&config, &DeadLetterConfig::default(), (Duration::ZERO, 1)).unwrap();
+        let settle = |answers: Vec<Kept>| {
+            answers.iter().flatten().for_each(|seq| journal.settle(*seq, Broker::Nats));
+            runtime.block_on(journal.synced());
+            answers.iter().all(Result::is_ok)
+        };
+        let append = |messages| append_all(&runtime, &journal, messages);
+        assert!(settle(append(vec![message(1, largest)])), "{largest} into an empty one");
+        let fill = append((0..30_000).map(|number| message(number, 4_200)).collect());
+        assert!(append(vec![message(2, largest)])[0].is_err(), "{largest} into a full one");
+        assert!(!settle(fill));
+        assert!(settle(append(vec![message(3, largest)])), "{largest} into one that was full");
+        assert!(on_disk(folder.path()) <= config.max_bytes as u64);
+        journal.close();
+    }
+}
+
+#[test]
 fn it_never_takes_more_than_it_may_and_goes_on_once_there_is_room() {
     const MOST: usize = 40 * 1024 * 1024;
     for bytes in [8, 600, 2_100, 4_200, 50_000] {
