@@ -45,7 +45,8 @@ impl Rate {
     fn left(&mut self, owed: u64) -> f64 {
         let fell = self.before as f64 - owed as f64;
         self.before = owed;
-        self.falls += (fell - self.falls) / 5.0;
+        // once it falls, how fast it rose before says nothing any more
+        self.falls = if self.falls <= 0.0 && fell > 0.0 { fell } else { self.falls + (fell - self.falls) / 5.0 };
         match owed {
             0 => {
                 self.falls = 0.0;
@@ -71,5 +72,6 @@ mod tests {
         }
         assert!((39.0..=45.0).contains(&left), "4100 at about 100 a second: {left}");
         assert_eq!(rate.left(0), 0.0);
+        assert_eq!([500, 2000, 1900].map(|owed| rate.left(owed)), [f64::INFINITY, f64::INFINITY, 19.0]);
     }
 }

@@ -78,7 +78,9 @@ pub fn rendered(routes: &Routes, record: &Record) -> Option<Message> {
     }
     let event = &message.event;
     let received = Received { body: message.body.clone(), at: event.recorded, trace: event.trace.clone() };
-    Some(routes.message_for(&Notification::parse(&message.body).ok()?, &received))
+    let rendered = routes.message_for(&Notification::parse(&message.body).ok()?, &received);
+    // what was replayed keeps its own identity: the broker may remember the one before
+    Some(Message { replay: message.replay, ..rendered })
 }
 
 #[cfg(test)]
@@ -86,7 +88,7 @@ mod tests {
     use std::time::UNIX_EPOCH;
 
     use super::*;
-    use crate::message::{DeadLetter, Reason, TraceContext};
+    use crate::message::{DeadLetter, Reason, Replay, TraceContext};
     use crate::route::Place;
 
     const KAFKA: Brokers = Brokers::NONE.with(Broker::Kafka);
@@ -152,6 +154,16 @@ mod tests {
         assert_eq!((owed, unknown), (KAFKA, KAFKA));
         let given_up = Record { message: *message, owed, ..both };
         assert_eq!(rerouted(&given_up, Broker::Kafka, Broker::Nats).0, "rerouted");
+    }
+
+    #[test]
+    fn what_was_replayed_keeps_its_own_identity() {
+        let mut replayed = record(NATS, [None, Some("s")]);
+        replayed.message.replay = Some(Replay::Notification(1));
+        let (_, fate) = reroute(&routes("t2", "s2"), &replayed, Broker::Nats, Broker::Nats);
+        let Fate::Becomes { message, .. } = fate else { panic!("it stays") };
+        assert_eq!(message.dedupe_id(), replayed.message.dedupe_id());
+        assert_ne!(message.dedupe_id(), record(NATS, [None, Some("s")]).message.dedupe_id());
     }
 
     #[test]

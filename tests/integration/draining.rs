@@ -58,6 +58,8 @@ fn who_comes_while_a_backlog_drains_goes_directly_and_the_numbers_say_how_it_goe
     }
     // many before it was over, none of which took as long as a broker may take before the journal is asked
     assert!(live >= 5 && slowest < Duration::from_secs(1), "{live} rounds, the slowest after {slowest:?}");
+    // the last may have been asked when it was over
+    left.pop();
     assert!(left.iter().all(|left| *left > 0.0), "{left:?}");
     assert_eq!(number("journal_forwarded_total"), RECORDS as f64);
     assert_eq!(number("journal_oldest_age_seconds"), 0.0);

@@ -104,10 +104,12 @@ class Series:
         options = self.options
         count = options.share or scenario.seconds * options.rate
         kills = options.kills // (len(KILLING) * len(options.kinds)) + 1 if options.kills and name in KILLING else None
-        stage.send(count, options.rate, scenario.large)
+        # slow enough for all of them to come while it sends
+        rate = min(options.rate, max(1, int(count / (kills * scenario.pace)))) if kills else options.rate
+        stage.send(count, rate, scenario.large)
         scenario.round(stage)
         # a sender that gets nowhere is a problem, and no reason to go on for ever
-        deadline = time.monotonic() + 120 + 5 * count / options.rate
+        deadline = time.monotonic() + 120 + 5 * count / rate
         while stage.sending() and time.monotonic() < deadline:
             if kills is None or stage.bridge.kills + stage.broker_kills < kills:
                 scenario.round(stage)

@@ -25,6 +25,7 @@ class KillBroker(Scenario):
     """kill -9 of the broker"""
 
     seconds = 10
+    pace = 7
 
     def round(self, stage):
         between(stage, 0.5, 1.5)
@@ -78,6 +79,7 @@ class All(Scenario):
     """all at once: kills of both, stops, cuts, stalls, in any order and together; a topic for each class"""
 
     seconds = 14
+    pace = 6
     large = True
     config = {"through_proxy": True, "by_class": True}
 

@@ -11,6 +11,8 @@ class Scenario:
     # whether the bridge may end by itself
     ends = False
     seconds = 6
+    # about how many seconds one kill takes, what comes after it included
+    pace = 1
     large = False
     both = False
     config = {}

@@ -1,9 +1,12 @@
 //! Replaying what a journal keeps: by opening it, or through the bridge that runs on it.
 
+use std::collections::HashSet;
+use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
 use crate::cli::journal::Reached;
 use crate::dead_letter::{Again, Head, Notes, Outcome, Whole, again};
+use crate::message::Id;
 use crate::route::Routes;
 use crate::upkeep::{Replay, Replayed, destinations};
 
@@ -15,15 +18,29 @@ pub(super) struct Letters<'r> {
     pub(super) notes: Notes,
     /// Whether also what was replayed before.
     pub(super) once_more: bool,
+    /// What was replayed by this process: another letter of the same bytes is the same notification.
+    pub(super) here: Mutex<HashSet<Id>>,
 }
 
 impl Letters<'_> {
     pub(super) fn is_done(&self, head: &Head) -> bool {
-        !self.once_more && self.notes.has(head)
+        self.with_here(|here| here.contains(&head.id)) || !self.once_more && self.notes.has(head)
+    }
+
+    fn with_here<R>(&self, act: impl FnOnce(&mut HashSet<Id>) -> R) -> R {
+        act(&mut self.here.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Replays these, in order.
     pub(super) async fn replay(&self, letters: Vec<Whole>) -> Vec<(Head, Outcome)> {
+        let (first, same): (Vec<_>, Vec<_>) =
+            letters.into_iter().partition(|whole| self.with_here(|here| here.insert(whole.head.id)));
+        let mut all = self.replay_first(first).await;
+        all.extend(same.into_iter().map(|whole| (whole.head, Outcome::Before)));
+        all
+    }
+
+    async fn replay_first(&self, letters: Vec<Whole>) -> Vec<(Head, Outcome)> {
         let Some(reached) = &self.reached else {
             return letters.into_iter().map(|whole| self.looked_at(whole)).collect();
         };

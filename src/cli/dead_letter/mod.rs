@@ -35,7 +35,7 @@ pub(super) enum Command {
     /// Show what lies in the dead letter of each broker, or in the journal where it keeps them, the oldest first; never a
     /// piece of a body.
     ///
-    /// Exit code 0: all of it was read, 1: not all of it could not be read, 2: the configuration cannot be used.
+    /// Exit code 0: all of it was read, 1: not all of it could be read, 2: the configuration cannot be used.
     #[command(after_help = "Examples:
   greenapi-bridge dead-letter list --config bridge.toml --since 2h
   greenapi-bridge dead-letter list --config bridge.toml --reason too_large --instance 1101000001

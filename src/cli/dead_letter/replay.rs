@@ -1,6 +1,8 @@
 //! `dead-letter replay`.
 
 use std::collections::HashSet;
+#[cfg(feature = "journal")]
+use std::sync::Mutex;
 use std::time::Duration;
 
 use clap::{ArgGroup, Args};
@@ -132,7 +134,7 @@ async fn by<'r>(
         {
             let reach = || arguments.reach.reach(config).map_err(|failed| failed.why());
             let reached = if arguments.dry_run { None } else { Some(reach()?) };
-            return Ok(By::Journal(Letters { routes, reached, notes, once_more }));
+            return Ok(By::Journal(Letters { routes, reached, notes, once_more, here: Mutex::default() }));
         }
         #[cfg(not(feature = "journal"))]
         return Err("this build has no journal".into());

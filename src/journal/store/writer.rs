@@ -146,14 +146,15 @@ impl Writer {
         }
         match self.commit(&appends, batch) {
             Ok((first, settled, gone)) => {
+                if self.next > first {
+                    batch.kept = Some(Instant::now());
+                    // before anybody is answered: who is, finds it ready
+                    room.then(|| self.set(BrokerState::up()));
+                    self.appended.send_replace(self.next - 1);
+                }
                 for (seq, (.., done)) in (first..).zip(appends.drain(..)) {
                     // who gave up waiting left it to be found as stored
                     let _ = done.send(Ok(seq));
-                }
-                if self.next > first {
-                    batch.kept = Some(Instant::now());
-                    room.then(|| self.set(BrokerState::up()));
-                    self.appended.send_replace(self.next - 1);
                 }
                 // about what it adds to the log
                 let rows = u64::try_from(self.next - first).unwrap_or(0) + settled as u64;
