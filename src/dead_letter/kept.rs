@@ -2,10 +2,14 @@
 
 use std::collections::VecDeque;
 
+use bytes::Bytes;
+
+use super::Whole;
+use super::record::{Record as Read, read};
 use crate::journal::store::Reader;
 use crate::journal::store::queries::{Filter, ends, kept_letters, page};
 use crate::journal::{self, Record};
-use crate::message::{Attribute, Letter, Replay};
+use crate::message::{Attribute, Letter, Message, Replay};
 
 /// The most records that are looked at in one transaction, and about how many bytes of letters it reads.
 const AT_ONCE: usize = 500;
@@ -50,29 +54,41 @@ impl Kept {
     }
 }
 
-/// A letter as it would lie in a topic, with a note for each time it was replayed.
-fn letters(record: Record) -> Vec<Letter> {
-    let Record { seq, message, .. } = record;
-    let attributes = message.attributes().map(|(name, value)| (format!("ce_{}", name.as_str()), value.into_owned()));
-    let others = message.headers().map(|(name, value)| (name.to_owned(), value.into_owned()));
-    let letter = Letter {
-        broker: None,
-        position: seq.to_string(),
-        at: message.event.recorded,
-        headers: attributes.chain(others).collect(),
-        size: message.body.len(),
-        body: message.body.clone(),
-    };
+/// A letter that a journal keeps, as it was received; none if it is no letter.
+pub fn kept(record: Record) -> Option<Whole> {
+    match read(letter(record.seq, &record.message)) {
+        Read::Letter(head, body) => Some(Whole { head: *head, body, count: 1, missing: Vec::new() }),
+        Read::Note(..) | Read::Foreign => None,
+    }
+}
+
+/// It and a note for each time it was replayed.
+fn letters(Record { seq, message, .. }: Record) -> Vec<Letter> {
+    let letter = letter(seq, &message);
     let times = message.dead_letter.as_ref().map_or(0, |dead| dead.replayed);
     let note = |number: u32| Letter {
         headers: vec![
             (format!("ce_{}", Attribute::Id.as_str()), message.event.id.to_string()),
             (Replay::HEADER.to_owned(), number.to_string()),
         ],
-        body: Default::default(),
+        body: Bytes::new(),
         size: 0,
         ..letter.clone()
     };
     let notes: Vec<_> = (1..=times).map(note).collect();
     std::iter::once(letter).chain(notes).collect()
+}
+
+/// A letter as it would lie in a topic.
+fn letter(seq: i64, message: &Message) -> Letter {
+    let attributes = message.attributes().map(|(name, value)| (format!("ce_{}", name.as_str()), value.into_owned()));
+    let others = message.headers().map(|(name, value)| (name.to_owned(), value.into_owned()));
+    Letter {
+        broker: None,
+        position: seq.to_string(),
+        at: message.event.recorded,
+        headers: attributes.chain(others).collect(),
+        size: message.body.len(),
+        body: message.body.clone(),
+    }
 }

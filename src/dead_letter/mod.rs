@@ -19,11 +19,11 @@ mod select;
 
 pub use again::{Again, again, note};
 #[cfg(feature = "journal")]
-pub use kept::Kept;
+pub use kept::{Kept, kept};
 pub use notes::Notes;
 pub use parts::{Parts, Whole};
 pub use reading::Reading;
-pub use record::{Head, Record, read};
+pub use record::{Head, Record, place_name, read};
 pub use replayer::{Outcome, Replayer};
 pub use select::{Selection, read_id};
 
@@ -55,7 +55,7 @@ impl Source {
             #[cfg(feature = "nats")]
             Self::Nats(_) => Broker::Nats.as_str(),
             #[cfg(feature = "journal")]
-            Self::Journal(_) => record::place(None),
+            Self::Journal(_) => place_name(None),
         }
     }
 

@@ -45,11 +45,6 @@ pub struct Head {
 }
 
 impl Head {
-    /// Where it lies, in a word.
-    pub fn place(&self) -> &'static str {
-        place(self.broker)
-    }
-
     /// The trace context it came with.
     pub fn trace(&self) -> TraceContext {
         let header = |name: &str| self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone());
@@ -59,7 +54,7 @@ impl Head {
 }
 
 /// Where letters lie, in a word.
-pub(super) fn place(broker: Option<Broker>) -> &'static str {
+pub fn place_name(broker: Option<Broker>) -> &'static str {
     broker.map_or("journal", Broker::as_str)
 }
 

@@ -7,6 +7,9 @@ use serde::Deserialize;
 
 use crate::units;
 
+/// The log is brought into the database when it has about so many bytes; then it is written from its beginning again.
+pub(super) const LOG: usize = 4 * 1024 * 1024;
+
 /// `[journal]`: the durable store on this machine's disk.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -33,8 +36,8 @@ impl Config {
     /// The bytes that the database leaves to the log: once its pages are there they stay, and the largest body must have
     /// room in the log too when all of them are empty.
     pub fn for_log(&self) -> usize {
-        const LOG: usize = 8 * 1024 * 1024;
-        (2 * LOG).max(LOG + self.largest)
+        // it is cut off when it is twice as long as it should be
+        (4 * LOG).max(2 * LOG + self.largest)
     }
 
     /// The least `max_bytes` with which the largest body can be kept at all.

@@ -5,9 +5,8 @@ use std::time::SystemTime;
 use serde::{Deserialize, Serialize};
 
 use super::Upkeep;
-use crate::dead_letter::{Again, Head, Whole, again};
+use crate::dead_letter::{Again, again, kept};
 use crate::deliver::NotChanged;
-use crate::journal::Record;
 use crate::message::{Broker, Message};
 use crate::route::Routes;
 
@@ -61,7 +60,10 @@ impl Upkeep {
         if before > 0 && !once_more {
             return Ok(Replayed::Before);
         }
-        match again(&whole(record), &self.routes, before, SystemTime::now()) {
+        let Some(whole) = kept(record) else {
+            return Ok(Replayed::Stays("it cannot be read any more".into()));
+        };
+        match again(&whole, &self.routes, before, SystemTime::now()) {
             Again::Stays(why) => Ok(Replayed::Stays(why)),
             Again::Notification(message) => {
                 let to = destinations(&self.routes, &message);
@@ -76,27 +78,4 @@ pub fn destinations(routes: &Routes, message: &Message) -> String {
     let used = Broker::ALL.into_iter().filter(|broker| routes.use_broker(*broker));
     let all: Vec<_> = used.map(|broker| message.destination(broker)).filter(|to| !to.is_empty()).collect();
     if all.is_empty() { "the journal".into() } else { all.join(" and ") }
-}
-
-/// A letter as it was received.
-fn whole(record: Record) -> Whole {
-    let Record { seq, message, .. } = record;
-    let trace = &message.event.trace;
-    let header = |name: &str, value: &Option<String>| value.clone().map(|value| (name.to_owned(), value));
-    let headers = [header("traceparent", &trace.parent), header("tracestate", &trace.state)];
-    let dead = message.dead_letter;
-    let head = Head {
-        broker: None,
-        position: seq.to_string(),
-        id: message.event.id,
-        received: message.event.recorded,
-        reason: dead.as_ref().map(|dead| dead.reason.as_str().to_owned()).unwrap_or_default(),
-        detail: dead.as_ref().map(|dead| dead.detail.clone()).unwrap_or_default(),
-        instance: message.event.instance,
-        kind: message.event.kind,
-        part: dead.and_then(|dead| dead.part),
-        size: message.body.len(),
-        headers: headers.into_iter().flatten().collect(),
-    };
-    Whole { head, body: message.body, count: 1, missing: Vec::new() }
 }

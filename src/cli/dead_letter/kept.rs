@@ -1,12 +1,9 @@
 //! Replaying what a journal keeps: by opening it, or through the bridge that runs on it.
 
-use std::collections::HashSet;
-use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
 use crate::cli::journal::Reached;
 use crate::dead_letter::{Again, Head, Notes, Outcome, Whole, again};
-use crate::message::Id;
 use crate::route::Routes;
 use crate::upkeep::{Replay, Replayed, destinations};
 
@@ -18,23 +15,20 @@ pub(super) struct Letters<'r> {
     pub(super) notes: Notes,
     /// Whether also what was replayed before.
     pub(super) once_more: bool,
-    /// What was replayed by this process: another letter of the same bytes is the same notification.
-    pub(super) here: Mutex<HashSet<Id>>,
 }
 
 impl Letters<'_> {
     pub(super) fn is_done(&self, head: &Head) -> bool {
-        self.with_here(|here| here.contains(&head.id)) || !self.once_more && self.notes.has(head)
+        self.notes.has_here(head.id) || self.notes.has(head) && !self.once_more
     }
 
-    fn with_here<R>(&self, act: impl FnOnce(&mut HashSet<Id>) -> R) -> R {
-        act(&mut self.here.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// Replays these, in order.
-    pub(super) async fn replay(&self, letters: Vec<Whole>) -> Vec<(Head, Outcome)> {
-        let (first, same): (Vec<_>, Vec<_>) =
-            letters.into_iter().partition(|whole| self.with_here(|here| here.insert(whole.head.id)));
+    /// Replays these, in order; another letter of the same bytes is the same notification.
+    pub(super) async fn replay(&mut self, letters: Vec<Whole>) -> Vec<(Head, Outcome)> {
+        let (first, same): (Vec<_>, Vec<_>) = letters.into_iter().partition(|Whole { head, .. }| {
+            let first = !self.notes.has_here(head.id);
+            self.notes.enter(head.id, head.received, true);
+            first
+        });
         let mut all = self.replay_first(first).await;
         all.extend(same.into_iter().map(|whole| (whole.head, Outcome::Before)));
         all
@@ -72,5 +66,38 @@ fn outcome(replayed: Replayed) -> Outcome {
         Replayed::To(to) => Outcome::Replayed(to),
         Replayed::Before => Outcome::Before,
         Replayed::Stays(why) => Outcome::Stays(why),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::Id;
+
+    #[tokio::test]
+    async fn letters_of_the_same_bytes_are_one_notification() {
+        let routes = Routes::new(&crate::route::Config::default(), &[]).unwrap();
+        let whole = |number: u64| {
+            let body = format!(r#"{{"typeWebhook":"incomingCall","instanceData":{{"idInstance":{number}}}}}"#);
+            let head = Head {
+                broker: None,
+                position: "1".into(),
+                id: Id::of(body.as_bytes()),
+                received: SystemTime::UNIX_EPOCH,
+                reason: "no_type".into(),
+                detail: String::new(),
+                instance: Some(number),
+                kind: None,
+                part: None,
+                size: body.len(),
+                headers: Vec::new(),
+            };
+            Whole { head, body: body.into(), count: 1, missing: Vec::new() }
+        };
+        let mut letters = Letters { routes: &routes, reached: None, notes: Notes::default(), once_more: true };
+        let done = letters.replay([7, 8, 7].map(whole).into()).await;
+        let replayed = done.iter().filter(|(_, outcome)| matches!(outcome, Outcome::Replayed(_))).count();
+        assert_eq!((replayed, done.len()), (2, 3), "{done:?}");
+        assert!(letters.is_done(&whole(7).head) && !letters.is_done(&whole(9).head));
     }
 }

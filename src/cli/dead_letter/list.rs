@@ -6,9 +6,9 @@ use clap::Args;
 use serde_json::json;
 
 use super::progress::Progress;
-use super::{Filters, Place, complain, name, open, plain};
+use super::{Filters, Place, complain, open, plain};
 use crate::config::Config;
-use crate::dead_letter::{Notes, Reading, Source, Whole};
+use crate::dead_letter::{Notes, Reading, Source, Whole, place_name};
 use crate::message::Broker;
 
 #[derive(Debug, Clone, Args)]
@@ -43,7 +43,7 @@ pub(super) async fn list(config: &Config, places: &[Place], arguments: &Argument
             Ok(Listed { letters, replayed, foreign }) => {
                 let foreign =
                     if foreign > 0 { format!("; {foreign} records are not the bridge's") } else { String::new() };
-                let name = name(*place);
+                let name = place_name(*place);
                 eprintln!("greenapi-bridge: {name}: {letters} dead letters, {replayed} of them replayed{foreign}");
             }
             Err(problem) => {
@@ -111,7 +111,7 @@ impl Table {
         writeln!(
             out,
             "{received:<24}  {:<7}  {:<14}  {instance:<12}  {:<26}  {:>9}  {parts:<5}  {replayed:<8}  {}  {}",
-            head.place(),
+            place_name(head.broker),
             plain(&head.reason),
             plain(head.kind.as_deref().unwrap_or("-")),
             head.size,

@@ -20,7 +20,7 @@ use crate::brokers::nats;
 use crate::config::Config;
 #[cfg(feature = "journal")]
 use crate::dead_letter::Kept;
-use crate::dead_letter::{Selection, Source};
+use crate::dead_letter::{Selection, Source, place_name};
 use crate::message::{Broker, Reason};
 use crate::route::Routes;
 use crate::units;
@@ -52,9 +52,9 @@ pub(super) enum Command {
     ///
     /// Each goes to the broker it lies at; what the journal keeps goes wherever it belongs now, behind what is owed
     /// there. What has gone is noted beside it: to repeat a replay does nothing, nor does it matter if one is cut off.
-    /// A bridge that runs on the journal is asked to do it, by its admin listener. What is still no notification stays as it is, and so does what is still
-    /// too large; each is named. Nothing is taken out of the dead letter. Exit code 0: all that was asked for is
-    /// replayed, 1: not all of it is, 2: the configuration or a flag cannot be used.
+    /// A bridge that runs on the journal is asked to do it, by its admin listener. What is still no notification stays
+    /// as it is, and so does what is still too large; each is named. Nothing is taken out of the dead letter. Exit code
+    /// 0: all that was asked for is replayed, 1: not all of it is, 2: the configuration or a flag cannot be used.
     #[command(after_help = "Examples:
   greenapi-bridge dead-letter replay --config bridge.toml --all --dry-run
   greenapi-bridge dead-letter replay --config bridge.toml 4f1c0a…
@@ -200,17 +200,13 @@ async fn open(config: &Config, place: Place) -> Result<Source, String> {
             Ok(Source::Journal(Box::new(Kept::open(section)?)))
         }
         #[cfg(not(all(feature = "kafka", feature = "nats", feature = "journal")))]
-        other => Err(format!("this build has no {}", name(other))),
+        other => Err(format!("this build has no {}", place_name(other))),
     }
-}
-
-fn name(place: Place) -> &'static str {
-    place.map_or("journal", Broker::as_str)
 }
 
 /// Says what went wrong there.
 fn complain(place: Place, problem: &str) {
-    eprintln!("greenapi-bridge: the dead letter of {}: {problem}", name(place));
+    eprintln!("greenapi-bridge: the dead letter of {}: {problem}", place_name(place));
 }
 
 /// A text from a broker as a terminal can be given it.

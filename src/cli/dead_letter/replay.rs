@@ -1,8 +1,6 @@
 //! `dead-letter replay`.
 
 use std::collections::HashSet;
-#[cfg(feature = "journal")]
-use std::sync::Mutex;
 use std::time::Duration;
 
 use clap::{ArgGroup, Args};
@@ -11,7 +9,7 @@ use tokio::time::Instant;
 #[cfg(feature = "journal")]
 use super::kept::Letters;
 use super::progress::Progress;
-use super::{Filters, Place, complain, name, open};
+use super::{Filters, Place, complain, open};
 use crate::brokers::Publisher;
 #[cfg(feature = "kafka")]
 use crate::brokers::kafka;
@@ -20,7 +18,7 @@ use crate::brokers::nats;
 #[cfg(feature = "journal")]
 use crate::cli::journal::Reach;
 use crate::config::Config;
-use crate::dead_letter::{Head, Notes, Outcome, Reading, Replayer, Selection, Source, Whole, read_id};
+use crate::dead_letter::{Head, Notes, Outcome, Reading, Replayer, Selection, Source, Whole, place_name, read_id};
 use crate::message::{Broker, Id};
 use crate::route::Routes;
 
@@ -74,7 +72,7 @@ pub(super) async fn replay(config: &Config, routes: &Routes, places: &[Place], a
         let done = one(config, routes, *place, arguments, &mut tally).await;
         let Tally { replayed, before, stay, failed, .. } = tally;
         let did = if arguments.dry_run { "would be replayed" } else { "replayed" };
-        println!("{}: {replayed} {did}, {before} were before, {stay} stay, {failed} failed", name(*place));
+        println!("{}: {replayed} {did}, {before} were before, {stay} stay, {failed} failed", place_name(*place));
         if let Err(problem) = &done {
             complain(*place, problem);
         }
@@ -96,13 +94,13 @@ async fn one(
 ) -> Result<(), String> {
     let selection = Selection { ids: arguments.ids.iter().copied().collect(), ..arguments.filters.selection() };
     let mut source = open(config, place).await?;
-    let mut progress = Progress::new(format!("{}: what was replayed", name(place)));
+    let mut progress = Progress::new(format!("{}: what was replayed", place_name(place)));
     let notes = Notes::gather(&mut source, &selection.ids, |done, all| progress.show(done, all, String::new)).await?;
     drop(progress);
     let configured = config.places();
     let by = by(config, routes, &configured, place, arguments, notes).await?;
     let what = if arguments.dry_run { "looking" } else { "replaying" };
-    let progress = Progress::new(format!("{}: {what}", name(place)));
+    let progress = Progress::new(format!("{}: {what}", place_name(place)));
     let left = arguments.filters.limit.unwrap_or(u64::MAX);
     let mut work = Work { by, selection, dry_run: arguments.dry_run, progress, left, tally };
     let done = work.go(&mut source).await;
@@ -134,7 +132,7 @@ async fn by<'r>(
         {
             let reach = || arguments.reach.reach(config).map_err(|failed| failed.why());
             let reached = if arguments.dry_run { None } else { Some(reach()?) };
-            return Ok(By::Journal(Letters { routes, reached, notes, once_more, here: Mutex::default() }));
+            return Ok(By::Journal(Letters { routes, reached, notes, once_more }));
         }
         #[cfg(not(feature = "journal"))]
         return Err("this build has no journal".into());
@@ -154,7 +152,7 @@ impl By<'_> {
         }
     }
 
-    async fn replay(&self, batch: Vec<Whole>) -> Vec<(Head, Outcome)> {
+    async fn replay(&mut self, batch: Vec<Whole>) -> Vec<(Head, Outcome)> {
         match self {
             Self::Broker(replayer) => replayer.replay(batch).await,
             #[cfg(feature = "journal")]

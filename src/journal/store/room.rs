@@ -8,8 +8,8 @@ use super::super::OpenError;
 use super::directory::Directory;
 use super::fault::only_final;
 
-/// The log is brought into the database when it is about this long; then it is written from its beginning again.
-pub(super) const LOG: u64 = 4 * 1024 * 1024;
+/// See there.
+pub(super) const LOG: u64 = super::super::config::LOG as u64;
 /// What a record takes beside its body at most: a page that is not full, its columns, its share of indexes.
 const BESIDE: u64 = 8 * 1024;
 /// How long a reader may keep the log from being written from its beginning again: everybody waits meanwhile.
