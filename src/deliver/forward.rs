@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
@@ -127,9 +127,21 @@ impl Way {
                     );
                 }
                 tokio::spawn(async move {
-                    sleep((PAUSE[0] * 2_u32.saturating_pow(tried.min(16))).min(PAUSE[1])).await;
+                    let pause = (PAUSE[0] * 2_u32.saturating_pow(tried.min(16))).min(PAUSE[1]);
+                    let _ = timeout(pause, self.is_back()).await;
                     self.lanes.end(lane, false, &gone);
                 });
+            }
+        }
+    }
+
+    /// Waits until the broker is there again after it was gone.
+    async fn is_back(&self) {
+        let mut state = self.target().publisher.state();
+        for up in [false, true] {
+            // without a sender it never is
+            if state.wait_for(|state| state.up == up).await.is_err() {
+                std::future::pending::<()>().await;
             }
         }
     }

@@ -87,13 +87,12 @@ fn a_kafka_that_was_gone_or_stood_still_has_all_in_order_and_soon_directly_again
         kafka.kill();
         pause(2000);
         kafka.start_again();
-        connected(&bridge, "kafka");
+        kafka.acknowledges("fallback.other");
         took.push(kept_until(&bridge, "kafka", Instant::now()));
     });
     assert!(answers.iter().all(|answer| answer.status == 200));
     whole_and_in_order(&answers, &kafka.read(&["fallback.incoming"]), true);
-    // one that was started anew listens before it serves
-    assert!(took[0] < Duration::from_secs(5) && took[1] < Duration::from_secs(12), "{took:?}");
+    assert!(took.iter().all(|took| *took < Duration::from_secs(5)), "{took:?}");
 }
 
 #[test]

@@ -22,7 +22,7 @@ pub(super) fn properties(config: &Config, report_within: Duration) -> Result<Cli
         .set("acks", "all")
         // dead connections are found out, and closed ones opened again soon
         .set("socket.keepalive.enable", "true")
-        .set("reconnect.backoff.max.ms", "2000")
+        .set("reconnect.backoff.max.ms", "500")
         // a new leader is found soon after it is there
         .set("retry.backoff.max.ms", "250");
     for (name, value) in &config.properties {

@@ -21,8 +21,8 @@ pub(super) struct Clock {
     read: Read,
     /// What was believed last, and when.
     last: (SystemTime, Duration),
-    /// Since when it is ahead.
-    ahead: Option<Duration>,
+    /// Where it stood when it went ahead, and when that was.
+    ahead: Option<(SystemTime, Duration)>,
 }
 
 impl Clock {
@@ -52,9 +52,14 @@ impl Clock {
     /// The time by which things are too old.
     pub(super) fn now(&mut self) -> SystemTime {
         let (day, passed) = (self.read)();
-        let expected = self.last.0 + passed.saturating_sub(self.last.1);
-        if day > expected + STEP && passed.saturating_sub(*self.ahead.get_or_insert(passed)) < STANDS {
-            return expected;
+        let is_ahead_of = |(at, since): (SystemTime, Duration)| day > at + passed.saturating_sub(since) + STEP;
+        if is_ahead_of(self.last) {
+            // one that goes ahead once more begins anew
+            let since = self.ahead.filter(|ahead| !is_ahead_of(*ahead)).unwrap_or((day, passed));
+            self.ahead = Some(since);
+            if passed.saturating_sub(since.1) < STANDS {
+                return self.last.0 + passed.saturating_sub(self.last.1);
+            }
         }
         (self.last, self.ahead) = ((day, passed), None);
         day
@@ -90,9 +95,14 @@ mod tests {
             (90_000 * HOUR, HOUR + 1, 101 * HOUR + 1),
             (90_001 * HOUR - 1, 2 * HOUR, 102 * HOUR),
             (90_001 * HOUR, 2 * HOUR + 1, 90_001 * HOUR),
+            // ahead a little, and then far
+            (90_001 * HOUR + HOUR / 4, 2 * HOUR + 1 + HOUR / 8, 90_001 * HOUR + HOUR / 8),
+            (95_000 * HOUR, 3 * HOUR, 90_001 * HOUR + HOUR - 1),
+            (95_000 * HOUR + HOUR / 2, 3 * HOUR + HOUR / 2, 90_001 * HOUR + HOUR * 3 / 2 - 1),
+            (95_001 * HOUR, 4 * HOUR, 95_001 * HOUR),
             // back
-            (50 * HOUR, 2 * HOUR + 2, 50 * HOUR),
-            (50 * HOUR + 1, 2 * HOUR + 3, 50 * HOUR + 1),
+            (50 * HOUR, 4 * HOUR + 2, 50 * HOUR),
+            (50 * HOUR + 1, 4 * HOUR + 3, 50 * HOUR + 1),
         ] {
             *shown.lock().unwrap() = (day, passed);
             assert_eq!(clock.now(), SystemTime::UNIX_EPOCH + secs(believed), "{day} after {passed}");

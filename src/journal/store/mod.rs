@@ -78,7 +78,7 @@ fn open_by(
     let (commands, received) = mpsc::channel();
     let (appended, last) = watch::channel(next - 1);
     let (usage, broken) = (Arc::new(Usage::of(config.max_bytes)), CancellationToken::new());
-    let (_, fits) = room.look(&connection).map_err(unusable)?;
+    let (_, fits) = room.look(&connection, true).map_err(unusable)?;
     let (state, up) = watch::channel(fits.map_or_else(BrokerState::down, |()| BrokerState::up()));
     let writer = Writer {
         connection,

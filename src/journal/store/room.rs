@@ -12,6 +12,8 @@ use super::fault::only_final;
 pub(super) const LOG: u64 = super::super::config::LOG as u64;
 /// What a record takes beside its body at most: a page that is not full, its columns, its share of indexes.
 const BESIDE: u64 = 8 * 1024;
+/// What must have room again once there was none: a larger body would be refused at once where only the least has.
+const AGAIN: u64 = 256 * 1024;
 /// How long a reader may keep the log from being written from its beginning again: everybody waits meanwhile.
 const READERS: Duration = Duration::from_millis(20);
 
@@ -86,15 +88,15 @@ impl Room {
         if now.left < self.min_free.saturating_add(grows + wanted) { Err("no_space") } else { Ok(()) }
     }
 
-    /// The bytes on disk, and whether another record of ordinary size has room.
+    /// The bytes on disk, and whether another record has room: the least, or once there was none also a larger.
     ///
     /// # Errors
     /// As [`Self::for_more`].
-    pub(super) fn look(&self, connection: &Connection) -> rusqlite::Result<(u64, Result<(), NoRoom>)> {
+    pub(super) fn look(&self, connection: &Connection, was_room: bool) -> rusqlite::Result<(u64, Result<(), NoRoom>)> {
         self.cut_log(connection)?;
         self.directory.keep_reserve(self.min_free);
         let now = self.now(connection);
-        Ok((now.pages + now.log, self.fits(&now, BESIDE)))
+        Ok((now.pages + now.log, self.fits(&now, if was_room { BESIDE } else { AGAIN })))
     }
 
     /// Why the journal cannot be opened.

@@ -39,7 +39,7 @@ fn append_all(runtime: &tokio::runtime::Runtime, journal: &Journal, messages: Ve
 
 #[test]
 fn the_largest_body_has_room_in_an_empty_journal_and_in_one_that_was_full() {
-    for largest in [1, 8, 40].map(|mib| mib * 1024 * 1024) {
+    for largest in [1, 20].map(|mib| mib * 1024 * 1024) {
         let (folder, runtime) = (tempfile::tempdir().unwrap(), runtime());
         let config = Config { directory: folder.path().into(), min_free: 0, largest, ..Config::default() };
         let config = Config { max_bytes: config.least_bytes(), ..config };
@@ -51,7 +51,7 @@ fn the_largest_body_has_room_in_an_empty_journal_and_in_one_that_was_full() {
         };
         let append = |messages| append_all(&runtime, &journal, messages);
         assert!(settle(append(vec![message(1, largest)])), "{largest} into an empty one");
-        let fill = append((0..30_000).map(|number| message(number, 4_200)).collect());
+        let fill = append((0..config.max_bytes / 4_200).map(|number| message(number, 4_200)).collect());
         assert!(append(vec![message(2, largest)])[0].is_err(), "{largest} into a full one");
         assert!(!settle(fill));
         assert!(settle(append(vec![message(3, largest)])), "{largest} into one that was full");

@@ -27,11 +27,12 @@ pub(super) fn tidy(
 ) -> rusqlite::Result<()> {
     let begun = Instant::now();
     let before = |now: SystemTime, kept| millis(now.checked_sub(kept).unwrap_or(SystemTime::UNIX_EPOCH));
-    let to_come = millis(now.checked_add(TO_COME).unwrap_or(now));
+    // what came while the clock was wrong is told by the clock that tells what is too old
+    let to_come = |now: SystemTime| millis(now.checked_add(TO_COME).unwrap_or(now));
     let kept = [("IS NULL", retention.records), ("IS NOT NULL", retention.dead_letters)];
     let kept = kept.map(|(dead, kept)| (dead, before(of_records, kept)));
     for (dead, before) in kept {
-        while records(connection, dead, before, to_come)? == AT_ONCE && begun.elapsed() < AT_MOST {}
+        while records(connection, dead, before, to_come(of_records))? == AT_ONCE && begun.elapsed() < AT_MOST {}
     }
     // in the order they came, up to the last that is too old before the first that is young
     let mut delete = connection.prepare_cached(
@@ -39,7 +40,7 @@ pub(super) fn tidy(
              SELECT max(seq) FROM seen WHERE at < ?1 AND seq < coalesce(
                  (SELECT seq FROM seen WHERE at >= ?1 AND at < ?2 ORDER BY seq LIMIT 1), 9223372036854775807))",
     )?;
-    delete.execute(params![before(now, retention.seen), to_come])?;
+    delete.execute(params![before(now, retention.seen), to_come(now)])?;
     Ok(())
 }
 

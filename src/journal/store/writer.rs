@@ -170,11 +170,11 @@ impl Writer {
             }
             Err(error) => {
                 let reason = reason(&error, &self.room.directory);
-                refuse(&mut appends, Refused { reason });
                 if self.state.borrow().reason != reason {
                     warn!(%error, reason, "the journal cannot be written; notifications that need it are refused");
                 }
                 self.set(BrokerState::down(reason));
+                refuse(&mut appends, Refused { reason });
                 if reason == "no_space" {
                     // the log cannot grow; what it has goes into the database, and it begins anew
                     self.room.shorten_log(&self.connection)?;
@@ -196,8 +196,9 @@ impl Writer {
         let bodies: Vec<_> = appends.iter().map(|(message, ..)| message.body.len()).collect();
         let (fit, why) = self.room.for_more(&self.connection, &bodies)?;
         if let Err(reason) = why {
-            refuse(&mut appends.split_off(fit), Refused { reason });
+            // before anybody is refused: who is, finds it so
             self.set(BrokerState::down(reason));
+            refuse(&mut appends.split_off(fit), Refused { reason });
         }
         Ok(why.is_ok())
     }
@@ -253,9 +254,9 @@ impl Writer {
             warn!(%error, "what is too old in the journal cannot be deleted now");
             only_final(Err(error))?;
         }
-        let (bytes, room) = self.room.look(&self.connection)?;
-        self.usage.set(bytes);
         let up = self.state.borrow().up;
+        let (bytes, room) = self.room.look(&self.connection, up)?;
+        self.usage.set(bytes);
         match room {
             Ok(()) if !up && self.can_write()? => {
                 info!("the journal can be written again");

@@ -129,6 +129,18 @@ impl Kafka {
         logs.map(|log| log.metadata().unwrap().len()).sum()
     }
 
+    /// Waits until a client of its own has a record acknowledged in this topic: it listens long before it serves.
+    #[cfg(feature = "kafka")]
+    pub fn acknowledges(&self, topic: &str) {
+        use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+        let mut client = rdkafka::ClientConfig::new();
+        client.set("bootstrap.servers", self.server()).set("acks", "all").set("message.timeout.ms", "60000");
+        client.set("reconnect.backoff.max.ms", "100").set("retry.backoff.ms", "50").set("linger.ms", "0");
+        let producer: BaseProducer = client.create().unwrap();
+        producer.send(BaseRecord::<(), str>::to(topic).payload("is it there?")).unwrap();
+        producer.flush(Duration::from_secs(50)).unwrap();
+    }
+
     /// Everything in these topics, read by Kafka's own client.
     pub fn read(&self, topics: &[&str]) -> Vec<Value> {
         let text = format!("bootstrap.servers={}\n", self.inside());

@@ -80,6 +80,15 @@ fn stands_still(process: u32) -> bool {
     })
 }
 
+/// Whether the thread that writes the log has something to do.
+fn is_writing(process: u32) -> bool {
+    let Ok(threads) = std::fs::read_dir(format!("/proc/{process}/task")) else { return false };
+    threads.flatten().any(|thread| {
+        let read = |file| std::fs::read_to_string(thread.path().join(file)).unwrap_or_default();
+        read("comm").starts_with("tracing-append") && read("status").contains("State:\tR")
+    })
+}
+
 /// The line of a configuration that names these.
 pub fn nats_servers(ports: &[u16]) -> String {
     let servers: Vec<_> = ports.iter().map(|port| format!("nats://127.0.0.1:{port}")).collect();
@@ -193,8 +202,9 @@ impl Bridge {
         eventually(&what, Duration::from_secs(5), || self.metric("in_flight") as usize == requests);
     }
 
-    /// What it has logged so far.
+    /// What it has logged so far; a thread of it writes what the others say.
     pub fn log(&self) -> String {
+        eventually("its log is written", Duration::from_secs(5), || !is_writing(self.child.id()));
         std::fs::read_to_string(self.log.path()).unwrap()
     }
 
