@@ -153,14 +153,14 @@ impl Publisher {
         }
     }
 
-    /// How often it was found that what was stored before is gone as a whole. Kafka does not tell: a topic made anew
-    /// looks like the one before.
-    pub fn made_anew(&self) -> usize {
+    /// When that was made which it stores in, in Unix nanoseconds: what was stored in another one is gone. 0 before that
+    /// is known. Kafka does not tell: a topic made anew looks like the one before.
+    pub fn created(&self) -> Option<i64> {
         match self {
             #[cfg(feature = "kafka")]
-            Self::Kafka(_) => 0,
+            Self::Kafka(_) => None,
             #[cfg(feature = "nats")]
-            Self::Nats(nats) => nats.made_anew(),
+            Self::Nats(nats) => Some(nats.created()),
         }
     }
 

@@ -8,6 +8,7 @@
 //! Kafka it carries the same `ce_id`.
 
 mod again;
+mod behind;
 #[cfg(feature = "journal")]
 mod kept;
 mod notes;
@@ -18,6 +19,7 @@ mod replayer;
 mod select;
 
 pub use again::{Again, again, note};
+pub use behind::Behind;
 #[cfg(feature = "journal")]
 pub use kept::{Kept, kept};
 pub use notes::Notes;

@@ -7,13 +7,16 @@ use std::time::{Duration, SystemTime};
 use futures_util::future::join_all;
 use tokio::time::{Instant, sleep};
 
-use super::{Again, Head, Notes, Whole, again, note};
+use super::{Again, Behind, Head, Notes, Whole, again, note};
 use crate::brokers::{Fault, FaultKind, Publisher, RETRY_AFTER};
 use crate::message::{Broker, Message};
 use crate::route::Routes;
 
 /// How long a fault that may pass is waited out.
 const PATIENCE: Duration = Duration::from_secs(15);
+
+const OWED: &str = "the journal owes what goes there before it; wait until `greenapi-bridge journal status` says that \
+    nothing is owed, and run this again";
 
 /// What became of a letter.
 #[derive(Debug)]
@@ -38,21 +41,22 @@ pub struct Replayer<'r> {
     /// Where the letters lie.
     dead_letter: (Broker, &'r str),
     notes: Mutex<Notes>,
+    behind: Behind,
     /// Whether also what was replayed before.
     once_more: bool,
 }
 
 impl<'r> Replayer<'r> {
-    /// `dead_letter` is where the letters lie, and `notes` what was replayed of them; without a publisher it is a dry
-    /// run.
+    /// `dead_letter` is where the letters lie, `notes` what was replayed of them, and `behind` what goes before them;
+    /// without a publisher it is a dry run.
     pub fn new(
         routes: &'r Routes,
         publisher: Option<Publisher>,
         dead_letter: (Broker, &'r str),
-        notes: Notes,
+        (notes, behind): (Notes, Behind),
         once_more: bool,
     ) -> Self {
-        Self { routes, publisher, dead_letter, notes: Mutex::new(notes), once_more }
+        Self { routes, publisher, dead_letter, notes: Mutex::new(notes), behind, once_more }
     }
 
     /// Whether a letter has had its replay.
@@ -98,6 +102,11 @@ impl<'r> Replayer<'r> {
             self.with_notes(|notes| notes.enter(head.id, head.received, true));
             return Outcome::Replayed(to);
         };
+        match self.behind.wait(&message, broker, Instant::now() + PATIENCE).await {
+            Ok(true) => {}
+            Ok(false) => return Outcome::Failed(format!("{to}: {OWED}")),
+            Err(problem) => return Outcome::Unreached(problem),
+        }
         if let Err(fault) = publish(publisher, &message).await {
             return match fault.kind {
                 FaultKind::Record => Outcome::Stays(format!("{} does not take it: {fault}", broker.as_str())),

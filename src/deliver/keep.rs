@@ -6,7 +6,6 @@ use std::time::{Duration, SystemTime};
 use tokio::time::{Instant, interval, timeout_at};
 use tracing::{debug, warn};
 
-use super::Outcome;
 use super::attempt::{Attempt, Owing};
 use crate::journal::{Journal, Kept, Lanes, Record, seen_as};
 use crate::message::{Broker, Brokers, Id, Message};
@@ -49,8 +48,17 @@ impl Keeper {
     pub(super) fn write_now(&self) {
         let seen = std::mem::take(&mut *self.seen.lock().unwrap_or_else(PoisonError::into_inner));
         if !seen.is_empty() {
-            self.journal.seen(seen);
+            self.journal.seen(seen, None);
         }
+    }
+
+    /// A broker has lost all it had; what it stores in now was made then. In the order it happened, no id at all stands
+    /// for all before it.
+    pub(super) fn lost(&self, broker: Broker, created: i64) {
+        self.write_now();
+        let mut forget = Vec::new();
+        seen_as(&mut forget, Id::NONE, Brokers::NONE.with(broker));
+        self.journal.seen(forget, Some(created));
     }
 
     /// Keeps a message that is owed to these brokers, or for its own sake if there is none; `late` is called at
@@ -96,9 +104,4 @@ impl Keeper {
         }
         self.lanes(broker).reported(lane, seq, taken);
     }
-}
-
-/// What the sender is told of a message that was kept.
-pub(super) fn outcome(message: &Message) -> Outcome {
-    if message.dead_letter.is_some() { Outcome::DeadLetter } else { Outcome::Journal }
 }

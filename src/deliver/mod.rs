@@ -10,6 +10,7 @@ mod config;
 mod forward;
 mod keep;
 mod measure;
+mod outcome;
 mod seen;
 mod stuck;
 mod target;
@@ -20,12 +21,13 @@ mod under_way;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use futures_util::future::join_all;
+use futures_util::future::{Either, join_all};
 use tokio::runtime::Handle;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::brokers::Publisher;
 use crate::journal::{Journal, Recovered};
 use crate::message::{Brokers, Id, Message};
 use crate::observe::Metrics;
@@ -33,27 +35,15 @@ use attempt::{Attempt, Known};
 use carried::CarriedOn;
 pub use config::{DedupeConfig, PublishConfig};
 use keep::Keeper;
+pub use outcome::Outcome;
 use seen::{Seen, Standing, Told};
 pub use target::Target;
 #[cfg(feature = "journal")]
 pub use tend::{Imported, NotChanged};
 use under_way::UnderWay;
 
-/// What became of a notification. All but the last are answered 200. Of several brokers' outcomes the greatest is the
-/// notification's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Outcome {
-    /// The broker acknowledged it.
-    Stored,
-    /// It is in the journal, and owed to a broker that did not acknowledge it.
-    Journal,
-    /// It had been stored before.
-    Duplicate,
-    /// It is stored in the dead letter.
-    DeadLetter,
-    /// It is not known to be stored.
-    NotStored,
-}
+/// How long a repeat of what was stored before a restart waits to hear whether the broker still has it.
+const SURE_WITHIN: Duration = Duration::from_secs(2);
 
 /// Stores messages. Cheap to clone.
 #[derive(Clone)]
@@ -68,11 +58,6 @@ pub struct Deliver {
     runtime: Handle,
     timeout: Duration,
     metrics: Arc<Metrics>,
-}
-
-impl Outcome {
-    /// The labels of outcomes, in their order.
-    pub const LABELS: [&'static str; 5] = ["broker", "journal", "duplicate", "dead_letter", "not_stored"];
 }
 
 impl Deliver {
@@ -91,8 +76,10 @@ impl Deliver {
     ) -> Self {
         let timeout = publish.timeout(journal.is_some());
         let mut seen = Seen::new(dedupe.window, dedupe.max_ids);
-        let keeper = journal.map(|(journal, Recovered { owed, seen: ids })| {
+        let keeper = journal.map(|(journal, Recovered { owed, seen: ids, stream })| {
             seen.recover(ids, std::time::Instant::now(), SystemTime::now());
+            // an unknown one is another
+            targets.iter().for_each(|target| target.remembers(stream.unwrap_or(i64::MIN)));
             Keeper::new(journal, owed)
         });
         let seen = Arc::new(Mutex::new(seen));
@@ -140,18 +127,30 @@ impl Deliver {
         deadline: Instant,
         slot: S,
     ) -> impl Future<Output = Outcome> + use<S> {
+        let Some(unsure) = self.unsure(&message) else { return Either::Left(self.begin(message, deadline, slot)) };
+        let this = self.clone();
+        Either::Right(Box::pin(async move {
+            unsure.ready(deadline.min(Instant::now() + SURE_WITHIN)).await;
+            this.begin(message, deadline, slot).await
+        }))
+    }
+
+    /// The broker of which a message is remembered from before a restart, if that may be gone there.
+    fn unsure(&self, message: &Message) -> Option<Publisher> {
+        let target = self.targets.iter().find(|target| target.may_have_lost_all())?;
+        let broker = target.publisher.broker();
+        self.with_seen(|seen| seen.has(message.event.id, broker)).then(|| target.publisher.clone())
+    }
+
+    fn begin<S: Send + 'static>(
+        &self,
+        message: Message,
+        deadline: Instant,
+        slot: S,
+    ) -> impl Future<Output = Outcome> + use<S> {
         let until = deadline.min(Instant::now() + self.timeout);
         let told_by = if self.keeper.is_some() { deadline } else { until };
-        let now = std::time::Instant::now();
-        let standing = self.with_seen(|seen| {
-            for lost in self.targets.iter().filter(|target| target.has_lost_all()) {
-                let lost = lost.publisher.broker();
-                seen.forget(lost);
-                // in the order it happened, no id at all stands for all before it
-                self.keeper.iter().for_each(|keeper| keeper.saw(FORGET, Brokers::NONE.with(lost)));
-            }
-            seen.begin(message.event.id, wanted(&message), now)
-        });
+        let standing = self.standing(message.event.id, wanted(&message));
         if !matches!(standing, Standing::New(..)) {
             self.metrics.duplicate();
         }
@@ -251,11 +250,26 @@ impl Deliver {
 
     /// A message is in the journal, and with it at all brokers that lacked it.
     fn kept(&self, message: &Message, mut begun: UnderWay<'_>, missing: Brokers) {
-        begun.outcome = keep::outcome(message);
+        begun.outcome = Outcome::kept(message);
         begun.stored = missing;
         if let (true, Some(dead)) = (missing == Brokers::JOURNAL, &message.dead_letter) {
             self.metrics.dead_letter(dead.reason as usize);
         }
+    }
+
+    /// How a message stands that these brokers should have.
+    fn standing(&self, id: Id, wanted: Brokers) -> Standing {
+        let now = std::time::Instant::now();
+        self.with_seen(|seen| {
+            for target in self.targets.iter() {
+                if let Some(created) = target.has_lost_all() {
+                    let broker = target.publisher.broker();
+                    seen.forget(broker);
+                    self.keeper.iter().for_each(|keeper| keeper.lost(broker, created));
+                }
+            }
+            seen.begin(id, wanted, now)
+        })
     }
 
     fn with_seen<R>(&self, act: impl FnOnce(&mut Seen) -> R) -> R {
@@ -269,9 +283,6 @@ enum Begun<F: Future<Output = ()> + Send + 'static> {
     Before(Told),
     Ended,
 }
-
-/// No notification has this id: all that a broker had was lost when it was written down.
-const FORGET: Id = Id::NONE;
 
 /// Where a message must be to be stored.
 fn wanted(message: &Message) -> Brokers {

@@ -112,6 +112,11 @@ impl Seen {
         tell_all(waiting.unwrap_or_default(), outcome);
     }
 
+    /// Whether this broker is remembered to have it.
+    pub(super) fn has(&mut self, id: Id, broker: Broker) -> bool {
+        self.entry(id).is_some_and(|entry| entry.stored.has(broker))
+    }
+
     /// What this broker had is gone.
     pub(super) fn forget(&mut self, broker: Broker) {
         for entry in &mut self.ring {

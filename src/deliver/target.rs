@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 
 use tokio::time::{Instant, sleep};
 use tracing::info;
@@ -32,19 +32,31 @@ pub struct Target {
     pub metrics: Arc<Metrics>,
     /// Reports that are outstanding beyond their time.
     pub(super) late: AtomicUsize,
-    made_anew: AtomicUsize,
+    /// When that was made which has what is remembered as stored there; 0 while nothing is.
+    created: AtomicI64,
 }
 
 impl Target {
     /// Stores by `publisher`, dead letters at `dead_letter`.
     pub fn new(publisher: Publisher, dead_letter: String, metrics: Arc<Metrics>) -> Self {
-        Self { publisher, dead_letter, metrics, late: AtomicUsize::new(0), made_anew: AtomicUsize::new(0) }
+        Self { publisher, dead_letter, metrics, late: AtomicUsize::new(0), created: AtomicI64::new(0) }
     }
 
-    /// Whether the broker has lost all it stored since this was last asked.
-    pub(super) fn has_lost_all(&self) -> bool {
-        let now = self.publisher.made_anew();
-        self.made_anew.swap(now, Ordering::Relaxed) != now
+    /// What is remembered as stored there is in what was made then.
+    pub(super) fn remembers(&self, created: i64) {
+        self.created.store(created, Ordering::Relaxed);
+    }
+
+    /// If the broker has lost all that is remembered as stored there: when that was made which it stores in now.
+    pub(super) fn has_lost_all(&self) -> Option<i64> {
+        let now = self.publisher.created().filter(|created| *created != 0)?;
+        let before = self.created.swap(now, Ordering::Relaxed);
+        (before != 0 && before != now).then_some(now)
+    }
+
+    /// Whether it is not known yet if it has.
+    pub(super) fn may_have_lost_all(&self) -> bool {
+        self.publisher.created() == Some(0) && self.created.load(Ordering::Relaxed) != 0
     }
 
     /// Carries one message to its end here; a passing fault is tried again until `until`.

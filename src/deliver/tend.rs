@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 use thiserror::Error;
 use tokio::time::{Instant, sleep};
 
-use super::keep::{Keeper, outcome};
+use super::keep::Keeper;
 use super::seen::Standing;
 use super::{Deliver, Outcome, UnderWay};
 use crate::journal::store::steps;
@@ -131,9 +131,9 @@ impl Deliver {
     async fn bring_in(&self, keeper: &Keeper, all: Vec<(Message, Brokers, Brokers)>) -> Result<Imported, NotChanged> {
         let (mut imported, mut kept) = (Imported::default(), Vec::new());
         for (message, owed, unknown) in all {
-            let (id, said) = (message.event.id, outcome(&message));
+            let (id, said) = (message.event.id, Outcome::kept(&message));
             let wanted = if owed.is_empty() { Brokers::JOURNAL } else { owed };
-            let standing = self.with_seen(|seen| seen.begin(id, wanted, std::time::Instant::now()));
+            let standing = self.standing(id, wanted);
             let Standing::New(_, missing) = standing else {
                 imported.skipped += 1;
                 continue;

@@ -21,8 +21,8 @@ pub mod line;
 mod record;
 #[cfg(feature = "journal")]
 pub mod store;
+mod usage;
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
@@ -42,6 +42,7 @@ pub use fate::{Fate, Moved};
 pub use follow::{Follower, Lost, Start, number};
 pub use lanes::{Claim, Gate, Held, Lanes, Turn};
 pub use record::{Lane, Record, seen_as};
+pub use usage::Usage;
 
 use crate::message::{Broker, Brokers, Message};
 use crate::observe::BrokerState;
@@ -67,6 +68,8 @@ pub struct Recovered {
     pub owed: [Vec<Owed>; Broker::ALL.len()],
     /// Ids that were seen, when, and which brokers have them, in the order they came.
     pub seen: Vec<(SystemTime, crate::message::Id, Brokers)>,
+    /// When the stream was made that has what was seen at NATS, in Unix nanoseconds, if that is known.
+    pub stream: Option<i64>,
 }
 
 /// Records of one lane.
@@ -87,8 +90,8 @@ enum Command {
     Append { message: Box<Message>, owed: Brokers, unknown: Brokers, of: Option<i64>, done: oneshot::Sender<Kept> },
     /// A broker has a record.
     Settle { seq: i64, broker: Broker },
-    /// Ids were seen, 17 bytes each.
-    Seen(Vec<u8>),
+    /// Ids were seen, 17 bytes each; and when the stream was made that has them, if that is news.
+    Seen(Vec<u8>, Option<i64>),
     /// Tell when all that came before is on disk.
     Synced(oneshot::Sender<()>),
     /// Do something to it; returns why that cannot be believed, if it cannot.
@@ -96,33 +99,6 @@ enum Command {
     Change(Act),
     /// End.
     Stop,
-}
-
-/// How many bytes there are.
-#[derive(Debug)]
-pub struct Usage {
-    bytes: AtomicU64,
-    capacity: u64,
-}
-
-impl Usage {
-    fn of(capacity: usize) -> Self {
-        Self { bytes: AtomicU64::new(0), capacity: capacity as u64 }
-    }
-
-    fn set(&self, bytes: u64) {
-        self.bytes.store(bytes, Ordering::Relaxed);
-    }
-
-    /// On disk, the log included; a second old at most.
-    pub fn bytes(&self) -> u64 {
-        self.bytes.load(Ordering::Relaxed)
-    }
-
-    /// The most there may be.
-    pub fn capacity(&self) -> u64 {
-        self.capacity
-    }
 }
 
 /// A journal that is open. Cheap to clone.
@@ -237,9 +213,10 @@ impl Journal {
         self.tell(Command::Settle { seq, broker });
     }
 
-    /// These ids were seen. The last of them may be lost by a crash.
-    pub fn seen(&self, ids: Vec<u8>) {
-        self.tell(Command::Seen(ids));
+    /// These ids were seen, and NATS has what comes from now on in a stream that was made then. The last of this may be
+    /// lost by a crash.
+    pub fn seen(&self, ids: Vec<u8>, stream: Option<i64>) {
+        self.tell(Command::Seen(ids, stream));
     }
 
     /// Waits until all that came before is on disk.

@@ -70,3 +70,75 @@ fn what_is_gone_with_its_stream_is_no_duplicate() {
     assert_eq!(bridge.post(&text(1)), (200, "{\"stored\":\"broker\"}".into()));
     assert_eq!(nats.read().len(), 2);
 }
+
+#[cfg(feature = "journal")]
+mod remembered {
+    use super::*;
+
+    const BROKER: &str = r#"{"stored":"broker"}"#;
+    const DUPLICATE: &str = r#"{"stored":"duplicate"}"#;
+
+    /// A bridge that stored one notification directly, remembers it on disk, and has ended.
+    fn ended(nats: &Nats, folder: &tempfile::TempDir) -> Bridge {
+        let journal = format!("journal.directory = {:?}\n", folder.path().join("data"));
+        let mut bridge = Bridge::start(nats, &journal);
+        let connected = || bridge.metric("broker_connected{broker=\"nats\"}") == 1.0;
+        eventually("connected", Duration::from_secs(10), connected);
+        assert_eq!(bridge.post(&text(1)), (200, BROKER.into()));
+        end(&mut bridge);
+        bridge
+    }
+
+    fn end(bridge: &mut Bridge) {
+        bridge.signal("-TERM");
+        assert_eq!(bridge.exit_code(), Some(0));
+    }
+
+    #[test]
+    fn what_is_gone_with_a_stream_made_anew_under_no_bridge_is_no_duplicate() {
+        let (nats, folder) = (Nats::start(), tempfile::tempdir().unwrap());
+        let mut bridge = ended(&nats, &folder);
+        nats.replace_stream(Nats::safe_stream());
+        for _ in 0..2 {
+            bridge.start_again();
+            // at once: what it remembers waits for the first look at the stream
+            let first = bridge.post(&text(1));
+            assert!(first.0 == 200 && nats.read().len() == 1, "{first:?}");
+            assert_eq!(bridge.post(&text(1)), (200, DUPLICATE.into()));
+            end(&mut bridge);
+        }
+        nats.replace_stream(Nats::safe_stream());
+        bridge.start_again();
+        assert_eq!(bridge.post(&text(1)), (200, BROKER.into()));
+        assert_eq!(nats.read().len(), 1);
+    }
+
+    #[test]
+    fn what_is_still_there_is_a_duplicate_also_while_nobody_can_look() {
+        let (mut nats, folder) = (Nats::start(), tempfile::tempdir().unwrap());
+        let mut bridge = ended(&nats, &folder);
+        nats.kill();
+        bridge.start_again();
+        assert_eq!(bridge.post(&text(1)), (200, DUPLICATE.into()));
+        assert_eq!(bridge.post(&text(2)), (200, r#"{"stored":"journal"}"#.into()));
+        nats.start_again();
+        eventually("forwarded", Duration::from_secs(10), || nats.read().len() == 2);
+        for number in [1, 2] {
+            assert_eq!(bridge.post(&text(number)), (200, DUPLICATE.into()), "{number}");
+        }
+    }
+
+    #[test]
+    fn what_is_remembered_of_no_known_stream_is_asked_of_it_once_more() {
+        let (nats, folder) = (Nats::start(), tempfile::tempdir().unwrap());
+        let mut bridge = ended(&nats, &folder);
+        let journal = rusqlite::Connection::open(folder.path().join("data/journal.db")).unwrap();
+        assert_eq!(journal.execute("DELETE FROM meta WHERE name = 'stream'", []).unwrap(), 1);
+        drop(journal);
+        bridge.start_again();
+        // the stream itself says that it has it
+        assert_eq!(bridge.post(&text(1)), (200, BROKER.into()));
+        assert_eq!(bridge.post(&text(1)), (200, DUPLICATE.into()));
+        assert_eq!(nats.read().len(), 1);
+    }
+}

@@ -46,7 +46,7 @@ fn with_stream<T>(nats: &Nats, act: impl AsyncFnOnce(Context) -> T) -> T {
 }
 
 /// Lays notifications into the dead letter as a version would have that did not know them for what they are.
-fn bury(nats: &Nats, bodies: &[Vec<u8>]) {
+pub fn bury(nats: &Nats, bodies: &[Vec<u8>]) {
     with_stream(nats, async |context| {
         for body in bodies {
             let mut headers = HeaderMap::new();
@@ -68,7 +68,7 @@ fn bury(nats: &Nats, bodies: &[Vec<u8>]) {
     });
 }
 
-fn live(nats: &Nats) -> Vec<Value> {
+pub fn live(nats: &Nats) -> Vec<Value> {
     let all = nats.read().into_iter();
     all.filter(|message| message["subject"] != "greenapi.dead-letter").collect()
 }

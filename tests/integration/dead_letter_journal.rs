@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
 
-use crate::dead_letter::{id, listed, out, run, said};
+use crate::dead_letter::{self, id, listed, live, out, run, said};
 use crate::harness::{Bridge, Nats, body, command, eventually, nats_servers, text};
 
 const BROKEN: &[u8] = b"{\"text\":\"a secret\"";
@@ -109,4 +109,30 @@ fn with_a_broker_of_now_it_goes_there_behind_what_is_owed() {
     nats.start_again();
     eventually("forwarded", Duration::from_secs(20), || forwarded() == 4.0);
     assert_eq!(nats.read().iter().map(body).collect::<Vec<_>>(), [1, 2, 3, 1].map(text));
+}
+
+#[test]
+fn what_lies_at_a_broker_does_not_overtake_what_the_journal_owes_there() {
+    let (folder, mut nats) = (tempfile::tempdir().unwrap(), Nats::start());
+    let mut bridge = Bridge::start(&nats, &journal(&folder));
+    let config = bridge.config.path().to_owned();
+    dead_letter::bury(&nats, &[text(1)]);
+    nats.kill();
+    assert_eq!(bridge.post(&text(2)), (200, r#"{"stored":"journal"}"#.into()));
+    bridge.signal("-TERM");
+    assert_eq!(bridge.exit_code(), Some(0));
+    nats.start_again();
+    assert_eq!(run("replay --all --dry-run", &config).0, Some(0));
+    let (code, said) = run("replay --all", &config);
+    assert!(code == Some(1) && said.contains("the journal owes what goes there before it"), "{said}");
+    assert!(live(&nats).is_empty());
+
+    // one that is begun first waits
+    std::thread::scope(|scope| {
+        let replay = scope.spawn(|| run("replay --all", &config));
+        std::thread::sleep(Duration::from_secs(2));
+        bridge.start_again();
+        assert_eq!(replay.join().unwrap().0, Some(0));
+    });
+    assert_eq!(live(&nats).iter().map(body).collect::<Vec<_>>(), [2, 1].map(text));
 }

@@ -1,7 +1,7 @@
 //! Publishing, and hearing what became of it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
 use async_nats::{Client, HeaderMap, Subject};
@@ -34,7 +34,7 @@ pub struct Publisher {
     state: watch::Receiver<BrokerState>,
     report_within: Duration,
     stream_takes: Arc<AtomicUsize>,
-    made_anew: Arc<AtomicUsize>,
+    created: Arc<AtomicI64>,
     remembers: Arc<AtomicU64>,
     lookup: Arc<Lookup>,
 }
@@ -59,7 +59,7 @@ impl Publisher {
         let (set, state) = watch::channel(BrokerState::down("connecting"));
         let ours = Arc::new(Ours::new(config));
         tokio::spawn(hear_reports(client.clone(), inbox.clone(), pending.clone(), ours.clone()));
-        let made_anew: Arc<AtomicUsize> = Arc::default();
+        let created: Arc<AtomicI64> = Arc::default();
         let remembers = Arc::new(AtomicU64::new(REMEMBERS));
         let stream_takes = Arc::new(AtomicUsize::new(usize::MAX));
         let lookup = Arc::new(Lookup::new(client.clone(), config));
@@ -70,7 +70,7 @@ impl Publisher {
             pending: pending.clone(),
             ours,
             state: set,
-            made_anew: made_anew.clone(),
+            created: created.clone(),
             stream_takes: stream_takes.clone(),
             remembers: remembers.clone(),
             lookup: lookup.clone(),
@@ -79,7 +79,7 @@ impl Publisher {
         advisories::hear(&client, &config.stream, &pending);
         tokio::spawn(watch.follow(events));
         let stream = config.stream.as_str().into();
-        Ok(Self { client, stream, inbox, pending, state, report_within, stream_takes, made_anew, remembers, lookup })
+        Ok(Self { client, stream, inbox, pending, state, report_within, stream_takes, created, remembers, lookup })
     }
 
     /// Whether it can store now; changes are seen as they happen.
@@ -87,9 +87,10 @@ impl Publisher {
         self.state.clone()
     }
 
-    /// How often the stream was found to be another than before, which has nothing of what that one stored.
-    pub fn made_anew(&self) -> usize {
-        self.made_anew.load(Ordering::Relaxed)
+    /// When the stream was made, in Unix nanoseconds; 0 before it was first seen. Another one has nothing of what the
+    /// one before it stored.
+    pub fn created(&self) -> i64 {
+        self.created.load(Ordering::Acquire)
     }
 
     /// How long the stream recognises a repeat, as it was last seen.

@@ -1,7 +1,7 @@
 //! Following the connection and the stream behind it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_nats::connection::State;
@@ -44,7 +44,8 @@ pub(super) struct Watch {
     pub(super) pending: Arc<Pending>,
     pub(super) ours: Arc<Ours>,
     pub(super) state: watch::Sender<BrokerState>,
-    pub(super) made_anew: Arc<AtomicUsize>,
+    /// When the stream was made, in Unix nanoseconds.
+    pub(super) created: Arc<AtomicI64>,
     /// The patterns of all that is published, each class in one of its own.
     pub(super) subjects: Vec<String>,
     /// The most bytes of a message the stream takes.
@@ -57,7 +58,7 @@ pub(super) struct Watch {
 impl Watch {
     /// Looks at the stream whenever it is there, and ends waits that are in vain.
     pub(super) async fn follow(self, mut events: mpsc::Receiver<Event>) {
-        let (mut unsure, mut created) = (None, None);
+        let mut unsure = None;
         let look = self.look_after(Duration::ZERO);
         // beside the events, since a stream that does not answer must not hide a lost connection
         tokio::pin!(look);
@@ -65,11 +66,6 @@ impl Watch {
             let event = tokio::select! {
                 event = events.recv() => event,
                 looked = &mut look => {
-                    if let Some(Look { found: Inspection::Safe { info, .. }, .. }) = &looked
-                        && created.replace(info.created).is_some_and(|before| before != info.created)
-                    {
-                        self.made_anew.fetch_add(1, Ordering::Relaxed);
-                    }
                     unsure = looked.and_then(|looked| self.found(looked, unsure));
                     let soon = !self.state.borrow().up || unsure.is_some();
                     look.set(self.look_after(RECHECK[usize::from(soon)]));
@@ -114,6 +110,8 @@ impl Watch {
     fn found(&self, Look { begun, before, found }: Look, unsure: Option<Instant>) -> Option<Instant> {
         let why = match found {
             Inspection::Safe { info, domain } => {
+                let created = i64::try_from(info.created.unix_timestamp_nanos()).unwrap_or(i64::MAX);
+                self.created.store(created, Ordering::Release);
                 self.ours.found_in(domain);
                 let most = usize::try_from(info.config.max_message_size).ok().filter(|most| *most > 0);
                 let window = u64::try_from(info.config.duplicate_window.as_millis()).unwrap_or(u64::MAX);

@@ -18,7 +18,9 @@ use crate::brokers::nats;
 #[cfg(feature = "journal")]
 use crate::cli::journal::Reach;
 use crate::config::Config;
-use crate::dead_letter::{Head, Notes, Outcome, Reading, Replayer, Selection, Source, Whole, place_name, read_id};
+use crate::dead_letter::{
+    Behind, Head, Notes, Outcome, Reading, Replayer, Selection, Source, Whole, place_name, read_id,
+};
 use crate::message::{Broker, Id};
 use crate::route::Routes;
 
@@ -137,10 +139,14 @@ async fn by<'r>(
         #[cfg(not(feature = "journal"))]
         return Err("this build has no journal".into());
     };
+    #[cfg(feature = "journal")]
+    let behind = Behind::journal(config.journal.as_ref())?;
+    #[cfg(not(feature = "journal"))]
+    let behind = Behind::default();
     let publisher = if arguments.dry_run { None } else { Some(publisher(config, routes, broker).await?) };
     let dead_letter = configured.iter().find(|place| place.broker == broker).map(|place| place.dead_letter.as_str());
     let at = (broker, dead_letter.unwrap_or_default());
-    Ok(By::Broker(Box::new(Replayer::new(routes, publisher, at, notes, once_more))))
+    Ok(By::Broker(Box::new(Replayer::new(routes, publisher, at, (notes, behind), once_more))))
 }
 
 impl By<'_> {

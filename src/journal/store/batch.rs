@@ -33,6 +33,8 @@ pub(super) struct Batch {
     /// When a record was last kept.
     pub(super) kept: Option<Instant>,
     pub(super) seen: Vec<u8>,
+    /// When the stream was made that has them, if that is news.
+    pub(super) stream: Option<i64>,
     /// Told once it is on disk.
     pub(super) told: Vec<oneshot::Sender<()>>,
 }
@@ -41,6 +43,20 @@ impl Batch {
     pub(super) fn settle(&mut self, seq: i64, broker: Broker) {
         self.since.get_or_insert_with(Instant::now);
         self.settled.push((seq, broker));
+    }
+
+    pub(super) fn saw(&mut self, ids: Vec<u8>, stream: Option<i64>) {
+        self.seen.extend(ids);
+        self.stream = stream.or(self.stream);
+    }
+
+    /// Forgets the first ids where there are more bytes of them than `most`.
+    pub(super) fn forget_beyond(&mut self, most: usize) {
+        if self.seen.len() > most {
+            self.seen.drain(..self.seen.len() - most);
+            // that all before was lost may be among them: unless the stream is written down, it is taken for another
+            self.stream = None;
+        }
     }
 
     /// How long what is settled can wait for more of it, if it can.
@@ -90,6 +106,9 @@ impl Batch {
         if !ids.is_empty() {
             let mut add = transaction.prepare_cached("INSERT INTO seen (at, ids) VALUES (?1, ?2)")?;
             add.execute(params![now, ids])?;
+        }
+        if let Some(created) = self.stream {
+            transaction.execute("REPLACE INTO meta VALUES ('stream', ?1)", [created])?;
         }
         Ok((settled, gone))
     }

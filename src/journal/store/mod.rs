@@ -33,14 +33,8 @@ use directory::Directory;
 pub use directory::free_at;
 pub use reader::{ReadError, Reader};
 use room::Room;
+use tidy::{Retention, Tidy};
 use writer::Writer;
-
-/// How long each is kept.
-pub(super) struct Retention {
-    records: Duration,
-    dead_letters: Duration,
-    seen: Duration,
-}
 
 /// Opens the journal in its folder, or makes one, and takes it for this process alone. Ids are remembered for `window`,
 /// of which the last `most` are recovered.
@@ -70,9 +64,10 @@ fn open_by(
     let room = Room { directory, max_bytes, min_free, for_log };
     let connection = prepared(&room)?;
     let unusable = |source| room.unusable(source);
-    let age = Clock::going_on(clock.clone(), queries::last_came(&connection).map_err(unusable)?);
-    let clock = Clock::new(clock);
-    let since = millis(clock.day().checked_sub(window).unwrap_or(SystemTime::UNIX_EPOCH));
+    let (records, dead_letters) = (config.retention, dead_letter.retention);
+    let retention = Retention { records, dead_letters, seen: window, ids: most as u64 };
+    let tidy = Tidy::new(&connection, retention, clock).map_err(unusable)?;
+    let since = millis(tidy.day().checked_sub(window).unwrap_or(SystemTime::UNIX_EPOCH));
     let recovered = queries::recover(&connection, since, most).map_err(unusable)?;
     let (name, next) = queries::name_and_next(&connection).map_err(unusable)?;
     let (commands, received) = mpsc::channel();
@@ -83,9 +78,7 @@ fn open_by(
     let writer = Writer {
         connection,
         room,
-        retention: Retention { records: config.retention, dead_letters: dead_letter.retention, seen: window },
-        clock,
-        age,
+        tidy,
         tick,
         commands: received,
         state,

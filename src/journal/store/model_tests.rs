@@ -267,7 +267,7 @@ impl Model {
                     seen_as(&mut bytes, Id::from(id), Brokers::NONE.with(Broker::Nats));
                     self.seen.push((self.passed(), self.wrong(), Id::from(id), Brokers::NONE.with(Broker::Nats)));
                 }
-                self.journal.seen(bytes);
+                self.journal.seen(bytes, None);
                 self.runtime.block_on(self.journal.synced());
             }
             Step::Pass(seconds) => self.pass(seconds),

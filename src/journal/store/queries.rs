@@ -53,6 +53,8 @@ pub(super) fn recover(connection: &Connection, since: i64, most: usize) -> Resul
         recovered.seen.extend(ids.as_chunks::<17>().0.iter().rev().map(|entry| seen_of(at, entry)));
     }
     recovered.seen.reverse();
+    let stream = "SELECT value FROM meta WHERE name = 'stream'";
+    recovered.stream = connection.query_row(stream, [], |row| row.get(0)).optional()?;
     Ok(recovered)
 }
 
@@ -73,6 +75,13 @@ pub fn owed(connection: &Connection, broker: Broker) -> Result<Vec<Owed>> {
         Ok(Owed { lane, records, since: time(since) })
     })?;
     lanes.collect()
+}
+
+/// Whether anything is owed in a lane of a broker.
+pub fn owes(connection: &Connection, broker: Broker, lane: Lane) -> Result<bool> {
+    let (column, bit) = of(broker);
+    let select = format!("SELECT EXISTS (SELECT 1 FROM record WHERE {bit} AND {column} = ?1)");
+    connection.prepare_cached(&select)?.query_row([lane.0], |row| row.get(0))
 }
 
 /// The first records of a lane, in order, that have so many bytes together.

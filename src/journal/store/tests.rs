@@ -228,6 +228,40 @@ fn a_journal_of_the_first_version_is_brought_up_to_date_with_all_in_it() {
 }
 
 #[test]
+fn of_ids_that_were_seen_no_more_are_kept_than_are_remembered() {
+    let (folder, runtime) = (tempfile::tempdir().unwrap(), runtime());
+    let config = Config { directory: folder.path().into(), min_free: 0, ..Config::default() };
+    let open = || super::open(&config, &DeadLetterConfig::default(), (Duration::from_secs(900), 1000)).unwrap();
+    let count = || -> u64 {
+        let database = readable(&folder.path().join("journal.db")).unwrap();
+        database.query_row("SELECT sum(length(ids)) / 17 FROM seen", [], |row| row.get(0)).unwrap()
+    };
+    let saw = |journal: &Journal, ids: std::ops::Range<u128>| {
+        let mut bytes = Vec::new();
+        ids.for_each(|id| crate::journal::seen_as(&mut bytes, Id::from(id), NATS));
+        journal.seen(bytes, None);
+        runtime.block_on(journal.synced());
+    };
+    let (journal, _) = open();
+    (0..30).for_each(|row| saw(&journal, row * 100..(row + 1) * 100));
+    journal.close();
+    // what was there before counts too
+    let (journal, recovered) = open();
+    let last: Vec<_> = (2000..3000).map(|id| (Id::from(id), NATS)).collect();
+    assert_eq!(recovered.seen.into_iter().map(|(_, id, by)| (id, by)).collect::<Vec<_>>(), last);
+    let end = Instant::now() + Duration::from_secs(10);
+    while count() > 1125 {
+        assert!(Instant::now() < end, "{}", count());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    saw(&journal, 3000..3100);
+    journal.close();
+    let (journal, recovered) = open();
+    assert_eq!(recovered.seen.first().unwrap().1, Id::from(2100));
+    journal.close();
+}
+
+#[test]
 fn one_of_a_newer_version_is_refused_and_left_as_it_is() {
     let folder = tempfile::tempdir().unwrap();
     let path = of_version_1(folder.path(), 1);

@@ -12,10 +12,9 @@ use tracing::{error, info, warn};
 use super::super::record::millis;
 use super::super::{Command, Refused, Usage};
 use super::batch::{Append, Batch, refuse};
-use super::clock::Clock;
 use super::fault::{is_final, only_final, reason};
 use super::room::{self, Room};
-use super::{Retention, tidy};
+use super::tidy::Tidy;
 use crate::observe::BrokerState;
 
 /// The most that one transaction takes: who comes later waits for the next one.
@@ -33,10 +32,7 @@ const BLOCK: i64 = 1 << 20;
 pub(super) struct Writer {
     pub(super) connection: Connection,
     pub(super) room: Room,
-    pub(super) retention: Retention,
-    pub(super) clock: Clock,
-    /// By which records are too old.
-    pub(super) age: Clock,
+    pub(super) tidy: Tidy,
     /// How often it looks after itself.
     pub(super) tick: Duration,
     pub(super) commands: Receiver<Command>,
@@ -96,7 +92,7 @@ impl Writer {
                     batch.appends.push((message, owed, unknown, of, done));
                 }
                 Command::Settle { seq, broker } => batch.settle(seq, broker),
-                Command::Seen(ids) => batch.seen.extend(ids),
+                Command::Seen(ids, stream) => batch.saw(ids, stream),
                 Command::Synced(told) => batch.told.push(told),
                 Command::Change(change) => {
                     // in its own transaction: what came before it is written first
@@ -161,6 +157,7 @@ impl Writer {
                 self.logged += (bytes + gone + batch.seen.len()) as u64 + (rows / 4 + 4) * 4096;
                 batch.settled.drain(..settled);
                 batch.seen.clear();
+                batch.stream = None;
                 batch.tell();
                 self.shorten_log(room::LOG)
             }
@@ -179,7 +176,7 @@ impl Writer {
                     // the log cannot grow; what it has goes into the database, and it begins anew
                     self.room.shorten_log(&self.connection)?;
                 }
-                batch.seen.drain(..batch.seen.len().saturating_sub(MOST_SEEN));
+                batch.forget_beyond(MOST_SEEN);
                 Ok(())
             }
         }
@@ -214,8 +211,9 @@ impl Writer {
         if reserved > self.reserved {
             transaction.execute("REPLACE INTO meta VALUES ('reserved', ?1)", [reserved])?;
         }
-        let (settled, gone) = batch.rows(&transaction, appends, first, millis(self.clock.day()))?;
+        let (settled, gone) = batch.rows(&transaction, appends, first, millis(self.tidy.day()))?;
         transaction.commit()?;
+        self.tidy.saw(appends.len() + batch.seen.len() / 17);
         (self.next, self.reserved) = (end, reserved);
         Ok((first, settled, gone))
     }
@@ -249,8 +247,7 @@ impl Writer {
     /// # Errors
     /// As [`Self::write`].
     fn look_after(&mut self) -> rusqlite::Result<()> {
-        let (now, of_records) = (self.clock.now(), self.age.now());
-        if let Err(error) = tidy::tidy(&mut self.connection, &self.retention, now, of_records) {
+        if let Err(error) = self.tidy.tidy(&self.connection) {
             warn!(%error, "what is too old in the journal cannot be deleted now");
             only_final(Err(error))?;
         }
@@ -274,7 +271,7 @@ impl Writer {
     /// # Errors
     /// As [`Self::write`].
     fn can_write(&self) -> rusqlite::Result<bool> {
-        match self.connection.execute("REPLACE INTO meta VALUES ('written', ?1)", [millis(self.clock.day())]) {
+        match self.connection.execute("REPLACE INTO meta VALUES ('written', ?1)", [millis(self.tidy.day())]) {
             Err(error) if is_final(&error) => Err(error),
             written => Ok(written.is_ok()),
         }
