@@ -52,12 +52,12 @@ impl Keeper {
         }
     }
 
-    /// A broker has lost all it had; what it stores in now was made then. In the order it happened, no id at all stands
-    /// for all before it.
-    pub(super) fn lost(&self, broker: Broker, created: i64) {
+    /// What is stored from now on is in what was made then; and a broker may have lost all it had before. In the order it
+    /// happened, no id at all stands for all before it.
+    pub(super) fn stores_in(&self, created: i64, lost: Option<Broker>) {
         self.write_now();
         let mut forget = Vec::new();
-        seen_as(&mut forget, Id::NONE, Brokers::NONE.with(broker));
+        lost.iter().for_each(|broker| seen_as(&mut forget, Id::NONE, Brokers::NONE.with(*broker)));
         self.journal.seen(forget, Some(created));
     }
 

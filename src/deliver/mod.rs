@@ -78,8 +78,8 @@ impl Deliver {
         let mut seen = Seen::new(dedupe.window, dedupe.max_ids);
         let keeper = journal.map(|(journal, Recovered { owed, seen: ids, stream })| {
             seen.recover(ids, std::time::Instant::now(), SystemTime::now());
-            // an unknown one is another
-            targets.iter().for_each(|target| target.remembers(stream.unwrap_or(i64::MIN)));
+            // where none is known nothing was ever stored, and what is owed goes into any
+            targets.iter().for_each(|target| target.remembers(stream.unwrap_or(0)));
             Keeper::new(journal, owed)
         });
         let seen = Arc::new(Mutex::new(seen));
@@ -262,10 +262,10 @@ impl Deliver {
         let now = std::time::Instant::now();
         self.with_seen(|seen| {
             for target in self.targets.iter() {
-                if let Some(created) = target.has_lost_all() {
-                    let broker = target.publisher.broker();
-                    seen.forget(broker);
-                    self.keeper.iter().for_each(|keeper| keeper.lost(broker, created));
+                if let Some((created, lost)) = target.made_anew() {
+                    let lost = lost.then(|| target.publisher.broker());
+                    lost.iter().for_each(|broker| seen.forget(*broker));
+                    self.keeper.iter().for_each(|keeper| keeper.stores_in(created, lost));
                 }
             }
             seen.begin(id, wanted, now)

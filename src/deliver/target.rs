@@ -47,11 +47,12 @@ impl Target {
         self.created.store(created, Ordering::Relaxed);
     }
 
-    /// If the broker has lost all that is remembered as stored there: when that was made which it stores in now.
-    pub(super) fn has_lost_all(&self) -> Option<i64> {
+    /// If that is news: when that was made which the broker stores in now, and whether what is remembered as stored
+    /// there was in another, and is lost.
+    pub(super) fn made_anew(&self) -> Option<(i64, bool)> {
         let now = self.publisher.created().filter(|created| *created != 0)?;
         let before = self.created.swap(now, Ordering::Relaxed);
-        (before != 0 && before != now).then_some(now)
+        (before != now).then_some((now, before != 0))
     }
 
     /// Whether it is not known yet if it has.

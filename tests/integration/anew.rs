@@ -127,18 +127,4 @@ mod remembered {
             assert_eq!(bridge.post(&text(number)), (200, DUPLICATE.into()), "{number}");
         }
     }
-
-    #[test]
-    fn what_is_remembered_of_no_known_stream_is_asked_of_it_once_more() {
-        let (nats, folder) = (Nats::start(), tempfile::tempdir().unwrap());
-        let mut bridge = ended(&nats, &folder);
-        let journal = rusqlite::Connection::open(folder.path().join("data/journal.db")).unwrap();
-        assert_eq!(journal.execute("DELETE FROM meta WHERE name = 'stream'", []).unwrap(), 1);
-        drop(journal);
-        bridge.start_again();
-        // the stream itself says that it has it
-        assert_eq!(bridge.post(&text(1)), (200, BROKER.into()));
-        assert_eq!(bridge.post(&text(1)), (200, DUPLICATE.into()));
-        assert_eq!(nats.read().len(), 1);
-    }
 }

@@ -136,3 +136,48 @@ fn what_lies_at_a_broker_does_not_overtake_what_the_journal_owes_there() {
     });
     assert_eq!(live(&nats).iter().map(body).collect::<Vec<_>>(), [2, 1].map(text));
 }
+
+#[test]
+fn one_that_is_killed_in_the_midst_of_a_replay_has_each_letter_replayed_once() {
+    const LETTERS: u64 = 3000;
+    let folder = tempfile::tempdir().unwrap();
+    let mut bridge = Bridge::with(&journal(&folder), false).ready();
+    let config = bridge.config.path().to_owned();
+    bury(&config, &(0..LETTERS as usize).map(text).collect::<Vec<_>>());
+    let database = rusqlite::Connection::open(folder.path().join("data/journal.db")).unwrap();
+    let replayed = || -> u64 {
+        database.query_row("SELECT count(*) FROM record WHERE reason IS NULL", [], |row| row.get(0)).unwrap()
+    };
+    let (code, said) = std::thread::scope(|scope| {
+        let replay = scope.spawn(|| run("replay --all", &config));
+        eventually("it replays", Duration::from_secs(20), || replayed() > 0);
+        bridge.kill_and_start_again();
+        replay.join().unwrap()
+    });
+    let by_then = replayed();
+    assert!(by_then < LETTERS && code == Some(1), "{by_then} by then: {said}");
+    let (code, said) = run("replay --all", &config);
+    assert!(code == Some(0) && said.ends_with(&sum(LETTERS - by_then, by_then, 0)), "{by_then} by then: {said}");
+    assert_eq!(notifications(&config), (0..LETTERS).collect::<Vec<_>>());
+}
+
+#[cfg(feature = "kafka")]
+#[test]
+fn with_two_brokers_of_now_it_goes_to_both() {
+    let (folder, nats, kafka) = (tempfile::tempdir().unwrap(), Nats::start(), crate::harness::Kafka::shared());
+    let alone = Bridge::with(&journal(&folder), false).ready();
+    bury(alone.config.path(), &[text(1), text(2)]);
+    assert_eq!(alone.terminate(), Some(0));
+    let both = format!("{}{}{}", journal(&folder), nats_servers(&[nats.port]), kafka.config("again"));
+    let bridge = Bridge::with(&both, true).ready();
+    // the dead letters of the brokers, which are empty, come first
+    let (code, said) = run("replay --all", bridge.config.path());
+    assert!(code == Some(0) && said.ends_with(&sum(2, 0, 0)), "{said}");
+    eventually("it is forwarded", Duration::from_secs(20), || {
+        ["kafka", "nats"]
+            .iter()
+            .all(|broker| bridge.metric(&format!("journal_forwarded_total{{broker=\"{broker}\"}}")) == 2.0)
+    });
+    assert_eq!(nats.read().iter().map(body).collect::<Vec<_>>(), [1, 2].map(text));
+    assert_eq!(kafka.read(&["again.incoming"]).iter().map(body).collect::<Vec<_>>(), [1, 2].map(text));
+}

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::harness::{Bridge, Nats, body, command, eventually, exchange, nats_servers, text};
+use crate::harness::{Bridge, Kafka, Nats, body, command, eventually, exchange, nats_servers, text};
 
 /// What a command prints that ends well.
 fn done(words: &str, config: &Path) -> String {
@@ -198,6 +198,39 @@ fn while_it_is_forwarded_what_is_rerouted_neither_overtakes_nor_arrives_twice() 
 }
 
 #[test]
+fn from_one_topic_to_another_each_record_goes_once_and_in_order() {
+    const OWED: usize = 4000;
+    let (folder, kafka) = (tempfile::tempdir().unwrap(), Kafka::shared());
+    let place = format!("journal.directory = {:?}\n", folder.path().join("data"));
+    let mut bridge = Bridge::with(&format!("{place}{}", kafka.config("moves")), true).ready();
+    kafka.delete("moves.incoming");
+    for number in 0..OWED {
+        assert_eq!(bridge.post(&text(number)), (200, r#"{"stored":"journal"}"#.into()));
+    }
+    stop(&mut bridge);
+    kafka.tool("tools.Topic", &["--create", "--topic", "moves.incoming", "--partitions", "1"]);
+    changed(&bridge, "topic = \"moves.{class}\"", "topic = \"moved.{class}\"");
+    done("provision", bridge.config.path());
+    bridge.start_again();
+    std::thread::scope(|scope| {
+        let load = scope.spawn(|| (OWED..OWED + 300).for_each(|number| assert_eq!(bridge.post(&text(number)).0, 200)));
+        eventually("some are forwarded", Duration::from_secs(20), || {
+            bridge.metric("journal_forwarded_total{broker=\"kafka\"}") > 100.0
+        });
+        done("journal reroute --from kafka --yes", bridge.config.path());
+        load.join().unwrap();
+    });
+    eventually("forwarded", Duration::from_secs(20), || owed(bridge.config.path(), "kafka") == 0);
+    let [old, new] = ["moves.incoming", "moved.incoming"].map(|topic| kafka.read(&[topic]));
+    assert!((100..OWED).contains(&old.len()), "{}", old.len());
+    // what came for the new topic before the reroute did not wait for the old one
+    let (late, owed): (Vec<_>, Vec<_>) =
+        new.iter().map(body).partition(|body| (OWED..OWED + 300).any(|number| *body == text(number)));
+    assert!(old.iter().map(body).chain(owed).eq((0..OWED).map(text)), "what was owed");
+    assert!(late.into_iter().eq((OWED..OWED + 300).map(text)), "what came meanwhile");
+}
+
+#[test]
 fn what_a_broker_was_owed_goes_to_the_one_that_took_its_place() {
     let (folder, nats) = (tempfile::tempdir().unwrap(), Nats::start());
     let place = format!("journal.directory = {:?}\n", folder.path().join("data"));
@@ -312,6 +345,13 @@ fn a_page_of_a_browser_cannot_change_it() {
     assert_eq!(post(&format!("Host: evil.example\r\n{json}")), 403);
     assert_eq!(post(&host), 415);
     assert_eq!(post(&format!("{host}Content-Type: text/plain\r\n")), 415);
+    for path in ["import", "reroute", "drop", "replay"].map(|what| format!("/journal/{what}")) {
+        assert_eq!(ask("POST", &path, &format!("{host}{json}Origin: http://evil.example\r\n"), asked).0, 403, "{path}");
+        assert_eq!(ask("POST", &path, &format!("Host: evil.example\r\n{json}"), asked).0, 403, "{path}");
+        assert_eq!(ask("POST", &path, &host, asked).0, 415, "{path}");
+        assert_eq!(ask("POST", &path, &format!("{host}{json}"), "{}").0, 400, "{path}");
+        assert_eq!(ask("GET", &path, &host, "").0, 405, "{path}");
+    }
     assert_eq!(ask("GET", "/journal/erase", &host, "").0, 405);
     assert_eq!(ask("POST", "/journal/drop", &format!("{host}{json}"), asked).0, 400, "another way");
     assert_eq!(ask("POST", "/journal/erase", &format!("{host}{json}"), r#"{"change":{"erase":{}}}"#).0, 400, "of all");

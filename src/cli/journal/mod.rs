@@ -54,7 +54,8 @@ pub(super) enum Journal {
     ///
     /// A record keeps its place among all; dead letters stay dead letters. What was on its way when this began, or may
     /// have been before a crash, can arrive at the old place too, with the same `ce_id`. While it lasts what comes is
-    /// kept behind. A bridge that runs must run with the configuration that is meant.
+    /// kept behind. A bridge that runs must run with the configuration that is meant. For another topic of Kafka do this
+    /// before that bridge starts: what comes for the new topic does not wait for what is owed to the old one.
     #[command(after_help = "Examples:
   greenapi-bridge journal reroute --config bridge.toml --from kafka --dry-run
   greenapi-bridge journal reroute --config bridge.toml --from kafka --to nats --yes")]

@@ -50,11 +50,15 @@ impl Batch {
         self.stream = stream.or(self.stream);
     }
 
+    pub(super) fn has_news(&self) -> bool {
+        !self.seen.is_empty() || self.stream.is_some()
+    }
+
     /// Forgets the first ids where there are more bytes of them than `most`.
     pub(super) fn forget_beyond(&mut self, most: usize) {
         if self.seen.len() > most {
             self.seen.drain(..self.seen.len() - most);
-            // that all before was lost may be among them: unless the stream is written down, it is taken for another
+            // that all before was lost may be among them: the stream is not written down, and taken for another then
             self.stream = None;
         }
     }

@@ -136,7 +136,7 @@ impl Writer {
         let mut appends = std::mem::take(&mut batch.appends);
         let bytes = std::mem::take(&mut batch.bytes);
         let room = self.make_room(&mut appends)?;
-        if appends.is_empty() && batch.settled().is_empty() && batch.seen.is_empty() {
+        if appends.is_empty() && batch.settled().is_empty() && !batch.has_news() {
             batch.tell();
             return Ok(());
         }
