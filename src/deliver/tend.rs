@@ -15,7 +15,7 @@ use super::keep::Keeper;
 use super::seen::Standing;
 use super::{Deliver, Outcome, UnderWay};
 use crate::journal::store::steps;
-use crate::journal::{ChangeError, Choice, Fate, Held, Lane, Record};
+use crate::journal::{ChangeError, Choice, Fate, Held, Kept, Lane, Record};
 use crate::message::{Broker, Brokers, Message};
 
 /// How long what is on its way is waited for: longer than any broker takes to report.
@@ -138,24 +138,14 @@ impl Deliver {
                 imported.skipped += 1;
                 continue;
             };
-            let lanes: Vec<_> = missing.each().map(|broker| (broker, Lane::of(&message, broker))).collect();
-            for (broker, lane) in &lanes {
-                keeper.lanes(*broker).enter(*lane, false, SystemTime::now());
-            }
             // all of them before the first is waited for, so that they share transactions
             let begun = UnderWay::new(self, id);
-            kept.push((keeper.journal.append(message, missing, unknown), begun, said, missing, lanes));
+            let append = move |message| keeper.journal.append(message, missing, unknown);
+            kept.push((keeper.behind(message, missing, append), begun, said, missing));
         }
         let mut refused = None;
-        for (record, begun, said, missing, lanes) in kept {
-            let record = record.await;
-            for (broker, lane) in lanes {
-                match record {
-                    Ok(seq) => keeper.lanes(broker).kept(lane, seq, None::<fn() -> Record>),
-                    Err(_) => keeper.lanes(broker).refused(lane, false),
-                }
-            }
-            match record {
+        for (record, begun, said, missing) in kept {
+            match record.await {
                 Ok(_) => {
                     begun.ended(missing, said);
                     imported.added += 1;
@@ -177,19 +167,31 @@ impl UnderWay<'_> {
 impl Keeper {
     async fn replay(&self, message: Message, letter: i64) -> Result<(), NotChanged> {
         let wanted = message.brokers();
-        let lanes: Vec<_> = wanted.each().map(|broker| (broker, Lane::of(&message, broker))).collect();
-        for (broker, lane) in &lanes {
-            self.lanes(*broker).enter(*lane, false, SystemTime::now());
-        }
         let owed = if wanted.is_empty() { Brokers::JOURNAL } else { wanted };
-        let kept = self.journal.replay(message, owed, letter).await;
-        for (broker, lane) in lanes {
-            match kept {
-                Ok(seq) => self.lanes(broker).kept(lane, seq, None::<fn() -> Record>),
-                Err(_) => self.lanes(broker).refused(lane, false),
-            }
-        }
+        let kept = self.behind(message, wanted, |message| self.journal.replay(message, owed, letter)).await;
         kept.map(|_| ()).map_err(|why| NotChanged::Refused { reason: why.reason })
+    }
+
+    /// Keeps a message behind what is owed to these brokers; `append`, which writes it, is begun when this returns.
+    fn behind<F: Future<Output = Kept>>(
+        &self,
+        message: Message,
+        to: Brokers,
+        append: impl FnOnce(Message) -> F,
+    ) -> impl Future<Output = Kept> {
+        let lanes: Vec<_> = to.each().map(|broker| (self.lanes(broker).clone(), Lane::of(&message, broker))).collect();
+        lanes.iter().for_each(|(of, lane)| of.enter(*lane, false, SystemTime::now()));
+        let kept = append(message);
+        async move {
+            let kept = kept.await;
+            for (of, lane) in lanes {
+                match kept {
+                    Ok(seq) => of.kept(lane, seq, None::<fn() -> Record>),
+                    Err(_) => of.refused(lane, false),
+                }
+            }
+            kept
+        }
     }
 
     async fn change(&self, choice: Choice, judge: Arc<Judge>) -> Result<BTreeMap<&'static str, u64>, NotChanged> {
