@@ -30,6 +30,9 @@ const EXAMPLES: &str = "Examples:
   greenapi-bridge provision --config bridge.toml   create the stream, the topics
   greenapi-bridge check --config bridge.toml       are the brokers ready?
   greenapi-bridge --config bridge.toml             serve
+  greenapi-bridge                                  serve without any broker: keep all in ./data
+  greenapi-bridge tail                             follow what is kept
+  greenapi-bridge journal status --config bridge.toml
   greenapi-bridge send --config bridge.toml        notifications to try it with
   BRIDGE_NATS__SERVERS='[\"nats://nats:4222\"]' greenapi-bridge";
 
@@ -67,6 +70,9 @@ enum Command {
 #[derive(Debug, Subcommand)]
 enum Configured {
     /// Serve (the default).
+    ///
+    /// Ends on SIGTERM or SIGINT. Exit code 0: nothing was left, 1: it could not go on, 2: the configuration cannot be
+    /// used, 3: the grace was over first; nothing answered 200 is lost.
     #[command(after_help = "Example:
   greenapi-bridge run --config bridge.toml")]
     Run,

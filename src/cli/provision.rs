@@ -13,6 +13,9 @@ use crate::message::Broker;
 
 pub(super) async fn provision(config: &Config, plan: &Plan, dry_run: bool) -> ExitCode {
     let mut failed = false;
+    if !Broker::ALL.into_iter().any(|broker| plan.use_broker(broker)) {
+        println!("nothing to provide: no broker is used");
+    }
     #[cfg(feature = "kafka")]
     if let Some(kafka) = config.kafka.as_ref().filter(|_| plan.use_broker(Broker::Kafka)) {
         for template in plan.open_topics() {

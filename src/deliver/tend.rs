@@ -51,6 +51,15 @@ pub enum NotChanged {
     Otherwise(String),
 }
 
+/// Why it went no further after some became what they were to.
+fn ended_after(counts: &BTreeMap<&'static str, u64>, error: ChangeError) -> NotChanged {
+    let done: Vec<_> = counts.iter().map(|(name, count)| format!("{count} {name}")).collect();
+    if done.is_empty() {
+        return error.into();
+    }
+    NotChanged::Otherwise(format!("{error}; by then: {}; see to that, and do it again for the rest", done.join(", ")))
+}
+
 /// What became of records that were brought in.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Imported {
@@ -105,6 +114,11 @@ impl Deliver {
         let this = self.clone();
         let imported = self.runtime.spawn(async move { this.bring_in(&keeper, all).await });
         imported.await.unwrap_or_else(|error| Err(NotChanged::Otherwise(error.to_string())))
+    }
+
+    /// The name of the journal; empty where there is none.
+    pub fn journal(&self) -> &str {
+        self.keeper.as_ref().map_or("", |keeper| keeper.journal.name())
     }
 
     /// A dead letter that is kept, if it is there.
@@ -203,7 +217,7 @@ impl Keeper {
         loop {
             let (choice, taken, judge) = (choice.clone(), taken.clone(), judge.clone());
             let step = self.journal.try_change(move |db| steps::step(db, &choice, [after, until], &taken, &*judge));
-            let step = step.await?;
+            let step = step.await.map_err(|error| ended_after(&counts, error))?;
             for (name, count) in step.counts {
                 *counts.entry(name).or_default() += count;
             }

@@ -30,7 +30,7 @@ pub enum OpenError {
         path: PathBuf,
     },
     /// There is none.
-    #[error("no journal in {}; name the folder of one", path.display())]
+    #[error("no journal in {}; give the configuration of the bridge that has one with --config, or its folder as journal.directory", path.display())]
     None {
         /// The folder.
         path: PathBuf,
@@ -57,9 +57,15 @@ pub enum OpenError {
         /// Why.
         source: rusqlite::Error,
     },
+    /// A database that something else made.
+    #[error("{}: no journal, but the database of another program; give another folder", path.display())]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+    },
     /// SQLite says no.
     #[cfg(feature = "journal")]
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {source}; if it is damaged, move the folder away to keep it: a new journal is made", path.display())]
     Database {
         /// The file.
         path: PathBuf,

@@ -25,6 +25,8 @@ pub trait Changes: Send + Sync {
     fn most(&self) -> usize;
     /// Whether there is a change of this name.
     fn knows(&self, what: &str) -> bool;
+    /// The name of the journal that is changed.
+    fn journal(&self) -> &str;
     /// Makes it; what is begun goes on, whoever waits.
     fn answer(self: Arc<Self>, what: String, asked: Bytes) -> Answering;
 }
@@ -48,6 +50,12 @@ impl Operators {
         let Some(what) = what.map(str::to_owned) else { return Err(request) };
         if let Some(refused) = self.refused(request.headers(), false) {
             return Ok(refused);
+        }
+        let meant = request.uri().query().and_then(|query| query.strip_prefix("journal="));
+        if meant.is_some_and(|meant| meant != changes.journal()) {
+            let other = format!("this bridge runs on another journal, {}; is --url right?", changes.journal());
+            let said = serde_json::json!({ "error": other }).to_string();
+            return Ok(response((StatusCode::CONFLICT, JSON, said.into())));
         }
         if *request.method() != Method::POST {
             return Ok(refusal(StatusCode::METHOD_NOT_ALLOWED, "only to be posted\n", Some((ALLOW, "POST"))));

@@ -18,6 +18,10 @@ impl Changes for Upkeep {
         ["import", "replay", "reroute", "drop", "erase"].contains(&what)
     }
 
+    fn journal(&self) -> &str {
+        self.deliver.journal()
+    }
+
     fn answer(self: Arc<Self>, what: String, asked: Bytes) -> Answering {
         Box::pin(async move {
             let Ok(_alone) = self.alone.try_lock() else {

@@ -93,9 +93,18 @@ impl Asked {
                 ))
             }
             Change::Erase { instance: None, chat: None } => Err("name an instance or a chat".into()),
+            Change::Erase { chat: Some(chat), .. } if !may_be_chat(chat) => {
+                Err(format!("chat = {chat:?}: not the id of a chat; give one such as 79990000000@c.us"))
+            }
             Change::Drop { .. } | Change::Erase { .. } => Ok(()),
         }
     }
+}
+
+/// Whether this is long enough and looks like the id of a chat: what is no notification is searched for it.
+fn may_be_chat(id: &str) -> bool {
+    let number = id.trim_start_matches('-').bytes().take_while(u8::is_ascii_digit).count();
+    number >= 5 && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"@.-_".contains(&byte))
 }
 
 /// What a record is here, whom it is owed to, and who may have it all the same.

@@ -101,7 +101,9 @@ fn what_is_exported_is_imported_elsewhere_once_as_it_was() {
     done(&format!("journal export --broker nats --output {}", file.display()), bridge.config.path());
     use std::os::unix::fs::PermissionsExt;
     assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
-    assert_eq!(done("journal export --broker kafka", bridge.config.path()), "");
+    for none in ["--broker kafka", "--class outgoing", "--instance 8"] {
+        assert_eq!(done(&format!("journal export {none}"), bridge.config.path()), "", "{none}");
+    }
     let some = done("journal export --class incoming --instance 7 --since 1h", bridge.config.path());
     assert_eq!(some.lines().count(), 1200);
     let first: Value = serde_json::from_str(some.lines().next().unwrap()).unwrap();
@@ -112,6 +114,11 @@ fn what_is_exported_is_imported_elsewhere_once_as_it_was() {
     let said = done(&import, bridge.config.path());
     assert!(said.contains("0 records imported, 1201 skipped"), "{said}");
     drop(bridge);
+    // what stands before what cannot be read is kept
+    let cut = folder.path().join("cut.jsonl");
+    let exported = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&cut, exported.lines().take(3).map(|line| format!("{line}\n")).collect::<String>() + "{\"id\":")
+        .unwrap();
     // into another one, at rest
     let other = tempfile::tempdir().unwrap();
     nats.start_again();
@@ -120,7 +127,9 @@ fn what_is_exported_is_imported_elsewhere_once_as_it_was() {
     let text =
         format!("http.listen = \"127.0.0.1:{listens}\"\n{}journal.directory = \"data\"\n", nats_servers(&[nats.port]));
     std::fs::write(&config, text).unwrap();
-    assert!(done(&import, &config).contains("1201 records imported, 0 skipped"));
+    let said = refused(&format!("journal import {}", cut.display()), &config, 2);
+    assert!(said.contains("cut.jsonl:4: "), "{said}");
+    assert!(done(&import, &config).contains("1198 records imported, 3 skipped"));
     assert!(done(&import, &config).contains("0 records imported, 1201 skipped"));
     assert_eq!(owed(&config, "nats"), 1201);
     let bridge = Bridge::start(&nats, &format!("journal.directory = {:?}\n", other.path().join("data")));
@@ -281,6 +290,11 @@ fn what_is_erased_leaves_no_trace() {
     }
     let dead = br#"{"typeWebhook":"a","typeWebhook":"b","from":"79990000001@c.us"}"#;
     assert_eq!(bridge.post(dead).0, 200);
+    // anything would be found in what is no notification
+    for chat in ["=", "=a", "=7999", "=chat of mine"] {
+        let said = refused(&format!("journal erase --chat{} --yes", chat.replace(' ', "_")), bridge.config.path(), 2);
+        assert!(said.contains("give one such as 79990000000@c.us"), "{chat}: {said}");
+    }
     let (one, two) = ("79990000001@c.us", "79990000002@c.us");
     assert!(stands_in(&data, one) && stands_in(&data, two));
     let said = done(&format!("journal erase --chat {one} --yes"), bridge.config.path());
@@ -371,6 +385,12 @@ fn without_an_admin_listener_it_says_what_to_do() {
     changed(&bridge, &format!("admin.listen = \"{}\"\n", bridge.admin), "");
     let said = refused("journal erase --instance 7 --yes", bridge.config.path(), 2);
     assert!(said.contains("stop it, or add [admin]"), "{said}");
+    // not that of another bridge
+    let other = tempfile::tempdir().unwrap();
+    let other = Bridge::with(&format!("journal.directory = {:?}\n", other.path().join("data")), false).ready();
+    let url = format!("journal erase --instance 7 --yes --url http://{}", other.admin);
+    let said = refused(&url, bridge.config.path(), 1);
+    assert!(said.contains("409: this bridge runs on another journal"), "{said}");
     let url = format!("journal erase --instance 7 --yes --url http://{}", bridge.admin);
     assert!(done(&url, bridge.config.path()).contains("1 record erased"));
 }

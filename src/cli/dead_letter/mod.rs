@@ -27,7 +27,7 @@ use crate::units;
 
 pub(super) const EXAMPLES: &str = "Examples:
   greenapi-bridge dead-letter list --config bridge.toml
-  greenapi-bridge dead-letter show --config bridge.toml 4f1c… > body.json
+  greenapi-bridge dead-letter show --config bridge.toml 4f1c0a5be2d94f0a8c3b7d6e5f401122 > body.json
   greenapi-bridge dead-letter replay --config bridge.toml --reason no_destination";
 
 #[derive(Debug, Clone, Subcommand)]
@@ -45,8 +45,8 @@ pub(super) enum Command {
     ///
     /// Exit code 0: it is printed, 1: it is not there or not all of it is, 2: the configuration cannot be used.
     #[command(after_help = "Examples:
-  greenapi-bridge dead-letter show --config bridge.toml 4f1c0a… > body.json
-  greenapi-bridge dead-letter show --config bridge.toml --headers 4f1c0a… | head -20")]
+  greenapi-bridge dead-letter show --config bridge.toml 4f1c0a5be2d94f0a8c3b7d6e5f401122 > body.json
+  greenapi-bridge dead-letter show --config bridge.toml --headers 4f1c0a5be2d94f0a8c3b7d6e5f401122 | head -20")]
     Show(show::Arguments),
     /// Read dead letters again by the rules and routes of now; what is a notification by them goes where it belongs.
     ///
@@ -57,7 +57,7 @@ pub(super) enum Command {
     /// 0: all that was asked for is replayed, 1: not all of it is, 2: the configuration or a flag cannot be used.
     #[command(after_help = "Examples:
   greenapi-bridge dead-letter replay --config bridge.toml --all --dry-run
-  greenapi-bridge dead-letter replay --config bridge.toml 4f1c0a…
+  greenapi-bridge dead-letter replay --config bridge.toml 4f1c0a5be2d94f0a8c3b7d6e5f401122
   greenapi-bridge dead-letter replay --config bridge.toml --reason no_destination --since 2d")]
     Replay(replay::Arguments),
 }

@@ -132,8 +132,8 @@ async fn by<'r>(
     let Some(broker) = place else {
         #[cfg(feature = "journal")]
         {
-            let reach = || arguments.reach.reach(config).map_err(|failed| failed.why());
-            let reached = if arguments.dry_run { None } else { Some(reach()?) };
+            let reach = async || arguments.reach.reach(config).await.map_err(|failed| failed.why());
+            let reached = if arguments.dry_run { None } else { Some(reach().await?) };
             return Ok(By::Journal(Letters { routes, reached, notes, once_more }));
         }
         #[cfg(not(feature = "journal"))]

@@ -20,13 +20,13 @@ pub(super) async fn change(config: &Config, change: Change, filter: Choice, how:
     let erases = matches!(asked.change, Change::Erase { .. });
     // what was erased through a bridge may have left traces that only this takes away
     if how.dry_run || count == 0 && !erases {
-        say(&asked, &counts, "would be ");
+        say(&asked, &counts, if how.dry_run { "would be " } else { "" });
         return Ok(if is_done(&counts) { ExitCode::SUCCESS } else { ExitCode::FAILURE });
     }
     if !how.yes && count > 0 {
         confirm(&asked, count)?;
     }
-    let reached = how.reach.reach(config)?;
+    let reached = how.reach.reach(config).await?;
     let changed = reached.change(asked.clone()).await;
     reached.close().await;
     let counts = changed?;

@@ -41,7 +41,7 @@ pub(super) async fn import(config: &Config, arguments: Arguments) -> Done {
     let mut progress = Progress::new("read", opened.metadata().map_or(0, |file| file.len()));
     let to = to.map(Into::into);
     let known = known(config).await?;
-    let reached = reach.reach(config)?;
+    let reached = reach.reach(config).await?;
     let mut all =
         All { known, importer: reached.importer(to)?, page: Vec::new(), bytes: 0, imported: Imported::default() };
     let mut lines = BufReader::new(opened);
@@ -50,8 +50,13 @@ pub(super) async fn import(config: &Config, arguments: Arguments) -> Done {
         while lines.read_until(b'\n', &mut line).map_err(unreadable)? > 0 {
             (number, at) = (number + 1, at + line.len() as u64);
             if !line.trim_ascii().is_empty() {
-                let record = line::read(&line);
-                let record = record.map_err(|error| failed(format!("{}:{number}: {error}", file.display())))?;
+                let record = match line::read(&line) {
+                    Ok(record) => record,
+                    Err(error) => {
+                        all.send().await?;
+                        return Err(impossible(format!("{}:{number}: {error}", file.display())));
+                    }
+                };
                 all.add(record, to.map(|to| Brokers::NONE.with(to)), line.len()).await?;
             }
             progress.show(at, number);
@@ -63,7 +68,11 @@ pub(super) async fn import(config: &Config, arguments: Arguments) -> Done {
     progress.end();
     let Imported { added, skipped } = all.imported;
     reached.close().await;
-    println!("{} imported, {skipped} skipped that are here already", records(added));
+    let lately = humantime::format_duration(config.dedupe.window);
+    println!(
+        "{} imported, {skipped} skipped that are here already, or were stored in the last {lately}",
+        records(added)
+    );
     read.map(|()| ExitCode::SUCCESS)
 }
 

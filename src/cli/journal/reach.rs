@@ -7,11 +7,12 @@ use std::sync::Arc;
 use clap::Args;
 use serde::de::DeserializeOwned;
 
-use super::{Failed, failed, impossible, section};
+use super::{Failed, failed, impossible, reader, section};
 use crate::admit;
 use crate::bridge;
 use crate::config::Config;
 use crate::deliver::Imported;
+use crate::journal::store::queries;
 use crate::journal::{OpenError, Record, line};
 use crate::message::Broker;
 use crate::route::Routes;
@@ -33,8 +34,8 @@ pub(in crate::cli) struct Reach {
 pub(in crate::cli) enum Reached {
     /// It is ours for now.
     Here(Box<Upkeep>),
-    /// A bridge runs on it: where its admin listener is, and a token.
-    There(String, String),
+    /// A bridge runs on it: where its admin listener is, a token, and the journal's name.
+    There(String, String, String),
 }
 
 /// The routes of a configuration.
@@ -44,27 +45,30 @@ pub(super) fn routes(config: &Config) -> Result<Arc<Routes>, Failed> {
 
 impl Reach {
     /// Reaches the journal of a configuration.
-    pub(in crate::cli) fn reach(&self, config: &Config) -> Result<Reached, Failed> {
+    pub(in crate::cli) async fn reach(&self, config: &Config) -> Result<Reached, Failed> {
         let metrics = Arc::new(bridge::metrics(None).map_err(failed)?);
         let opened = Upkeep::at_rest(section(config)?, &config.dead_letter, &config.dedupe, routes(config)?, metrics);
         match opened {
             Ok(upkeep) => Ok(Reached::Here(Box::new(upkeep))),
-            Err(OpenError::Taken { .. }) => self.there(config),
+            Err(OpenError::Taken { .. }) => {
+                let name = reader(config)?.read(|db| Ok(queries::name_and_next(db)?.0)).await.map_err(failed)?;
+                self.there(config, name)
+            }
             Err(error) => Err(impossible(error)),
         }
     }
 
-    fn there(&self, config: &Config) -> Result<Reached, Failed> {
+    fn there(&self, config: &Config, name: String) -> Result<Reached, Failed> {
         let listens = config.admin.as_ref().map(|admin| format!("http://{}", reachable(admin.listen)));
         let remedy = "a bridge runs on this journal, and has no [admin] to reach it by; stop it, or add [admin]";
         let url = self.url.clone().or(listens).ok_or_else(|| impossible(remedy))?;
         let file = self.token_file.as_ref().or(config.admin.as_ref().and_then(|admin| admin.tokens_file.as_ref()));
-        let Some(file) = file else { return Ok(Reached::There(url, String::new())) };
+        let Some(file) = file else { return Ok(Reached::There(url, String::new(), name)) };
         let wrong = |why: &dyn std::fmt::Display| impossible(format!("{}: {why}", file.display()));
         let text = std::fs::read_to_string(file).map_err(|error| wrong(&error))?;
         let token = admit::first_open(&text).map_err(|error| wrong(&error))?;
         let token = token.ok_or_else(|| wrong(&"every token is bound to an instance; give one that is not"))?;
-        Ok(Reached::There(url, token))
+        Ok(Reached::There(url, token, name))
     }
 }
 
@@ -110,8 +114,8 @@ impl Reached {
     }
 
     fn asker(&self, what: &str) -> Result<Asker, Failed> {
-        let Self::There(url, token) = self else { return Err(failed("the journal is open here")) };
-        let target = format!("{}/journal/{what}", url.trim_end_matches('/'));
+        let Self::There(url, token, name) = self else { return Err(failed("the journal is open here")) };
+        let target = format!("{}/journal/{what}?journal={name}", url.trim_end_matches('/'));
         let target = Target::new(&target, token).map_err(|error| impossible(format!("--url: {error}")))?;
         Asker::new(target).map_err(failed)
     }

@@ -100,11 +100,16 @@ fn open_by(
 fn prepared(room: &Room) -> Result<Connection, OpenError> {
     let path = room.directory.database();
     let unusable = |source| room.unusable(source);
-    let mut connection = writable(&path).map_err(unusable)?;
+    let mut connection = opened(&path).map_err(unusable)?;
+    // before anything is set: what is not ours stays as it is
     let found = schema::version(&connection).map_err(unusable)?;
+    if found == 0 && schema::has_tables(&connection).map_err(unusable)? {
+        return Err(OpenError::Foreign { path });
+    }
     if found > schema::VERSION {
         return Err(OpenError::Newer { path, found, known: schema::VERSION });
     }
+    make_durable(&connection).map_err(unusable)?;
     schema::migrate(&mut connection).map_err(unusable)?;
     // after a sync that failed the log may be whole only in memory, and nothing may be written behind that
     Room::empty_log(&connection).map_err(unusable)?;
@@ -118,10 +123,14 @@ const BUSY: Duration = Duration::from_secs(5);
 /// Each connection belongs to one thread, so SQLite needs no locks of its own.
 const ALONE: OpenFlags = OpenFlags::SQLITE_OPEN_NO_MUTEX;
 
-fn writable(path: &Path) -> rusqlite::Result<Connection> {
+fn opened(path: &Path) -> rusqlite::Result<Connection> {
     let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | ALONE)?;
     connection.set_prepared_statement_cache_capacity(32);
     connection.busy_timeout(BUSY)?;
+    Ok(connection)
+}
+
+fn make_durable(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "journal_mode", "wal")?;
     // each transaction is on disk before it is acknowledged
     connection.pragma_update(None, "synchronous", "full")?;
@@ -129,8 +138,7 @@ fn writable(path: &Path) -> rusqlite::Result<Connection> {
     connection.pragma_update(None, "cache_size", -8192)?;
     connection.pragma_update(None, "journal_size_limit", i64::try_from(room::LOG).unwrap_or(i64::MAX))?;
     // the writer does that, and hears whether it was synced
-    connection.pragma_update(None, "wal_autocheckpoint", 0)?;
-    Ok(connection)
+    connection.pragma_update(None, "wal_autocheckpoint", 0)
 }
 
 /// For reading beside whoever writes.

@@ -46,6 +46,11 @@ pub(super) fn version(connection: &Connection) -> Result<usize> {
     connection.pragma_query_value(None, "user_version", |row| row.get(0))
 }
 
+/// Whether there is anything in it.
+pub(super) fn has_tables(connection: &Connection) -> Result<bool> {
+    connection.query_row("SELECT EXISTS (SELECT 1 FROM sqlite_master)", [], |row| row.get(0))
+}
+
 /// Makes the tables of this version out of those there are, all or nothing.
 pub(super) fn migrate(connection: &mut Connection) -> Result<()> {
     migrate_to(VERSION, connection)

@@ -171,7 +171,8 @@ fn many_at_once_share_few_transactions() {
 /// A journal of the first version with these many records.
 fn of_version_1(folder: &Path, records: usize) -> std::path::PathBuf {
     let path = Directory::take(folder).unwrap().database();
-    let mut connection = writable(&path).unwrap();
+    let mut connection = opened(&path).unwrap();
+    make_durable(&connection).unwrap();
     schema::migrate_to(1, &mut connection).unwrap();
     for number in 0..records {
         let message = message(number, 600);
@@ -205,7 +206,7 @@ fn a_journal_of_the_first_version_is_brought_up_to_date_with_all_in_it() {
     // one that was killed halfway changed nothing
     let killed = tempfile::tempdir().unwrap();
     {
-        let mut connection = writable(&path).unwrap();
+        let mut connection = opened(&path).unwrap();
         let half = connection.transaction().unwrap();
         half.execute_batch("ALTER TABLE record ADD COLUMN unknown INTEGER NOT NULL DEFAULT 0").unwrap();
         for file in ["journal.db", "journal.db-wal"] {
@@ -262,11 +263,24 @@ fn of_ids_that_were_seen_no_more_are_kept_than_are_remembered() {
 }
 
 #[test]
+fn the_database_of_another_program_is_refused_and_left_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let foreign = Connection::open(folder.path().join("journal.db")).unwrap();
+    foreign.execute_batch("CREATE TABLE cookies (value)").unwrap();
+    let config = Config { directory: folder.path().into(), ..Config::default() };
+    let opened = super::open(&config, &DeadLetterConfig::default(), (Duration::from_secs(900), 250_000));
+    let refused = opened.err().unwrap().to_string();
+    assert!(refused.contains("the database of another program; give another folder"), "{refused}");
+    let mode: String = foreign.pragma_query_value(None, "journal_mode", |row| row.get(0)).unwrap();
+    assert_eq!(mode, "delete");
+}
+
+#[test]
 fn one_of_a_newer_version_is_refused_and_left_as_it_is() {
     let folder = tempfile::tempdir().unwrap();
     let path = of_version_1(folder.path(), 1);
     let newer = schema::VERSION + 1;
-    writable(&path).unwrap().pragma_update(None, "user_version", newer).unwrap();
+    opened(&path).unwrap().pragma_update(None, "user_version", newer).unwrap();
     let config = Config { directory: folder.path().into(), ..Config::default() };
     let opened = super::open(&config, &DeadLetterConfig::default(), (Duration::from_secs(900), 250_000));
     let refused = opened.err().unwrap().to_string();
