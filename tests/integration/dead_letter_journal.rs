@@ -168,7 +168,7 @@ fn with_two_brokers_of_now_it_goes_to_both() {
     let alone = Bridge::with(&journal(&folder), false).ready();
     bury(alone.config.path(), &[text(1), text(2)]);
     assert_eq!(alone.terminate(), Some(0));
-    let both = format!("{}{}{}", journal(&folder), nats_servers(&[nats.port]), kafka.config("again"));
+    let both = format!("{}{}{}", journal(&folder), nats_servers(&[nats.port]), kafka.config("twofold"));
     let bridge = Bridge::with(&both, true).ready();
     // the dead letters of the brokers, which are empty, come first
     let (code, said) = run("replay --all", bridge.config.path());
@@ -179,5 +179,5 @@ fn with_two_brokers_of_now_it_goes_to_both() {
             .all(|broker| bridge.metric(&format!("journal_forwarded_total{{broker=\"{broker}\"}}")) == 2.0)
     });
     assert_eq!(nats.read().iter().map(body).collect::<Vec<_>>(), [1, 2].map(text));
-    assert_eq!(kafka.read(&["again.incoming"]).iter().map(body).collect::<Vec<_>>(), [1, 2].map(text));
+    assert_eq!(kafka.read(&["twofold.incoming"]).iter().map(body).collect::<Vec<_>>(), [1, 2].map(text));
 }
