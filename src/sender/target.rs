@@ -24,7 +24,7 @@ pub struct Target {
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum TargetError {
     /// Not a URL.
-    #[error("not a URL; begin with http:// or https://, as in http://127.0.0.1:3000/green-api/webhook/")]
+    #[error("not a URL; give one such as http://127.0.0.1:3000/green-api/webhook/")]
     Url,
     /// A scheme that is not spoken.
     #[error("scheme `{0}` is not spoken; give http:// or https://")]
