@@ -66,6 +66,10 @@ impl Seen {
                 by.each().for_each(|broker| self.forget(broker));
                 continue;
             }
+            if by.has_any(Brokers::NO_LONGER) {
+                self.moved(id, by.without(Brokers::NO_LONGER), Brokers::NONE);
+                continue;
+            }
             let age = clock.duration_since(at).map_or(0, |age| u32::try_from(age.as_secs()).unwrap_or(u32::MAX));
             if age >= window {
                 continue;
@@ -115,6 +119,17 @@ impl Seen {
     /// Whether this broker is remembered to have it.
     pub(super) fn has(&mut self, id: Id, broker: Broker) -> bool {
         self.entry(id).is_some_and(|entry| entry.stored.has(broker))
+    }
+
+    /// These have it, or are owed it, no longer, and those now.
+    pub(super) fn moved(&mut self, id: Id, from: Brokers, to: Brokers) {
+        if let Some(entry) = self.entry(id) {
+            entry.stored = entry.stored.without(from).and(to);
+        }
+    }
+
+    pub(super) fn window(&self) -> Duration {
+        self.window
     }
 
     /// What this broker had is gone.

@@ -77,7 +77,8 @@ impl Deliver {
     /// [`NotChanged`].
     pub async fn change(&self, choice: Choice, judge: Arc<Judge>) -> Result<BTreeMap<&'static str, u64>, NotChanged> {
         let keeper = self.keeper.clone().ok_or(NotChanged::NoJournal)?;
-        let changed = self.runtime.spawn(async move { keeper.change(choice, judge).await });
+        let this = self.clone();
+        let changed = self.runtime.spawn(async move { this.change_all(&keeper, choice, judge).await });
         changed.await.unwrap_or_else(|error| Err(NotChanged::Otherwise(error.to_string())))
     }
 
@@ -142,18 +143,59 @@ impl Deliver {
         replayed.await.unwrap_or_else(|error| Err(NotChanged::Otherwise(error.to_string())))
     }
 
+    async fn change_all(
+        &self,
+        keeper: &Keeper,
+        choice: Choice,
+        judge: Arc<Judge>,
+    ) -> Result<BTreeMap<&'static str, u64>, NotChanged> {
+        let held = keeper.lanes.each_ref().map(Held::new);
+        let (until, taken) = keeper.quiet(&held).await?;
+        let taken = Arc::new(taken);
+        let window = self.with_seen(|seen| seen.window());
+        let young = SystemTime::now().checked_sub(window).unwrap_or(SystemTime::UNIX_EPOCH);
+        let (mut counts, mut after) = (BTreeMap::new(), 0);
+        let mut lanes: [HashSet<Lane>; Broker::ALL.len()] = Default::default();
+        loop {
+            let (choice, taken, judge) = (choice.clone(), taken.clone(), judge.clone());
+            let step = move |db: &mut _| steps::step(db, &choice, [after, until], (&taken, young), &*judge);
+            let step = keeper.journal.try_change(step).await.map_err(|error| ended_after(&counts, error))?;
+            self.with_seen(|seen| step.ids.iter().for_each(|(id, from, to)| seen.moved(*id, *from, *to)));
+            for (name, count) in step.counts {
+                *counts.entry(name).or_default() += count;
+            }
+            for broker in Broker::ALL {
+                for (lane, moved) in &step.moved[broker as usize] {
+                    held[broker as usize].moved(*lane, *moved);
+                    lanes[broker as usize].insert(*lane);
+                }
+            }
+            match step.next {
+                Some(next) => after = next,
+                None => break,
+            }
+        }
+        keeper.since(&held, lanes).await?;
+        Ok(counts)
+    }
+
     async fn bring_in(&self, keeper: &Keeper, all: Vec<(Message, Brokers, Brokers)>) -> Result<Imported, NotChanged> {
         let (mut imported, mut kept) = (Imported::default(), Vec::new());
         for (message, owed, unknown) in all {
             let (id, said) = (message.event.id, Outcome::kept(&message));
             let wanted = if owed.is_empty() { Brokers::JOURNAL } else { owed };
-            let standing = self.standing(id, wanted);
-            let Standing::New(_, missing) = standing else {
-                imported.skipped += 1;
-                continue;
+            // what came out of a replay is stored also where its letter is
+            let standing = if message.replay.is_some() { None } else { Some(self.standing(id, wanted)) };
+            let missing = match standing {
+                None => wanted,
+                Some(Standing::New(_, missing)) => missing,
+                Some(_) => {
+                    imported.skipped += 1;
+                    continue;
+                }
             };
             // all of them before the first is waited for, so that they share transactions
-            let begun = UnderWay::new(self, id);
+            let begun = message.replay.is_none().then(|| UnderWay::new(self, id));
             let append = move |message| keeper.journal.append(message, missing, unknown);
             kept.push((keeper.behind(message, missing, append), begun, said, missing));
         }
@@ -161,7 +203,7 @@ impl Deliver {
         for (record, begun, said, missing) in kept {
             match record.await {
                 Ok(_) => {
-                    begun.ended(missing, said);
+                    begun.into_iter().for_each(|begun| begun.ended(missing, said));
                     imported.added += 1;
                 }
                 Err(why) => refused = Some(NotChanged::Refused { reason: why.reason }),
@@ -206,34 +248,6 @@ impl Keeper {
             }
             kept
         }
-    }
-
-    async fn change(&self, choice: Choice, judge: Arc<Judge>) -> Result<BTreeMap<&'static str, u64>, NotChanged> {
-        let held = self.lanes.each_ref().map(Held::new);
-        let (until, taken) = self.quiet(&held).await?;
-        let taken = Arc::new(taken);
-        let (mut counts, mut after) = (BTreeMap::new(), 0);
-        let mut lanes: [HashSet<Lane>; Broker::ALL.len()] = Default::default();
-        loop {
-            let (choice, taken, judge) = (choice.clone(), taken.clone(), judge.clone());
-            let step = self.journal.try_change(move |db| steps::step(db, &choice, [after, until], &taken, &*judge));
-            let step = step.await.map_err(|error| ended_after(&counts, error))?;
-            for (name, count) in step.counts {
-                *counts.entry(name).or_default() += count;
-            }
-            for broker in Broker::ALL {
-                for (lane, moved) in &step.moved[broker as usize] {
-                    held[broker as usize].moved(*lane, *moved);
-                    lanes[broker as usize].insert(*lane);
-                }
-            }
-            match step.next {
-                Some(next) => after = next,
-                None => break,
-            }
-        }
-        self.since(&held, lanes).await?;
-        Ok(counts)
     }
 
     /// Waits until nothing is on its way. The last record there is then, and those that were taken and may be on disk.

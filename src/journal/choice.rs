@@ -12,6 +12,9 @@ pub struct Choice {
     pub owed: Option<Broker>,
     /// Only of this instance.
     pub instance: Option<u64>,
+    /// And those of which it is not known whose they are.
+    #[serde(skip)]
+    pub unknown: bool,
     /// Only of this class.
     pub class: Option<String>,
     /// Only what was received since: Unix milliseconds.

@@ -122,8 +122,12 @@ impl Follower {
             self.after = seq;
             return Ok(None);
         }
-        // with either of the two all that came later is there: what is deleted by age is deleted in order
-        let known = move |db: &_| Ok((find::is_there(db, seq)? || find::is_there(db, seq + 1)?, queries::ends(db)?));
+        // with either of the two all that came later is there, if nothing later was deleted for its age: dead letters are
+        // kept for another time than the rest
+        let known = move |db: &_| {
+            let there = find::is_there(db, seq)? || find::is_there(db, seq + 1)?;
+            Ok((there && find::trimmed(db)? <= seq, queries::ends(db)?))
+        };
         let (there, last) = self.reader.read(known).await?;
         if there {
             self.after = seq;

@@ -48,9 +48,14 @@ struct Line<'l> {
     bridgeunknown: String,
     bridgereason: Option<String>,
     bridgerecord: String,
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "there")]
     data: Option<&'l RawValue>,
     data_base64: Option<String>,
+}
+
+/// A value that is there, also where it is `null`.
+fn there<'l, D: serde::Deserializer<'l>>(value: D) -> Result<Option<&'l RawValue>, D::Error> {
+    Deserialize::deserialize(value).map(Some)
 }
 
 /// Writes a record as one line, its end included.

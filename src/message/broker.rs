@@ -34,6 +34,9 @@ impl Brokers {
     /// In the place of brokers, where there is none: the journal, which keeps the message for its own sake.
     pub const JOURNAL: Self = Self(1 << 7);
 
+    /// Beside brokers, in what is written down: these no longer.
+    pub const NO_LONGER: Self = Self(1 << 6);
+
     /// As bits that never change their meaning, for what is written down.
     pub const fn bits(self) -> u8 {
         self.0
@@ -65,6 +68,11 @@ impl Brokers {
     #[must_use]
     pub const fn without(self, others: Self) -> Self {
         Self(self.0 & !others.0)
+    }
+
+    /// Whether any of the others is among them.
+    pub const fn has_any(self, others: Self) -> bool {
+        self.0 & others.0 != 0
     }
 
     /// Whether there is none.

@@ -24,14 +24,19 @@ impl Changes for Upkeep {
 
     fn answer(self: Arc<Self>, what: String, asked: Bytes) -> Answering {
         Box::pin(async move {
-            let Ok(_alone) = self.alone.try_lock() else {
+            let Ok(alone) = self.alone.clone().try_lock_owned() else {
                 return (409, said("another change is under way; try again when it is done"));
             };
-            let done = match what.as_str() {
-                "import" => self.asked_to_import(&asked).await,
-                "replay" => self.asked_to_replay(&asked).await,
-                change => self.asked_to_change(change, &asked).await,
-            };
+            // who asked may hang up: it goes on to its end, and no other begins before
+            let done = tokio::spawn(async move {
+                let _alone = alone;
+                match what.as_str() {
+                    "import" => self.asked_to_import(&asked).await,
+                    "replay" => self.asked_to_replay(&asked).await,
+                    change => self.asked_to_change(change, &asked).await,
+                }
+            });
+            let done = done.await.unwrap_or_else(|error| Err((500, error.to_string())));
             done.unwrap_or_else(|(status, why)| (status, said(&why)))
         })
     }

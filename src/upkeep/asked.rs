@@ -71,7 +71,10 @@ impl Asked {
         let mut choice = self.filter.clone();
         match &self.change {
             Change::Reroute { from: broker, .. } | Change::Drop { broker } => choice.owed = Some(*broker),
-            Change::Erase { instance, .. } => choice.instance = instance.or(choice.instance),
+            // of what is no notification, its text is searched for it
+            Change::Erase { instance, .. } => {
+                (choice.instance, choice.unknown) = (instance.or(choice.instance), instance.is_some());
+            }
         }
         choice
     }
@@ -127,5 +130,7 @@ pub(super) fn imported(
     message.to = Default::default();
     message.to[to as usize] =
         Some(there.ok_or_else(|| format!("{id} has no way to {} in this configuration", to.as_str()))?);
-    Ok((message, Brokers::NONE.with(to), Brokers::NONE))
+    // where it goes elsewhere it was not sent before
+    let unknown = if record.unknown.has(to) { Brokers::NONE.with(to) } else { Brokers::NONE };
+    Ok((message, Brokers::NONE.with(to), unknown))
 }

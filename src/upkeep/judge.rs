@@ -11,7 +11,9 @@ pub fn judge(routes: &Routes, change: &Change, record: &Record) -> (&'static str
     match change {
         Change::Reroute { from, to } => reroute(routes, record, *from, to.unwrap_or(*from)),
         Change::Drop { broker } => ("dropped", without(record, *broker)),
-        Change::Erase { chat: None, .. } => ("erased", Fate::Goes),
+        Change::Erase { chat: None, instance: Some(instance) } if is_of_instance(record, *instance) => {
+            ("erased", Fate::Goes)
+        }
         Change::Erase { chat: Some(chat), .. } if is_of(record, chat) => ("erased", Fate::Goes),
         Change::Erase { .. } => ("of_others", Fate::Stays),
     }
@@ -23,8 +25,22 @@ fn is_of(record: &Record, chat: &str) -> bool {
     let body = &record.message.body;
     match Notification::parse(body) {
         Ok(notification) => notification.chat().as_deref() == Some(chat),
-        Err(_) => memchr::memmem::find(body, chat.as_bytes()).is_some(),
+        Err(_) => names(body, chat) || names(body, &chat.replace('@', "\\u0040")),
     }
+}
+
+fn is_of_instance(record: &Record, instance: u64) -> bool {
+    let of = record.message.event.instance;
+    of.map_or_else(|| names(&record.message.body, &instance.to_string()), |of| of == instance)
+}
+
+/// Whether a name stands in a text, and is not a part of a longer one.
+fn names(text: &[u8], name: &str) -> bool {
+    let stands_alone = |at: usize| {
+        let beside = [at.checked_sub(1), at.checked_add(name.len())].map(|at| at.and_then(|at| text.get(at)));
+        !beside.into_iter().flatten().any(u8::is_ascii_alphanumeric)
+    };
+    memchr::memmem::find_iter(text, name.as_bytes()).any(stands_alone)
 }
 
 /// The record, no longer owed to a broker.
@@ -183,6 +199,16 @@ mod tests {
         assert_eq!(named("79990000002@c.us", &one), "of_others", "it only names it");
         let mut dead = one.clone();
         dead.message.body = r#"{"x":"79990000002@c.us""#.into();
-        assert_eq!((named("79990000002@c.us", &dead), named("9@c.us", &dead)), ("erased", "of_others"));
+        assert_eq!((named("79990000002@c.us", &dead), named("90000002@c.us", &dead)), ("erased", "of_others"));
+        dead.message.body = br#"{"x":"79990000002\u0040c.us","instance":1101000001"#.as_slice().into();
+        assert_eq!(named("79990000002@c.us", &dead), "erased", "as JSON may write it");
+        let erase = |instance| Change::Erase { instance: Some(instance), chat: None };
+        let of = |instance, record: &Record| judge(&routes("t", "s"), &erase(instance), record).0;
+        assert_eq!((of(7, &one), of(8, &one)), ("erased", "of_others"));
+        dead.message.event.instance = None;
+        assert_eq!(
+            (of(1_101_000_001, &dead), of(101_000_001, &dead), of(7, &dead)),
+            ("erased", "of_others", "of_others")
+        );
     }
 }

@@ -37,15 +37,16 @@ pub struct Upkeep {
     most: usize,
     /// Whether nobody waits for the journal meanwhile.
     at_rest: bool,
-    alone: Mutex<()>,
+    /// Held by the one change that is under way.
+    alone: Arc<Mutex<()>>,
 }
 
 impl Upkeep {
     /// Of the journal of a bridge that runs, and takes bodies of so many bytes.
     pub fn new(deliver: Deliver, routes: Arc<Routes>, max_body: usize) -> Self {
-        // in base64, and with what stands beside it in its line
-        let most = max_body.saturating_mul(2).max(PAGE_BYTES * 2);
-        Self { deliver, routes, most, at_rest: false, alone: Mutex::new(()) }
+        // a page, and the line that fills it: in base64, and with what stands beside it
+        let most = max_body.saturating_mul(2).saturating_add(PAGE_BYTES * 2);
+        Self { deliver, routes, most, at_rest: false, alone: Arc::default() }
     }
 
     /// Opens a journal that no bridge runs on, until [`Self::close`].

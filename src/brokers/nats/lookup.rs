@@ -21,7 +21,7 @@ const NOT_ASKED_FOR: Duration = Duration::from_secs(60);
 /// How far the server's clock may be behind ours.
 const SKEW: Duration = Duration::from_secs(60);
 /// The most messages of one subject that are looked at.
-const MOST: usize = 2000;
+const MOST: usize = 20_000;
 
 /// What must be allowed for that.
 pub(super) fn subject(stream: &str) -> String {

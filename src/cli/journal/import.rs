@@ -31,8 +31,8 @@ pub(in crate::cli) struct Arguments {
     reach: Reach,
 }
 
-/// The ids that are in a journal, and whom they are owed to.
-type Known = HashMap<Id, Brokers>;
+/// The ids that are in a journal, and whom they are owed to; what came out of a replay is another than its letter.
+type Known = HashMap<(Id, bool), Brokers>;
 
 pub(super) async fn import(config: &Config, arguments: Arguments) -> Done {
     let Arguments { file, to, reach } = arguments;
@@ -90,7 +90,7 @@ impl All<'_> {
     async fn add(&mut self, record: Record, to: Option<Brokers>, bytes: usize) -> Result<(), Failed> {
         let (id, owed) = (record.message.event.id, to.unwrap_or(record.owed));
         let owed = if owed.is_empty() { Brokers::JOURNAL } else { owed };
-        let here = self.known.get(&id).copied().unwrap_or_default();
+        let here = self.known.get(&(id, record.message.replay.is_some())).copied().unwrap_or_default();
         if owed.without(here).is_empty() {
             self.imported.skipped += 1;
             return Ok(());
@@ -130,9 +130,9 @@ async fn known(config: &Config) -> Result<Known, Failed> {
         let some = reader.read(move |db| queries::ids(db, after)).await.map_err(failed)?;
         let Some((last, ..)) = some.last().copied() else { return Ok(known) };
         after = last;
-        for (_, id, owed) in some {
+        for (_, id, owed, replayed) in some {
             let owed = if owed.is_empty() { Brokers::JOURNAL } else { owed };
-            let here = known.entry(id).or_default();
+            let here = known.entry((id, replayed)).or_default();
             *here = here.and(owed);
         }
     }

@@ -157,7 +157,7 @@ pub(super) struct How {
 impl Filter {
     fn choice(self, owed: Option<Broker>) -> Choice {
         let Self { instance, class, since } = self;
-        Choice { owed, instance, class, since }
+        Choice { owed, instance, class, since, unknown: false }
     }
 }
 

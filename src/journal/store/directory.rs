@@ -2,7 +2,7 @@
 
 use std::fs::{DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -35,6 +35,8 @@ const NETWORK: [(i64, &str); 9] = [
 #[derive(Debug)]
 pub(super) struct Directory {
     path: PathBuf,
+    /// Which file the database is.
+    inode: u64,
     _lock: File,
 }
 
@@ -54,14 +56,22 @@ impl Directory {
             Err(TryLockError::WouldBlock) => return Err(OpenError::Taken { path: path.into() }),
             Err(TryLockError::Error(source)) => return Err(unusable(source)),
         }
-        private(&path.join(DATABASE)).map_err(unusable)?;
-        let taken = Self { path: path.into(), _lock: lock };
+        let inode = private(&path.join(DATABASE)).and_then(|file| file.metadata()).map_err(unusable)?.ino();
+        let taken = Self { path: path.into(), inode, _lock: lock };
         taken.sync().map_err(unusable)?;
         Ok(taken)
     }
 
     pub(super) fn database(&self) -> PathBuf {
         database(&self.path)
+    }
+
+    /// Whether the database was taken away: what is written to it then is nowhere.
+    pub(super) fn is_gone(&self) -> bool {
+        match std::fs::metadata(self.database()) {
+            Ok(there) => there.ino() != self.inode,
+            Err(error) => error.kind() == io::ErrorKind::NotFound,
+        }
     }
 
     /// The bytes of the log, which is not part of the database yet.

@@ -18,6 +18,12 @@ pub fn is_there(connection: &Connection, seq: i64) -> Result<bool> {
     connection.prepare_cached("SELECT 1 FROM record WHERE seq = ?1")?.exists([seq])
 }
 
+/// The last record that was deleted for its age; 0 where none was.
+pub fn trimmed(connection: &Connection) -> Result<i64> {
+    let trimmed = "SELECT coalesce((SELECT value FROM meta WHERE name = 'trimmed'), 0)";
+    connection.prepare_cached(trimmed)?.query_row([], |row| row.get(0))
+}
+
 /// The number before the first record that came at this time or later. Records stand in the order they came, so a few
 /// looks are enough; after a step of the clock it is one of the places where that time was passed.
 pub fn since(connection: &Connection, at: SystemTime) -> Result<i64> {

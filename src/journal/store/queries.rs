@@ -204,13 +204,15 @@ pub fn ends(connection: &Connection) -> Result<Option<(i64, i64)>> {
     })
 }
 
-/// Ids of records after a number, with their numbers and whom they are owed to; some at a time.
-pub fn ids(connection: &Connection, after: i64) -> Result<Vec<(i64, Id, Brokers)>> {
-    let mut select =
-        connection.prepare_cached("SELECT seq, id, owed FROM record WHERE seq > ?1 ORDER BY seq LIMIT 5000")?;
+/// Ids of records after a number, with their numbers and whom they are owed to, and whether they came out of a replay;
+/// some at a time.
+pub fn ids(connection: &Connection, after: i64) -> Result<Vec<(i64, Id, Brokers, bool)>> {
+    let mut select = connection.prepare_cached(
+        "SELECT seq, id, owed, rest ->> 'again' IS NOT NULL FROM record WHERE seq > ?1 ORDER BY seq LIMIT 5000",
+    )?;
     let rows = select.query_map([after], |row| {
         let owed = Brokers::from_bits(row.get::<_, u8>(2)? >> SHIFT);
-        Ok((row.get(0)?, Id::from(u128::from_be_bytes(row.get(1)?)), owed))
+        Ok((row.get(0)?, Id::from(u128::from_be_bytes(row.get(1)?)), owed, row.get(3)?))
     })?;
     rows.collect()
 }

@@ -1,15 +1,16 @@
 //! Looking at many records, and changing them, one short transaction after the other.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
 use rusqlite::{Connection, OptionalExtension, Result, TransactionBehavior, params};
 
-use super::super::record::{Columns, Lane, Record, time};
+use super::super::record::{Columns, Lane, Record, millis, seen_as, time};
 use super::super::{Choice, Fate, Moved};
 use super::queries::{COLUMNS, of, record};
 use super::rows::bits;
-use crate::message::{Broker, Brokers, Message};
+use crate::message::{Broker, Brokers, Id, Message};
 
 /// The most records of one step, and their bytes: others wait meanwhile.
 const AT_ONCE: usize = 500;
@@ -33,13 +34,13 @@ pub fn chosen(db: &Connection, choice: &Choice, after: i64, until: i64) -> Resul
     let last = until.min(first.saturating_add(LOOKED_AT));
     let select = format!(
         "SELECT {COLUMNS} FROM record WHERE seq BETWEEN ?1 AND ?2 AND (?3 = 0 OR owed & ?3)
-             AND (?4 IS NULL OR instance = ?4) AND (?5 IS NULL OR class = ?5) AND received >= ?6 ORDER BY seq"
+             AND (?4 IS NULL OR instance = ?4 OR ?7 AND instance IS NULL) AND (?5 IS NULL OR class = ?5) AND received >= ?6 ORDER BY seq"
     );
     let owed = choice.owed.map_or(0, |broker| bits(Brokers::NONE.with(broker)));
     let since = i64::try_from(choice.since.unwrap_or(0)).unwrap_or(i64::MAX);
     let mut select = db.prepare_cached(&select)?;
     let instance = choice.instance.map(u64::cast_signed);
-    let mut rows = select.query(params![first, last, owed, instance, choice.class, since])?;
+    let mut rows = select.query(params![first, last, owed, instance, choice.class, since, choice.unknown])?;
     let (mut records, mut bytes) = (Vec::new(), 0);
     while let Some(row) = rows.next()? {
         let record = record(row)?;
@@ -60,12 +61,14 @@ pub struct Step {
     pub counts: BTreeMap<&'static str, u64>,
     /// What became of lanes, at each broker.
     pub moved: [HashMap<Lane, Moved>; Broker::ALL.len()],
+    /// Who has or is owed what no longer, and who now.
+    pub ids: Vec<(Id, Brokers, Brokers)>,
     /// After which number to go on; none: it was the last.
     pub next: Option<i64>,
 }
 
 /// Does to the first chosen records after a number, up to another one, what `fate` says. What a broker has `taken`, it
-/// is not owed, though the table may still say so.
+/// is not owed, though the table may still say so. What came since then may be remembered as seen, which changes with it.
 ///
 /// # Errors
 /// What SQLite says; then nothing was done.
@@ -73,7 +76,7 @@ pub fn step(
     db: &mut Connection,
     choice: &Choice,
     [after, until]: [i64; 2],
-    taken: &[HashSet<i64>; Broker::ALL.len()],
+    (taken, young): (&[HashSet<i64>; Broker::ALL.len()], SystemTime),
     fate: &dyn Fn(&Record) -> (&'static str, Fate),
 ) -> Result<Step> {
     let begun = Instant::now();
@@ -90,10 +93,15 @@ pub fn step(
                 step.lane(&record.message, broker, received).records -= 1;
             }
         }
+        let (id, before) = (record.message.event.id, whose(still(record.owed).collect(), record.owed));
         match fate {
             Fate::Stays => {}
-            Fate::Goes => drop(transaction.prepare_cached("DELETE FROM record WHERE seq = ?1")?.execute([seq])?),
+            Fate::Goes => {
+                transaction.prepare_cached("DELETE FROM record WHERE seq = ?1")?.execute([seq])?;
+                step.moved_from(id, before, Brokers::NONE, received >= young);
+            }
             Fate::Becomes { message, owed, unknown } => {
+                step.moved_from(id, before, whose(still(owed).collect(), owed), received >= young);
                 become_(&transaction, seq, &message, owed, unknown)?;
                 for broker in still(owed) {
                     let moved = step.lane(&message, broker, received);
@@ -106,11 +114,38 @@ pub fn step(
             break;
         }
     }
+    seen(&transaction, &step.ids)?;
     transaction.commit()?;
     Ok(step)
 }
 
+/// Whom a record stands for as seen, of which some are still owed it.
+fn whose(still: Brokers, owed: Brokers) -> Brokers {
+    if owed.is_empty() { Brokers::JOURNAL } else { still }
+}
+
+fn seen(db: &Connection, moved: &[(Id, Brokers, Brokers)]) -> Result<()> {
+    let mut ids = Vec::new();
+    for (id, from, to) in moved {
+        seen_as(&mut ids, *id, from.and(Brokers::NO_LONGER));
+        if !to.is_empty() {
+            seen_as(&mut ids, *id, *to);
+        }
+    }
+    if ids.is_empty() {
+        return Ok(());
+    }
+    db.execute("INSERT INTO seen (at, ids) VALUES (?1, ?2)", params![millis(SystemTime::now()), ids]).map(|_| ())
+}
+
 impl Step {
+    fn moved_from(&mut self, id: Id, before: Brokers, after: Brokers, young: bool) {
+        let (from, to) = (before.without(after), after.without(before));
+        if young && !(from.is_empty() && to.is_empty()) {
+            self.ids.push((id, from, to));
+        }
+    }
+
     fn lane(&mut self, message: &Message, broker: Broker, since: SystemTime) -> &mut Moved {
         let moved = self.moved[broker as usize].entry(Lane::of(message, broker));
         moved.or_insert(Moved { records: 0, last: 0, since })
@@ -152,6 +187,9 @@ pub fn rewrite(db: &Connection, most: u64) -> Result<bool> {
     if pages * number("page_size")? > most {
         return Ok(false);
     }
+    // beside the database, not where temporary files lie: all that stays is copied
+    let folder = db.path().and_then(|path| Path::new(path).parent()).map(|folder| folder.display().to_string());
+    db.pragma_update(None, "temp_store_directory", folder.unwrap_or_default())?;
     db.execute_batch("VACUUM").map(|()| true)
 }
 

@@ -127,6 +127,7 @@ fn records(connection: &Connection, dead: &str, [before, to_come]: [i64; 2]) -> 
                                  ORDER BY received LIMIT 1), 9223372036854775807)
          RETURNING seq"
     );
+    let transaction = connection.unchecked_transaction()?;
     let mut delete = connection.prepare_cached(&delete)?;
     let gone = delete.query_map([before, to_come], |row| row.get(0))?.collect::<Result<Vec<i64>>>()?;
     if let Some(last) = gone.iter().max() {
@@ -135,6 +136,9 @@ fn records(connection: &Connection, dead: &str, [before, to_come]: [i64; 2]) -> 
                                               LIMIT {AT_ONCE})"
         );
         connection.prepare_cached(&delete)?.execute([to_come, *last])?;
+        let trimmed = "INSERT INTO meta VALUES ('trimmed', ?1) ON CONFLICT DO UPDATE SET value = max(value, ?1)";
+        connection.prepare_cached(trimmed)?.execute([*last])?;
     }
+    transaction.commit()?;
     Ok(gone.len())
 }

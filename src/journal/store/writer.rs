@@ -67,6 +67,9 @@ impl Writer {
             };
             if looked.elapsed() >= self.tick {
                 looked = Instant::now();
+                if self.room.directory.is_gone() {
+                    return self.give_up(&"its file was taken out of its folder");
+                }
                 if let Err(error) = self.look_after() {
                     return self.give_up(&error);
                 }
@@ -277,7 +280,7 @@ impl Writer {
         }
     }
 
-    fn give_up(self, error: &rusqlite::Error) {
+    fn give_up(self, error: &dyn std::fmt::Display) {
         error!(%error, "the disk did not keep what the journal wrote; nothing is acknowledged any more");
         self.set(BrokerState::down("broken"));
         self.broken.cancel();
