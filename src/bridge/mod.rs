@@ -25,7 +25,7 @@ use crate::serve::{self, Limits, serve};
 use crate::shutdown::Shutdown;
 #[cfg(feature = "journal")]
 use crate::upkeep::Upkeep;
-pub(crate) use parts::metrics;
+pub(crate) use parts::{metrics, owing};
 use parts::{limits, open_journal, targets};
 
 /// How a bridge ended, as the process says it.
