@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tracing::warn;
+use tracing::{info, warn};
 
 use super::{BuildError, unusable};
 use crate::admit::Tokens;
@@ -37,7 +37,7 @@ pub(super) async fn open_journal(config: &Config, routes: &Routes) -> Result<Opt
             owed if !routes.use_broker(broker) => {
                 return Err(unusable("route.brokers", &owing(broker, owed).join("; ")));
             }
-            _ => {}
+            records => info!(broker = broker.as_str(), records, "owed from before"),
         }
     }
     Ok(Some((journal, recovered)))
