@@ -40,7 +40,7 @@ pub use error::ChangeError;
 pub use error::{OpenError, Refused};
 pub use fate::{Fate, Moved};
 #[cfg(feature = "journal")]
-pub use follow::{Follower, Lost, Start, number};
+pub use follow::{Follower, Lost, Start, is_place, number};
 pub use lanes::{Claim, Gate, Held, Lanes, Turn};
 pub use outlook::{Outlook, taken};
 pub use record::{Lane, Record, seen_as};

@@ -16,7 +16,7 @@ use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue}
 use hyper::{Method, Request, Response, StatusCode};
 
 #[cfg(feature = "journal")]
-pub use asked::since;
+pub use asked::{place, since};
 
 use crate::journal::{self, Journal, OpenError};
 use crate::observe::Operators;
