@@ -314,4 +314,6 @@ fn the_page_says_how_the_bridge_is_and_needs_nothing_else() {
     ] {
         assert!(page.contains(part), "no {part} in {page}");
     }
+    let there = "there are /, /events, /livez, /readyz and /metrics\n";
+    assert_eq!(bridge.get("/other"), (404, there.into()));
 }
