@@ -17,6 +17,7 @@ use crate::admit::AllowList;
 use crate::config::{Config, ConfigError};
 use crate::deliver::Deliver;
 use crate::journal::Journal;
+use crate::message::Broker;
 use crate::observe::{Changes, Guard, Health, Operators};
 use crate::operate::{Admin, Contents};
 use crate::receive::{Endpoint, Slots};
@@ -25,8 +26,8 @@ use crate::serve::{self, Limits, serve};
 use crate::shutdown::Shutdown;
 #[cfg(feature = "journal")]
 use crate::upkeep::Upkeep;
-pub(crate) use parts::metrics;
 use parts::{limits, open_journal, targets};
+pub(crate) use parts::{metrics, owing};
 
 /// How a bridge ended, as the process says it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -191,11 +192,21 @@ async fn finish(serving: JoinHandle<()>, tasks: &TaskTracker, deliver: &Deliver,
         deliver.close().await;
     };
     if timeout_at(end, finished).await.is_ok() {
-        info!("stopped; nothing is left");
+        match stays(&deliver.owed()) {
+            None => info!("stopped; nothing is left"),
+            Some(stays) => info!("stopped; {stays}"),
+        }
         return Ended::Clean;
     }
     error!(left = tasks.len(), "the grace is over; connections are cut, and what is left was not answered 200");
     Ended::GraceExceeded
+}
+
+/// What is still owed, if anything is: the next start forwards it.
+fn stays(owed: &[(Broker, u64)]) -> Option<String> {
+    let each = owed.iter().filter(|(_, records)| *records > 0);
+    let each = each.map(|(broker, records)| format!("{records} records stay in the journal for {}", broker.as_str()));
+    each.reduce(|before, one| format!("{before}, {one}"))
 }
 
 async fn broken(journal: Option<&Journal>) {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tracing::warn;
+use tracing::{info, warn};
 
 use super::{BuildError, unusable};
 use crate::admit::Tokens;
@@ -31,23 +31,28 @@ pub(super) async fn open_journal(config: &Config, routes: &Routes) -> Result<Opt
     let key = "journal.directory";
     let opened = opened.map_err(|error| unusable(key, &error))?;
     let (journal, recovered) = opened.map_err(|error| unusable(key, &error))?;
-    for broker in Broker::ALL.into_iter().filter(|broker| !routes.use_broker(*broker)) {
-        let owed: u64 = recovered.owed[broker as usize].iter().map(|owed| owed.records).sum();
-        if owed > 0 {
-            return Err(unusable("route.brokers", &owing(broker, owed)));
+    for broker in Broker::ALL {
+        match recovered.owed[broker as usize].iter().map(|owed| owed.records).sum() {
+            0 => {}
+            owed if !routes.use_broker(broker) => {
+                return Err(unusable("route.brokers", &owing(broker, owed).join("; ")));
+            }
+            records => info!(broker = broker.as_str(), records, "owed from before"),
         }
     }
     Ok(Some((journal, recovered)))
 }
 
-/// What is said of a broker that is owed records and no longer used.
-fn owing(broker: Broker, owed: u64) -> String {
+/// What is said of a broker that is owed records and no longer used, and what to do.
+pub(crate) fn owing(broker: Broker, owed: u64) -> [String; 2] {
     let name = broker.as_str();
-    format!(
-        "{name} is not used any more, and the journal owes it {owed} records; use it until they are forwarded \
-         (`greenapi-bridge journal status`), give them another way (`greenapi-bridge journal reroute --from {name}`), \
-         or give them up (`greenapi-bridge journal drop --broker {name}`)"
-    )
+    let other = Broker::ALL.into_iter().find(|other| *other != broker).map_or("", Broker::as_str);
+    let remedy = format!(
+        "use it until they are forwarded (`greenapi-bridge journal status`), or with this configuration give them to \
+         {other}, where that is used (`greenapi-bridge journal reroute --from {name} --to {other}`), or give them up \
+         (`greenapi-bridge journal drop --broker {name}`)"
+    );
+    [format!("{name} is not used any more, and the journal owes it {owed} records"), remedy]
 }
 
 /// Starts to connect to every broker there is a section for.

@@ -6,13 +6,14 @@ use serde_json::json;
 
 use super::routes::Plan;
 use crate::admit::Tokens;
+use crate::bridge;
 #[cfg(feature = "kafka")]
 use crate::brokers::kafka;
 #[cfg(feature = "nats")]
 use crate::brokers::nats;
 use crate::brokers::{Finding, Verdict};
 use crate::config::Config;
-use crate::journal::{self, Journal};
+use crate::journal::{self, Journal, Outlook};
 use crate::message::Broker;
 
 /// What one broker was found to be: its name, its servers, and a line for everything asked.
@@ -31,8 +32,7 @@ pub(super) async fn check(config: &Config, tokens: Option<&Tokens>, plan: &Plan,
         plan.print();
         print(&("endpoint", format!("{}{}", config.http.listen, config.http.path), endpoint.clone()));
     }
-    let journal =
-        config.journal.as_ref().map(|journal| ("journal", journal.directory.display().to_string(), room(journal)));
+    let journal = config.journal.as_ref().map(|of| ("journal", of.directory.display().to_string(), journal(of, plan)));
     if let Some(journal) = journal.as_ref().filter(|_| !as_json) {
         print(journal);
     }
@@ -66,22 +66,44 @@ fn endpoint(config: &Config, tokens: Option<&Tokens>) -> Vec<Finding> {
     tokens.into_iter().chain([Finding::fine("from", from)]).collect()
 }
 
+/// Whether a bridge would start with the journal, and keep what comes.
+fn journal(config: &journal::Config, plan: &Plan) -> Vec<Finding> {
+    let outlook = match Journal::look_at(config) {
+        Ok(outlook) => outlook,
+        Err(error) => return vec![Finding::wrong("directory", error.to_string(), "")],
+    };
+    let unused = Broker::ALL.into_iter().filter(|broker| !plan.use_broker(*broker));
+    let owing = unused.map(|broker| (broker, outlook.owed[broker as usize])).filter(|(_, owed)| *owed > 0);
+    let owing = owing.map(|(broker, owed)| {
+        let [found, remedy] = bridge::owing(broker, owed);
+        Finding::wrong("owed", found, remedy)
+    });
+    owing.chain([room(config, &outlook)]).collect()
+}
+
 /// Whether the journal can have what it may.
-fn room(config: &journal::Config) -> Vec<Finding> {
+fn room(config: &journal::Config, outlook: &Outlook) -> Finding {
     let shown = |bytes: u64| bytesize::ByteSize::b(bytes).display().iec().to_string();
-    let [most, least] = [config.max_bytes, config.min_free].map(|bytes| bytes as u64);
-    match Journal::free_at(&config.directory) {
-        Err(error) => vec![Finding::wrong("directory", error.to_string(), "")],
-        Ok(free) if free < least => {
+    let [most, least, for_log] = [config.max_bytes, config.min_free, config.for_log()].map(|bytes| bytes as u64);
+    let beside = match outlook.aside {
+        0 => String::new(),
+        aside => format!(" beside {} that it sets aside", shown(aside)),
+    };
+    let free = format!("{} free{beside}", shown(outlook.free));
+    match outlook.room {
+        Err("full") => {
+            let found = format!("full: {}", journal::taken(outlook.used, most, for_log));
+            Finding::wrong("room", found, "raise journal.max_bytes; until there is room nothing is kept")
+        }
+        Err(_) => {
             let remedy = "make room, or lower journal.min_free; until then nothing is kept";
-            vec![Finding::wrong("room", format!("{} free, less than min_free = {}", shown(free), shown(least)), remedy)]
+            Finding::wrong("room", format!("{free}, too little for min_free = {}", shown(least)), remedy)
         }
-        Ok(free) if free < most.saturating_add(least) => {
-            let found =
-                format!("{} free, less than max_bytes = {} and min_free = {}", shown(free), shown(most), shown(least));
-            vec![Finding::note("room", found, "make room, or lower journal.max_bytes; it ends where min_free begins")]
+        Ok(()) if outlook.free < most.saturating_add(least) => {
+            let found = format!("{free}, less than max_bytes = {} and min_free = {}", shown(most), shown(least));
+            Finding::note("room", found, "make room, or lower journal.max_bytes; it ends where min_free begins")
         }
-        Ok(free) => vec![Finding::fine("room", format!("{} free, max_bytes = {}", shown(free), shown(most)))],
+        Ok(()) => Finding::fine("room", format!("{free}, max_bytes = {}", shown(most))),
     }
 }
 

@@ -6,6 +6,7 @@ mod check;
 mod dead_letter;
 #[cfg(feature = "journal")]
 mod journal;
+mod numbers;
 mod provision;
 mod routes;
 mod send;

@@ -29,7 +29,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::brokers::Publisher;
 use crate::journal::{Journal, Recovered};
-use crate::message::{Brokers, Id, Message};
+use crate::message::{Broker, Brokers, Id, Message};
 use crate::observe::Metrics;
 use attempt::{Attempt, Known};
 use carried::CarriedOn;
@@ -116,6 +116,12 @@ impl Deliver {
         let _ = timeout(forward::ENDS_WITHIN, self.forwarding.wait()).await;
         keeper.write_now();
         let _ = self.runtime.spawn_blocking(move || keeper.journal.close()).await;
+    }
+
+    /// How many records the journal owes each broker.
+    pub fn owed(&self) -> Vec<(Broker, u64)> {
+        let of = |keeper: &Keeper| Broker::ALL.map(|broker| (broker, keeper.lanes(broker).owed().0));
+        self.keeper.iter().flat_map(of).collect()
     }
 
     /// Begins to store one message. The answer says what became of it, or by `deadline` that it is not known to be

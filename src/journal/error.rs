@@ -63,6 +63,15 @@ pub enum OpenError {
         /// The file.
         path: PathBuf,
     },
+    /// It is none, or one that lost a part of itself.
+    #[cfg(feature = "journal")]
+    #[error("{}: {source}; this is no journal, or a broken one: give journal.directory another folder, or put a whole copy of it there", path.display())]
+    Broken {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: rusqlite::Error,
+    },
     /// SQLite says no.
     #[cfg(feature = "journal")]
     #[error("{}: {source}; if it is damaged, move the folder away to keep it: a new journal is made", path.display())]
@@ -72,6 +81,24 @@ pub enum OpenError {
         /// Why.
         source: rusqlite::Error,
     },
+}
+
+#[cfg(feature = "journal")]
+impl OpenError {
+    /// What SQLite says of this file.
+    pub(super) fn of(path: PathBuf, source: rusqlite::Error) -> Self {
+        use rusqlite::{Error, ErrorCode, ffi};
+        // what it knows no code for is a table or a column that is not there
+        let (Error::SqliteFailure(ffi::Error { code, .. }, _)
+        | Error::SqlInputError { error: ffi::Error { code, .. }, .. }) = &source
+        else {
+            return Self::Database { path, source };
+        };
+        match code {
+            ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt | ErrorCode::Unknown => Self::Broken { path, source },
+            _ => Self::Database { path, source },
+        }
+    }
 }
 
 /// Why a record was not kept.

@@ -165,13 +165,22 @@ pub fn number(name: &str, place: &str) -> Option<i64> {
         Some((of, seq)) => Some(seq).filter(|_| of == name)?,
         None => place,
     };
-    let digits = !seq.is_empty() && seq.bytes().all(|byte| byte.is_ascii_digit());
-    digits.then(|| seq.parse().ok()).flatten()
+    is_digits(seq).then(|| seq.parse().ok()).flatten()
+}
+
+/// Whether this has the form of a place, of whichever journal.
+pub fn is_place(text: &str) -> bool {
+    let (of, seq) = text.rsplit_once('-').unwrap_or(("0", text));
+    !of.is_empty() && of.bytes().all(|byte| byte.is_ascii_alphanumeric()) && is_digits(seq)
+}
+
+fn is_digits(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::number;
+    use super::{is_place, number};
 
     #[test]
     fn a_place_is_a_number_of_this_journal() {
@@ -180,5 +189,8 @@ mod tests {
         for other in ["ab13-7", "-7", "ab12-", "ab12--7", "ab12-+7", "", "x", "ab12-99999999999999999999"] {
             assert_eq!(number("ab12", other), None, "{other}");
         }
+        // of another journal, or further on than any: well-formed, though not known
+        assert!(["7", "ab12-7", "ab13-7", "99999999999999999999"].iter().all(|place| is_place(place)));
+        assert!(["", "x", "-7", "ab12-", "ab12--7", "ab12-+7", "a b-7"].iter().all(|other| !is_place(other)));
     }
 }

@@ -18,6 +18,7 @@ mod follow;
 mod lanes;
 #[cfg(feature = "journal")]
 pub mod line;
+mod outlook;
 mod record;
 #[cfg(feature = "journal")]
 pub mod store;
@@ -39,8 +40,9 @@ pub use error::ChangeError;
 pub use error::{OpenError, Refused};
 pub use fate::{Fate, Moved};
 #[cfg(feature = "journal")]
-pub use follow::{Follower, Lost, Start, number};
+pub use follow::{Follower, Lost, Start, is_place, number};
 pub use lanes::{Claim, Gate, Held, Lanes, Turn};
+pub use outlook::{Outlook, taken};
 pub use record::{Lane, Record, seen_as};
 pub use usage::Usage;
 
@@ -149,20 +151,6 @@ impl Journal {
     ) -> Self {
         let thread = Arc::new(Mutex::new(Some(thread)));
         Self { name: name.into(), commands, reader, state, appended, usage, broken, thread }
-    }
-
-    /// The bytes that are free where a journal is, or would be made. Changes nothing, and asks for no lock.
-    ///
-    /// # Errors
-    /// [`OpenError`]: a folder that cannot be written, or on a network file system.
-    pub fn free_at(directory: &std::path::Path) -> Result<u64, OpenError> {
-        #[cfg(feature = "journal")]
-        return store::free_at(directory);
-        #[cfg(not(feature = "journal"))]
-        {
-            let _ = directory;
-            Err(OpenError::NotBuilt)
-        }
     }
 
     /// Its name, the same for as long as it exists.

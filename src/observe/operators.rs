@@ -41,15 +41,17 @@ impl Operators {
         Self { health, metrics, guard, changes: None }
     }
 
-    /// Answers one request: 403 for a wrong `Host`, 401 for a missing token, then 404 and 405.
-    pub fn answer<B>(&self, request: &Request<B>) -> Response<Full<Bytes>> {
+    /// Answers one request: 403 for a wrong `Host`, 401 for a missing token, then 404 and 405. `others` are the pages that
+    /// others answer there, as part of a list.
+    pub fn answer<B>(&self, request: &Request<B>, others: &str) -> Response<Full<Bytes>> {
         let (path, headers) = (request.uri().path(), request.headers());
         let open = ["/livez", "/readyz"].contains(&path);
         if let Some(refused) = self.refused(headers, open) {
             return refused;
         }
         let Some(page) = self.page(path) else {
-            return refusal(StatusCode::NOT_FOUND, "there are /livez, /readyz and /metrics\n", None);
+            let there = format!("there are {others}/livez, /readyz and /metrics\n");
+            return response((StatusCode::NOT_FOUND, TEXT, there.into()));
         };
         if ![Method::GET, Method::HEAD].contains(request.method()) {
             return refusal(StatusCode::METHOD_NOT_ALLOWED, "only to be read\n", Some((ALLOW, "GET, HEAD")));

@@ -4,8 +4,8 @@ use std::time::SystemTime;
 
 use percent_encoding::percent_decode_str;
 
-use crate::journal::Start;
 use crate::journal::store::queries::Filter;
+use crate::journal::{Start, is_place};
 use crate::notification::Class;
 use crate::units;
 
@@ -22,7 +22,7 @@ pub(super) fn read(query: &str, last_event_id: Option<&str>, now: SystemTime) ->
             "class" => filter.classes.extend(each.map(class).collect::<Result<Vec<_>, _>>()?),
             "instance" => filter.instances.extend(each.map(instance).collect::<Result<Vec<_>, _>>()?),
             "type" => filter.types.extend(each.map(kind).collect::<Result<Vec<_>, _>>()?),
-            "after" => places.push(Start::After(value.trim().into())),
+            "after" => places.push(Start::After(place(&value).map_err(|error| format!("after={error}"))?)),
             "since" => places.push(Start::Since(since(value.trim(), now).map_err(|error| format!("since={error}"))?)),
             "last" => places.push(Start::Last(last(&value)?)),
             other => {
@@ -72,6 +72,20 @@ fn kind(text: &str) -> Result<String, String> {
 
 fn last(text: &str) -> Result<usize, String> {
     text.trim().parse().map_err(|_| format!("last={text}: not a number; give one such as 10"))
+}
+
+/// A place: `<journal>-<number>`, of whichever journal, or a number alone.
+///
+/// # Errors
+/// What it is not, and what to give instead.
+pub fn place(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    match is_place(text) {
+        true => Ok(text.into()),
+        false => Err(format!(
+            "{text}: not a place; give the id of an event, such as 0a1b2c3d-42, or its number alone; 0 is before all"
+        )),
+    }
 }
 
 /// A time, as RFC 3339 or as how long ago it is.
@@ -126,6 +140,8 @@ mod tests {
             ("instance=-1", "give its number"),
             ("type=a%20b", "give one such as"),
             ("last=-1", "not a number"),
+            ("after=foo", "after=foo: not a place; give the id of an event"),
+            ("after=", "after=: not a place"),
             ("since=noon", "since=noon: not a time"),
             ("klass=incoming", "klass: unknown; there are class, instance"),
             ("class=%ff", "not UTF-8"),

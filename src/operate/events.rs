@@ -113,7 +113,8 @@ impl Events {
         let owed = Broker::ALL.map(|broker| (broker.as_str(), tally.owed[broker as usize]));
         let owed = owed.into_iter().filter(|(_, records)| *records > 0).collect();
         let (kept, oldest) = (tally.kept, tally.oldest);
-        Some(Held { kept, owed, oldest, bytes: usage.bytes(), capacity: usage.capacity() })
+        let (used, capacity, for_log) = (usage.used(), usage.capacity(), usage.for_log());
+        Some(Held { kept, owed, oldest, used, capacity, for_log })
     }
 }
 

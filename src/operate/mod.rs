@@ -16,7 +16,7 @@ use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue}
 use hyper::{Method, Request, Response, StatusCode};
 
 #[cfg(feature = "journal")]
-pub use asked::since;
+pub use asked::{place, since};
 
 use crate::journal::{self, Journal, OpenError};
 use crate::observe::Operators;
@@ -66,7 +66,8 @@ impl Admin {
         let path = request.uri().path();
         let ours = path == "/" || path == "/events" || path.starts_with("/events/");
         let Some(contents) = self.contents.as_ref().filter(|_| ours) else {
-            return self.operators.answer(request).map(Either::Left);
+            let pages = self.contents.as_ref().map_or("", Contents::pages);
+            return self.operators.answer(request, pages).map(Either::Left);
         };
         if let Some(refused) = self.operators.refused(request.headers(), false) {
             return refused.map(Either::Left);
@@ -100,6 +101,15 @@ impl Contents {
     #[cfg(not(feature = "journal"))]
     pub fn open(_: Option<(&Journal, &journal::Config)>, _: &Shutdown) -> Result<Self, OpenError> {
         Ok(Self {})
+    }
+
+    /// What there is of it, as part of a list.
+    fn pages(&self) -> &'static str {
+        #[cfg(feature = "journal")]
+        if self.events.is_some() {
+            return "/, /events, ";
+        }
+        "/, "
     }
 
     #[cfg(feature = "journal")]

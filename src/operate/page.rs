@@ -3,13 +3,13 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use bytesize::ByteSize;
 use http_body_util::{Either, Full};
 use hyper::header::{CONTENT_SECURITY_POLICY, HeaderName};
 use hyper::{Response, StatusCode};
 use serde_json::Value;
 
 use super::{Body, response, with};
+use crate::journal;
 use crate::observe::Health;
 
 /// What is in the journal.
@@ -18,10 +18,12 @@ pub struct Held {
     pub kept: u64,
     /// Records owed to brokers, of those that are owed any.
     pub owed: Vec<(&'static str, u64)>,
-    /// Bytes on disk.
-    pub bytes: u64,
-    /// The most there may be.
+    /// Bytes that something is in.
+    pub used: u64,
+    /// The most there may be on disk.
     pub capacity: u64,
+    /// Those of them that are kept for the log.
+    pub for_log: u64,
     /// The age of the first record.
     pub oldest: Option<Duration>,
 }
@@ -61,7 +63,7 @@ fn page(ready: bool, said: &Value, journal: Option<&Held>) -> String {
         row(&mut rows, "journal", state == "up", state);
     }
     if let Some(held) = journal {
-        of_journal(&mut rows, held);
+        of_journal(&mut rows, held, said["journal"]["state"].as_str().filter(|state| *state != "up"));
     }
     let events = if journal.is_some() { "<a href=\"/events?last=100\">events</a>" } else { "" };
     let word = if ready { "ready" } else { "not ready" };
@@ -76,8 +78,8 @@ fn page(ready: bool, said: &Value, journal: Option<&Held>) -> String {
     )
 }
 
-fn of_journal(rows: &mut String, held: &Held) {
-    let shown = |bytes| ByteSize::b(bytes).display().iec().to_string();
+/// `refuses` is why it keeps nothing now, if so.
+fn of_journal(rows: &mut String, held: &Held, refuses: Option<&str>) {
     plain(rows, "records kept", &held.kept.to_string());
     for (broker, records) in &held.owed {
         plain(rows, &format!("records owed to {broker}"), &records.to_string());
@@ -86,8 +88,11 @@ fn of_journal(rows: &mut String, held: &Held) {
         .oldest
         .map_or("none".into(), |age| humantime::format_duration(Duration::from_secs(age.as_secs())).to_string());
     plain(rows, "age of the oldest record", &age);
-    let full = held.bytes.saturating_mul(10) >= held.capacity.saturating_mul(9);
-    row(rows, "room", !full, &format!("{} of {} taken", shown(held.bytes), shown(held.capacity)));
+    let room = held.capacity.saturating_sub(held.for_log);
+    let almost = held.used.saturating_mul(10) >= room.saturating_mul(9);
+    let why = refuses.map(|why| format!("{why}: ")).unwrap_or_default();
+    let taken = journal::taken(held.used, held.capacity, held.for_log);
+    row(rows, "room", !almost && refuses.is_none(), &format!("{why}{taken}"));
 }
 
 fn row(rows: &mut String, name: &str, good: bool, value: &str) {
@@ -120,8 +125,9 @@ mod tests {
         let held = Held {
             kept: 3,
             owed: vec![("nats", 7)],
-            bytes: 95,
+            used: 40,
             capacity: 100,
+            for_log: 45,
             oldest: Some(Duration::from_millis(61_999)),
         };
         let page = page(false, &said, Some(&held));
@@ -133,11 +139,23 @@ mod tests {
             "records kept</th><td>3<",
             "records owed to nats</th><td>7<",
             "age of the oldest record</th><td>1m 1s<",
-            "<td class=\"bad\">✗ 95 B of 100 B taken",
+            "room</th><td class=\"bad\">✗ full: 40 B of 55 B taken, 45 B more are kept for its log<",
             "stopping",
         ] {
             assert!(page.contains(part), "no {part} in {page}");
         }
         assert!(!page.contains("<script") && !page.contains("://"), "{page}");
+    }
+
+    #[test]
+    fn it_says_that_room_runs_out_before_there_is_none() {
+        let said = serde_json::json!({"journal": {"state": "up"}});
+        let room = |used| {
+            let held = Held { kept: 0, owed: Vec::new(), used, capacity: 116, for_log: 16, oldest: None };
+            let page = page(true, &said, Some(&held));
+            page.split("room</th>").nth(1).unwrap().split('<').nth(1).unwrap().to_owned()
+        };
+        assert!(room(89).contains('✓'), "{}", room(89));
+        assert!(room(90).contains('✗'), "nine of ten bytes of records are taken: {}", room(90));
     }
 }

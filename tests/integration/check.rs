@@ -206,6 +206,81 @@ fn why_the_stream_cannot_be_looked_at_is_said() {
     assert!(wrong("mute").contains("Publish to \"$JS.API.STREAM.INFO.GREENAPI\""), "{}", wrong("mute"));
 }
 
+/// What `check` says of this journal and nothing else, with the exit code.
+#[cfg(feature = "journal")]
+fn of_journal(directory: &std::path::Path, rest: &str) -> (Option<i32>, Value) {
+    let config = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(config.path(), format!("journal.directory = {directory:?}\n{rest}")).unwrap();
+    let answer = command("check --offline --json", config.path());
+    let json: Value = serde_json::from_slice(&answer.stdout).unwrap();
+    (answer.status.code(), json["journal"].clone())
+}
+
+#[cfg(feature = "journal")]
+#[test]
+fn a_journal_with_which_no_bridge_would_start_is_wrong() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    std::fs::write(path("file"), "text").unwrap();
+    for name in ["text", "database", "fine"] {
+        std::fs::create_dir(path(name)).unwrap();
+    }
+    std::fs::write(path("text/journal.db"), "no database\n".repeat(1000)).unwrap();
+    let other = rusqlite::Connection::open(path("database/journal.db")).unwrap();
+    other.execute_batch("CREATE TABLE other (a); PRAGMA user_version = 1;").unwrap();
+    for (name, remedy) in [
+        ("file", "give a folder this user can make and write"),
+        ("file/under/it", "give a folder this user can make and write"),
+        ("text", "this is no journal, or a broken one: give journal.directory another folder"),
+        ("database", "this is no journal, or a broken one: give journal.directory another folder"),
+    ] {
+        let (code, found) = of_journal(&path(name), "");
+        assert_eq!((code, &found[0]["verdict"]), (Some(1), &"wrong".into()), "{name}: {found}");
+        assert!(found[0]["found"].as_str().unwrap().contains(remedy), "{name}: {found}");
+        let config = path("run.toml");
+        std::fs::write(&config, format!("journal.directory = {:?}\nhttp.listen = \"127.0.0.1:0\"", path(name)))
+            .unwrap();
+        let refused = command("run", &config);
+        let said = String::from_utf8(refused.stderr).unwrap();
+        assert!(refused.status.code() == Some(2) && said.contains(remedy), "{name}: {said}");
+    }
+    for name in ["fine", "not/there/yet"] {
+        let (code, found) = of_journal(&path(name), "");
+        assert_eq!((code, found.as_array().unwrap().len()), (Some(0), 1), "{found}");
+    }
+    assert!(!path("not").exists() && path("fine").read_dir().unwrap().next().is_none(), "nothing is made");
+}
+
+#[cfg(feature = "journal")]
+#[test]
+fn a_journal_that_is_full_is_wrong_and_everywhere_said_to_be() {
+    let folder = tempfile::tempdir().unwrap();
+    let rest = "journal.max_bytes = \"18MiB\"\nhttp.max_body = \"64KiB\"\n";
+    let directory = folder.path().join("data");
+    let mut bridge = Bridge::with(&format!("journal.directory = {directory:?}\n{rest}"), false).ready();
+    assert_eq!(of_journal(&directory, rest).0, Some(0));
+    let large = |number: usize| [text(number), vec![b' '; 60_000]].concat();
+    let taken = (0..100).take_while(|number| bridge.post(&large(*number)).0 == 200).count();
+    // 18 MiB, less 16 for the log
+    assert!((20..=34).contains(&taken), "{taken}");
+    let of = " of 2.0 MiB taken, 16.0 MiB more are kept for its log";
+    let full = || {
+        let (code, found) = of_journal(&directory, rest);
+        assert_eq!((code, &found[0]["verdict"], &found[0]["about"]), (Some(1), &"wrong".into(), &"room".into()));
+        let said = found[0]["found"].as_str().unwrap();
+        assert!(said.starts_with("full: ") && said.ends_with(of), "{said}");
+        assert!(found[0]["remedy"].as_str().unwrap().starts_with("raise journal.max_bytes"), "{found}");
+    };
+    full();
+    let page = bridge.get("/").1;
+    let room = page.split("room</th><td class=\"bad\">").nth(1).unwrap_or_else(|| panic!("{page}"));
+    let room = room.split('<').next().unwrap();
+    assert!(room.starts_with("✗ full: ") && room.ends_with(of), "{room}");
+    bridge.signal("-TERM");
+    assert_eq!(bridge.exit_code(), Some(0));
+    full();
+}
+
 #[test]
 fn a_server_that_is_not_there_is_said() {
     let config = tempfile::NamedTempFile::new().unwrap();

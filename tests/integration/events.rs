@@ -124,7 +124,7 @@ fn only_what_is_asked_for_is_shown() {
         let mut stream = Stream::open(&bridge, &format!("/events?{query}"), "");
         assert_eq!(stream.numbers(numbers.len()), numbers, "{query}");
     }
-    for query in ["class=inbound", "instance=x", "type=a%20b", "klass=x", "last=many", "after=1&last=1"] {
+    for query in ["class=inbound", "instance=x", "type=a%20b", "klass=x", "last=many", "after=1&last=1", "after=foo"] {
         let (status, said) = bridge.get(&format!("/events?{query}"));
         assert!(status == 400 && said.contains("give") || said.contains("there are"), "{query}: {status} {said}");
     }
@@ -160,6 +160,8 @@ fn a_place_that_is_not_known_is_answered_with_a_reset() {
         assert_eq!((&reset.data["from"], &reset.data["journal"]), (&first.clone().into(), &journal.into()));
         assert_eq!(stream.numbers(1), [0], "{place}");
     }
+    let mut stream = Stream::open(&bridge, "/events?after=00000000-1", "");
+    assert_eq!(stream.next().unwrap().name, "reset");
 }
 
 #[test]
@@ -312,4 +314,6 @@ fn the_page_says_how_the_bridge_is_and_needs_nothing_else() {
     ] {
         assert!(page.contains(part), "no {part} in {page}");
     }
+    let there = "there are /, /events, /livez, /readyz and /metrics\n";
+    assert_eq!(bridge.get("/other"), (404, there.into()));
 }

@@ -111,6 +111,24 @@ fn once_there_is_room_again_it_is_ready_for_the_next_full_disk() {
 }
 
 #[test]
+fn what_check_says_of_room_is_what_a_bridge_would_find() {
+    let Some(disk) = Small::mount() else { return };
+    std::fs::write(disk.filler(), vec![0; 6 << 20]).unwrap();
+    let text = disk.config().replace("\"0B\"", "\"16MiB\"");
+    let config = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(config.path(), &text).unwrap();
+    let is_fine = || crate::harness::command("check --offline", config.path()).status.code() == Some(0);
+    // of 26 MiB, 8 are for a start on a full disk, and 4 for the log
+    assert!(!is_fine() && !disk.0.path().join("data").exists());
+    let bridge = Bridge::with(&text, false);
+    let is_stored = || bridge.get("/readyz").0 == 200;
+    assert!(!is_stored() && !is_fine(), "{}", bridge.get("/readyz").1);
+    disk.empty();
+    eventually("there is room", Duration::from_secs(5), is_stored);
+    assert!(is_fine());
+}
+
+#[test]
 fn a_folder_that_cannot_be_written_is_refused_with_what_to_do() {
     let Some(disk) = Small::mount() else { return };
     let mut bridge = Bridge::with(&disk.config(), false).ready();

@@ -110,12 +110,32 @@ fn a_broker_that_is_owed_records_cannot_be_dropped() {
     assert_eq!(bridge.post(&text(1)), (200, JOURNAL.into()));
     bridge.signal("-TERM");
     assert_eq!(bridge.exit_code(), Some(0));
+    assert!(bridge.log().contains("stopped; 1 records stay in the journal for nats"), "{}", bridge.log());
+    let with_nats = std::fs::read(bridge.config.path()).unwrap();
     let config = in_folder(folder.path(), &format!("http.listen = \"{}\"\n", bridge.http));
     std::fs::write(bridge.config.path(), config).unwrap();
     let refused = crate::harness::command("run", bridge.config.path());
     let said = String::from_utf8(refused.stderr).unwrap();
     assert_eq!(refused.status.code(), Some(2), "{said}");
-    assert!(said.contains("nats is not used any more, and the journal owes it 1 records"), "{said}");
+    let checked = crate::harness::command("check --offline", bridge.config.path());
+    let found = String::from_utf8(checked.stdout).unwrap();
+    assert_eq!(checked.status.code(), Some(1), "{found}");
+    for part in
+        ["nats is not used any more, and the journal owes it 1 records", "use it until they are forwarded (`greenapi-"]
+    {
+        assert!(said.contains(part) && found.contains(part), "{said} {found}");
+    }
+    std::fs::write(bridge.config.path(), with_nats).unwrap();
+    bridge.start_again();
+    eventually("it says what it owes", Duration::from_secs(5), || bridge.log().contains("owed from before"));
+    assert!(!bridge.log().contains("nothing is owed any more"), "{}", bridge.log());
+    nats.start_again();
+    eventually("and that it owes no more", Duration::from_secs(15), || {
+        bridge.log().contains("nothing is owed any more")
+    });
+    bridge.signal("-TERM");
+    assert_eq!(bridge.exit_code(), Some(0));
+    assert!(bridge.log().contains("stopped; nothing is left"), "{}", bridge.log());
 }
 
 #[test]

@@ -97,6 +97,8 @@ fn pages_say_what_they_are_and_are_only_read() {
         assert!(posted.starts_with("HTTP/1.1 405 ") && posted.contains("\r\nallow: GET, HEAD\r\n"), "{posted}");
     }
     assert!(ask("POST /other").starts_with("HTTP/1.1 404 "));
+    let there = "there are /, /livez, /readyz and /metrics\n";
+    assert_eq!(bridge.get("/other"), (404, there.into()), "there is no journal");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
-use crate::harness::{Bridge, command, eventually, text};
+use crate::harness::{Bridge, command, eventually, free_port, nats_servers, text};
 
 fn start(folder: &Path, extra: &str) -> Bridge {
     Bridge::with(&format!("journal.directory = {:?}\n{extra}", folder.join("data")), false).ready()
@@ -126,6 +126,40 @@ fn over_http_it_sends_a_token_and_comes_back_after_a_restart() {
     (3..6).for_each(|number| drop(bridge.post(&text(number))));
     assert_eq!([tail.number(), tail.number(), tail.number()], [3, 4, 5]);
     assert_eq!(tail.interrupt(), Some(0));
+}
+
+#[test]
+fn where_brokers_take_everything_it_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let said = |bridge: &Bridge, words: &str| {
+        let tail = command(&format!("tail --no-follow {words}"), bridge.config.path());
+        (lines(&tail).len(), String::from_utf8(tail.stderr).unwrap())
+    };
+    let nothing = "greenapi-bridge: nothing is owed; consumers read at the broker\n";
+    let owing = start(folder.path(), &nats_servers(&[free_port()]));
+    assert_eq!(said(&owing, "--json"), (0, nothing.into()));
+    assert_eq!(owing.post(&text(0)).0, 200);
+    assert_eq!(said(&owing, "--json"), (1, String::new()));
+    assert_eq!(said(&owing, "--instance 999"), (0, String::new()), "something is owed, though not of it");
+    let other = tempfile::tempdir().unwrap();
+    assert_eq!(said(&start(other.path(), ""), "--json"), (0, String::new()), "nothing is forwarded");
+}
+
+#[test]
+fn what_cannot_be_meant_is_refused_with_what_to_give() {
+    let config = tempfile::NamedTempFile::new().unwrap();
+    for (words, remedy) in [
+        ("tail --after foo", "not a place; give the id of an event, such as 0a1b2c3d-42"),
+        ("tail --instance abc", "not an instance; give its number, such as 1101000001"),
+        ("tail -n many", "not a number, or one too large; give one such as 10"),
+        ("send --count many", "give a number from 1 to 1000000000000"),
+        ("send --instances 0", "give a number from 1 to 10000"),
+        ("send --give-up abc", "not a number, or one too large; give one such as 10"),
+    ] {
+        let refused = command(words, config.path());
+        let said = String::from_utf8(refused.stderr).unwrap();
+        assert!(refused.status.code() == Some(2) && said.contains(remedy), "{words}: {said}");
+    }
 }
 
 #[test]

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use clap::Args;
 
+use super::numbers::{count, within};
 use crate::admit;
 use crate::config::Config;
 use crate::sender::{self, Ledger, Load, Sample, Sender, SenderError, Summary, Target, Trust};
@@ -44,16 +45,16 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
     /// How many instances send at once, each one request at a time on its own connection.
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=10_000))]
+    #[arg(long, default_value_t = 1, value_parser = |text: &str| within(text, 1, 10_000_u64))]
     instances: u64,
     /// The number of the first instance; the others follow.
-    #[arg(long, value_name = "ID", default_value_t = 1_101_000_001, value_parser = clap::value_parser!(u64).range(1..=9_999_990_000))]
+    #[arg(long, value_name = "ID", default_value_t = 1_101_000_001, value_parser = |text: &str| within(text, 1, 9_999_990_000_u64))]
     first_instance: u64,
     /// Notifications per second and instance, at most; 0: as fast as they are answered.
-    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(0..=100_000))]
+    #[arg(long, default_value_t = 50, value_parser = |text: &str| within(text, 0, 100_000_u32))]
     rate: u32,
     /// How many in all. Default: one of each sample.
-    #[arg(long, conflicts_with = "duration", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, conflicts_with = "duration", value_parser = |text: &str| within(text, 1, 1_000_000_000_000_u64))]
     count: Option<u64>,
     /// How long to begin new ones, such as 10s; what was begun is sent until it is answered 200.
     #[arg(long, value_parser = time)]
@@ -81,7 +82,7 @@ pub(super) struct Arguments {
     #[arg(long)]
     json: bool,
     /// Send a notification again at most this often; then it is lost. Default: as long as GREEN-API would, 24 h.
-    #[arg(long, value_name = "REPEATS")]
+    #[arg(long, value_name = "REPEATS", value_parser = count::<u32>)]
     give_up: Option<u32>,
 }
 

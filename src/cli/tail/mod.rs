@@ -10,11 +10,13 @@ use std::time::{Duration, SystemTime};
 
 use clap::Args;
 
+use super::numbers;
 use crate::admit;
 use crate::config::Config;
-use crate::journal::store::queries::Filter;
+use crate::journal::store::queries::{Filter, owes_nothing};
 use crate::journal::store::{ReadError, Reader};
 use crate::journal::{Follower, Start};
+use crate::message::Broker;
 use crate::notification::Class;
 use crate::operate;
 use crate::sender::Target;
@@ -40,19 +42,19 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "CLASS", value_delimiter = ',', value_parser = Class::ALL.map(Class::as_str))]
     class: Vec<String>,
     /// Only of these instances.
-    #[arg(long, value_name = "ID", value_delimiter = ',')]
+    #[arg(long, value_name = "ID", value_delimiter = ',', value_parser = numbers::instance)]
     instance: Vec<u64>,
     /// Only of these types, such as incomingMessageReceived.
     #[arg(long = "type", value_name = "TYPE", value_delimiter = ',')]
     kind: Vec<String>,
     /// Begin with the last so many.
-    #[arg(short = 'n', value_name = "COUNT", default_value_t = 10, conflicts_with_all = ["since", "after"])]
+    #[arg(short = 'n', value_name = "COUNT", default_value_t = 10, value_parser = numbers::count::<usize>, conflicts_with_all = ["since", "after"])]
     last: usize,
     /// Begin then: how long ago, such as 10m, or a time such as 2026-01-31T12:00:00Z.
     #[arg(long, value_name = "TIME", value_parser = since, conflicts_with = "after")]
     since: Option<SystemTime>,
     /// Begin behind this one: its number, or <journal>-<number>; 0 is before all.
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = operate::place)]
     after: Option<String>,
     /// End when all that is there is printed.
     #[arg(long)]
@@ -93,7 +95,7 @@ pub(super) fn tail(arguments: &Arguments, config: Option<&Path>) -> ExitCode {
         (_, Err(error)) => Err((1, format!("no runtime: {error}"))),
         (Some(url), Ok(runtime)) => prepared(arguments, url)
             .and_then(|(target, url)| until_signal(&runtime, remote::follow(arguments, &target, &url))),
-        (None, Ok(runtime)) => folder(config).and_then(|at| until_signal(&runtime, follow(arguments, &at))),
+        (None, Ok(runtime)) => folder(config).and_then(|at| until_signal(&runtime, follow(arguments, at))),
     };
     match ended {
         Ok(()) => ExitCode::SUCCESS,
@@ -115,13 +117,15 @@ fn until_signal(runtime: &tokio::runtime::Runtime, reading: impl Future<Output =
     })
 }
 
-/// Where the journal of the configuration is.
-fn folder(config: Option<&Path>) -> Result<PathBuf, (u8, String)> {
+/// Where the journal of the configuration is, and whether what is in it is forwarded.
+fn folder(config: Option<&Path>) -> Result<(PathBuf, bool), (u8, String)> {
     super::say(&super::overlooked());
     let config = Config::load(config, super::environment()).map_err(|error| (2, error.to_string()))?;
     let none = "no section [journal], and this version reads no broker; read the topics or the stream with a tool of \
                 theirs, add [journal], or name the admin listener of a bridge that has one as --url";
-    config.journal.map(|journal| journal.directory).ok_or_else(|| (2, none.into()))
+    let plan = super::Plan::new(&config).map_err(|error| (2, error.to_string()))?;
+    let forwards = Broker::ALL.into_iter().any(|broker| plan.use_broker(broker));
+    config.journal.map(|journal| (journal.directory, forwards)).ok_or_else(|| (2, none.into()))
 }
 
 /// The target of a request for events, and what may be shown of it.
@@ -140,21 +144,26 @@ fn token(path: &Path) -> Result<String, String> {
     token.ok_or_else(|| fault("every token is bound to an instance; give a file with a token alone on its line".into()))
 }
 
-async fn follow(arguments: &Arguments, directory: &Path) -> Ended {
+async fn follow(arguments: &Arguments, (directory, forwards): (PathBuf, bool)) -> Ended {
     let unreadable = |error: ReadError| (1, error.to_string());
-    let reader = Reader::open(directory).map_err(|error| (1, error.to_string()))?;
-    let begun = Follower::begin(reader, arguments.filter(), &arguments.start(), None).await;
+    let reader = Reader::open(&directory).map_err(|error| (1, error.to_string()))?;
+    let begun = Follower::begin(reader.clone(), arguments.filter(), &arguments.start(), None).await;
     let (mut follower, lost) = begun.map_err(unreadable)?;
     if let Some(lost) = lost {
         warn_lost(lost.as_str());
     }
+    let mut silent = forwards;
     loop {
         while let Some(record) = follower.next().await.map_err(unreadable)? {
+            silent = false;
             let envelope = record.message.envelope();
             let id = format!("{}-{}", follower.name(), record.seq);
             if !print(&line::of(&id, &envelope, arguments.json)) {
                 return Ok(());
             }
+        }
+        if std::mem::take(&mut silent) && reader.read(owes_nothing).await.map_err(unreadable)? {
+            eprintln!("greenapi-bridge: nothing is owed; consumers read at the broker");
         }
         if arguments.no_follow {
             return Ok(());

@@ -6,7 +6,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsE
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rustix::fs::{FallocateFlags, fallocate};
+use rustix::fs::{Access, FallocateFlags, fallocate};
 use rustix::io::Errno;
 use tracing::warn;
 
@@ -31,13 +31,13 @@ const NETWORK: [(i64, &str); 9] = [
     (0x7461_636f, "ocfs2"),
 ];
 
-/// A folder that no other process writes for as long as this lives.
+/// A folder that no other process writes for as long as this lives, if it was taken.
 #[derive(Debug)]
 pub(super) struct Directory {
     path: PathBuf,
     /// Which file the database is.
     inode: u64,
-    _lock: File,
+    _lock: Option<File>,
 }
 
 impl Directory {
@@ -57,9 +57,15 @@ impl Directory {
             Err(TryLockError::Error(source)) => return Err(unusable(source)),
         }
         let inode = private(&path.join(DATABASE)).and_then(|file| file.metadata()).map_err(unusable)?.ino();
-        let taken = Self { path: path.into(), inode, _lock: lock };
+        let taken = Self { path: path.into(), inode, _lock: Some(lock) };
         taken.sync().map_err(unusable)?;
         Ok(taken)
+    }
+
+    /// A folder that is only looked at.
+    pub(super) fn beside(path: &Path) -> Self {
+        let inode = std::fs::metadata(database(path)).map_or(0, |file| file.ino());
+        Self { path: path.into(), inode, _lock: None }
     }
 
     pub(super) fn database(&self) -> PathBuf {
@@ -121,8 +127,7 @@ impl Directory {
 
     /// The bytes the file system has left for this process.
     pub(super) fn free(&self) -> u64 {
-        // of what cannot be asked nothing is assumed; a write that fails says so
-        rustix::fs::statvfs(&self.path).map_or(u64::MAX, |of| of.f_bavail.saturating_mul(of.f_frsize))
+        free(&self.path)
     }
 
     /// Whether nothing can be written there. One that its kernel no longer writes, after a fault of its device, may
@@ -151,16 +156,30 @@ fn take(lock: &File) -> Result<(), TryLockError> {
     lock.try_lock()
 }
 
-/// How much is free where a journal is, or would be made; changes nothing.
-pub fn free_at(path: &Path) -> Result<u64, OpenError> {
+/// Where a journal is, or the folder above it that there is: one could be made there. Changes nothing.
+pub(super) fn usable(path: &Path) -> Result<&Path, OpenError> {
     let unusable = |source| OpenError::Directory { path: path.into(), source };
     let there = path.ancestors().find(|above| above.exists()).unwrap_or(Path::new("."));
     let there = if there.as_os_str().is_empty() { Path::new(".") } else { there };
+    if !there.is_dir() {
+        return Err(unusable(Errno::NOTDIR.into()));
+    }
     if let Some(name) = network(there).map_err(unusable)? {
         return Err(OpenError::Network { path: path.into(), name });
     }
-    rustix::fs::access(there, rustix::fs::Access::WRITE_OK).map_err(|error| unusable(error.into()))?;
-    Ok(rustix::fs::statvfs(there).map_or(u64::MAX, |of| of.f_bavail.saturating_mul(of.f_frsize)))
+    let written = Access::WRITE_OK | Access::EXEC_OK;
+    rustix::fs::access(there, written).map_err(|error| unusable(error.into()))?;
+    for file in [path.join("lock"), database(path)].iter().filter(|file| file.exists()) {
+        let opened = OpenOptions::new().read(true).write(true).open(file);
+        opened.map_err(|source| OpenError::Directory { path: file.clone(), source })?;
+    }
+    Ok(there)
+}
+
+/// The bytes the file system of this folder has left for this process.
+pub(super) fn free(path: &Path) -> u64 {
+    // of what cannot be asked nothing is assumed; a write that fails says so
+    rustix::fs::statvfs(path).map_or(u64::MAX, |of| of.f_bavail.saturating_mul(of.f_frsize))
 }
 
 /// Where the database of a journal is.

@@ -7,6 +7,7 @@ mod clock;
 mod directory;
 mod fault;
 pub mod find;
+mod look;
 pub mod queries;
 mod reader;
 mod room;
@@ -30,7 +31,7 @@ use super::{Config, DeadLetterConfig, Journal, OpenError, Recovered, Usage};
 use crate::observe::BrokerState;
 use clock::Clock;
 use directory::Directory;
-pub use directory::free_at;
+pub use look::look_at;
 pub use reader::{ReadError, Reader};
 use room::Room;
 use tidy::{Retention, Tidy};
@@ -59,9 +60,7 @@ fn open_by(
 ) -> Result<(Journal, Recovered), OpenError> {
     let directory = Directory::take(&config.directory)?;
     directory.use_reserve();
-    let [max_bytes, min_free, for_log] =
-        [config.max_bytes, config.min_free, config.for_log()].map(|bytes| bytes as u64);
-    let room = Room { directory, max_bytes, min_free, for_log };
+    let room = Room::of(config, directory);
     let connection = prepared(&room)?;
     let unusable = |source| room.unusable(source);
     let (records, dead_letters) = (config.retention, dead_letter.retention);
@@ -72,8 +71,9 @@ fn open_by(
     let (name, next) = queries::name_and_next(&connection).map_err(unusable)?;
     let (commands, received) = mpsc::channel();
     let (appended, last) = watch::channel(next - 1);
-    let (usage, broken) = (Arc::new(Usage::of(config.max_bytes)), CancellationToken::new());
-    let (_, fits) = room.look(&connection, true).map_err(unusable)?;
+    let (usage, broken) = (Arc::new(Usage::of(config)), CancellationToken::new());
+    let (taken, fits) = room.look(&connection, true).map_err(unusable)?;
+    usage.set(taken.on_disk, taken.used);
     let (state, up) = watch::channel(fits.map_or_else(BrokerState::down, |()| BrokerState::up()));
     let writer = Writer {
         connection,

@@ -84,6 +84,12 @@ pub fn owes(connection: &Connection, broker: Broker, lane: Lane) -> Result<bool>
     connection.prepare_cached(&select)?.query_row([lane.0], |row| row.get(0))
 }
 
+/// Whether no broker is owed anything.
+pub fn owes_nothing(connection: &Connection) -> Result<bool> {
+    let owes = Broker::ALL.map(|broker| format!("EXISTS (SELECT 1 FROM record WHERE {})", of(broker).1));
+    connection.query_row(&format!("SELECT NOT ({})", owes.join(" OR ")), [], |row| row.get(0))
+}
+
 /// The first records of a lane, in order, that have so many bytes together.
 pub fn batch(connection: &Connection, broker: Broker, lane: Lane, most: usize) -> Result<Batch> {
     let (column, bit) = of(broker);

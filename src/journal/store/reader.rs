@@ -36,7 +36,7 @@ impl Reader {
     /// [`OpenError`]: there is none, or one of another version.
     pub fn open(directory: &Path) -> Result<Self, OpenError> {
         let path = directory::database(directory);
-        let unusable = |source| OpenError::Database { path: path.clone(), source };
+        let unusable = |source| OpenError::of(path.clone(), source);
         if !path.exists() {
             return Err(OpenError::None { path: directory.into() });
         }

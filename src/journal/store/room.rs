@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 
-use super::super::OpenError;
+use super::super::{Config, OpenError};
 use super::directory::Directory;
 use super::fault::only_final;
 
@@ -40,7 +40,39 @@ struct Now {
     left: u64,
 }
 
+/// The bytes of a journal.
+pub(super) struct Taken {
+    /// On disk, the log included.
+    pub(super) on_disk: u64,
+    /// Of the database, those that something is in.
+    pub(super) used: u64,
+}
+
+impl Now {
+    fn taken(&self) -> Taken {
+        Taken { on_disk: self.pages + self.log, used: self.pages.saturating_sub(self.spare) }
+    }
+}
+
 impl Room {
+    pub(super) fn of(config: &Config, directory: Directory) -> Self {
+        let [max_bytes, min_free, for_log] =
+            [config.max_bytes, config.min_free, config.for_log()].map(|bytes| bytes as u64);
+        Self { directory, max_bytes, min_free, for_log }
+    }
+
+    /// Whether one that is not there yet would have room for a larger record, with so many bytes left.
+    pub(super) fn of_nothing(&self, left: u64) -> Result<(), NoRoom> {
+        self.fits(&Now { pages: 0, spare: 0, log: 0, left }, AGAIN)
+    }
+
+    /// The bytes something is in, and whether a larger record has room with so many bytes left, for who only reads it.
+    pub(super) fn seen(&self, connection: &Connection, left: u64, with_log: bool) -> (u64, Result<(), NoRoom>) {
+        let now = Now { left, ..self.now(connection) };
+        let now = if with_log { now } else { Now { log: 0, ..now } };
+        (now.taken().used, self.fits(&now, AGAIN))
+    }
+
     /// How many of these records have room, from the first on, and why no more. The sizes are those of their bodies.
     ///
     /// # Errors
@@ -88,21 +120,25 @@ impl Room {
         if now.left < self.min_free.saturating_add(grows + wanted) { Err("no_space") } else { Ok(()) }
     }
 
-    /// The bytes on disk, and whether another record has room: the least, or once there was none also a larger.
+    /// The bytes of it, and whether another record has room: the least, or once there was none also a larger.
     ///
     /// # Errors
     /// As [`Self::for_more`].
-    pub(super) fn look(&self, connection: &Connection, was_room: bool) -> rusqlite::Result<(u64, Result<(), NoRoom>)> {
+    pub(super) fn look(
+        &self,
+        connection: &Connection,
+        was_room: bool,
+    ) -> rusqlite::Result<(Taken, Result<(), NoRoom>)> {
         self.cut_log(connection)?;
         self.directory.keep_reserve(self.min_free);
         let now = self.now(connection);
-        Ok((now.pages + now.log, self.fits(&now, if was_room { BESIDE } else { AGAIN })))
+        Ok((now.taken(), self.fits(&now, if was_room { BESIDE } else { AGAIN })))
     }
 
     /// Why the journal cannot be opened.
     pub(super) fn unusable(&self, source: rusqlite::Error) -> OpenError {
         let (path, left) = (self.directory.database(), self.directory.free());
-        if left < LOG { OpenError::Full { path, source } } else { OpenError::Database { path, source } }
+        if left < LOG { OpenError::Full { path, source } } else { OpenError::of(path, source) }
     }
 
     /// Brings the log into the database, waiting for nobody.

@@ -255,8 +255,8 @@ impl Writer {
             only_final(Err(error))?;
         }
         let up = self.state.borrow().up;
-        let (bytes, room) = self.room.look(&self.connection, up)?;
-        self.usage.set(bytes);
+        let (taken, room) = self.room.look(&self.connection, up)?;
+        self.usage.set(taken.on_disk, taken.used);
         match room {
             Ok(()) if !up && self.can_write()? => {
                 info!("the journal can be written again");
