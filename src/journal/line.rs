@@ -170,6 +170,12 @@ mod tests {
         Record { seq: 7, message: columns, owed, unknown: owed }
     }
 
+    #[test]
+    fn a_body_that_is_null_comes_back_too() {
+        let record = record(b"null".into(), [None, None, None, None, Some("no object".into())], (None, 0, 1));
+        assert_eq!(&read(&write(&record)).unwrap().message.body[..], b"null");
+    }
+
     proptest! {
         #[test]
         fn a_record_comes_back_from_its_line_as_it_went(

@@ -72,6 +72,16 @@ fn what_cannot_be_written_is_refused_until_it_can_be() {
 }
 
 #[test]
+fn a_journal_whose_file_is_taken_away_is_no_place_to_keep_anything() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut bridge = Bridge::with(&config(folder.path()), false).ready();
+    assert_eq!(bridge.post(&body(0)).0, 200);
+    std::fs::remove_file(folder.path().join("data/journal.db")).unwrap();
+    assert_eq!(bridge.exit_code(), Some(1));
+    assert!(bridge.log().contains("its file was taken out of its folder"), "{}", bridge.log());
+}
+
+#[test]
 fn a_crash_leaves_no_picture_of_what_was_in_memory() {
     let folder = tempfile::tempdir().unwrap();
     let bridge = Bridge::with(&config(folder.path()), false).ready();

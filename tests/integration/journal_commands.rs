@@ -281,6 +281,55 @@ fn what_is_given_up_lets_a_bridge_start_without_its_broker() {
 }
 
 #[test]
+fn what_was_kept_elsewhere_before_it_was_given_up_can_be_brought_back_at_once() {
+    let (folder, mut nats) = (tempfile::tempdir().unwrap(), Nats::start());
+    let mut bridge = owing(&mut nats, folder.path(), "");
+    for number in 0..5 {
+        assert_eq!(bridge.post(&text(number)).0, 200);
+    }
+    let file = folder.path().join("owed.jsonl");
+    let config = bridge.config.path().to_owned();
+    done(&format!("journal export --broker nats --output {}", file.display()), &config);
+    let import = format!("journal import {}", file.display());
+    for running in [true, false] {
+        assert!(done("journal drop --broker nats --yes", &config).contains("5 records dropped"));
+        if !running {
+            stop(&mut bridge);
+        }
+        assert!(done(&import, &config).contains("5 records imported, 0 skipped"), "running: {running}");
+        assert!(done(&import, &config).contains("0 records imported, 5 skipped"), "running: {running}");
+    }
+    done("journal drop --broker nats --yes", &config);
+    bridge.start_again();
+    // who sends it again is not told that it is there
+    assert_eq!(bridge.post(&text(0)), (200, r#"{"stored":"journal"}"#.into()));
+    assert_eq!(bridge.post(&text(0)), (200, r#"{"stored":"duplicate"}"#.into()));
+}
+
+#[test]
+fn while_one_change_goes_on_no_other_begins_though_who_asked_has_hung_up() {
+    let (folder, mut nats) = (tempfile::tempdir().unwrap(), Nats::start());
+    let bridge = owing(&mut nats, folder.path(), "");
+    for number in 0..5 {
+        assert_eq!(bridge.post(&text(number)).0, 200);
+    }
+    let asked = r#"{"change":{"erase":{"instance":8,"chat":null}}}"#;
+    let head = format!("Host: {}\r\nContent-Type: application/json\r\nContent-Length: {}", bridge.admin, asked.len());
+    let request = format!("POST /journal/erase HTTP/1.1\r\nConnection: close\r\n{head}\r\n\r\n{asked}");
+    // nobody else can write for now
+    let database = rusqlite::Connection::open(folder.path().join("data/journal.db")).unwrap();
+    database.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let mut hangs_up = std::net::TcpStream::connect(bridge.admin).unwrap();
+    std::io::Write::write_all(&mut hangs_up, request.as_bytes()).unwrap();
+    eventually("it is under way", Duration::from_secs(4), || exchange(bridge.admin, request.as_bytes()).0 == 409);
+    drop(hangs_up);
+    std::thread::sleep(Duration::from_millis(500));
+    assert_eq!(exchange(bridge.admin, request.as_bytes()).0, 409);
+    database.execute_batch("ROLLBACK").unwrap();
+    eventually("it is over", Duration::from_secs(10), || exchange(bridge.admin, request.as_bytes()).0 == 200);
+}
+
+#[test]
 fn what_is_erased_leaves_no_trace() {
     let (folder, mut nats) = (tempfile::tempdir().unwrap(), Nats::start());
     let mut bridge = owing(&mut nats, folder.path(), "route.key = \"chat\"\n");
@@ -290,6 +339,8 @@ fn what_is_erased_leaves_no_trace() {
     }
     let dead = br#"{"typeWebhook":"a","typeWebhook":"b","from":"79990000001@c.us"}"#;
     assert_eq!(bridge.post(dead).0, 200);
+    let of_instance = br#"{"idInstance":2,"from":"79990000002@c.us""#;
+    assert_eq!(bridge.post(of_instance).0, 200);
     // anything would be found in what is no notification
     for chat in ["=", "=a", "=7999", "=chat of mine"] {
         let said = refused(&format!("journal erase --chat{} --yes", chat.replace(' ', "_")), bridge.config.path(), 2);
@@ -300,10 +351,10 @@ fn what_is_erased_leaves_no_trace() {
     let said = done(&format!("journal erase --chat {one} --yes"), bridge.config.path());
     assert!(said.contains("201 records erased") && said.contains("not erased there"), "{said}");
     assert!(!stands_in(&data, one) && stands_in(&data, two), "through the bridge");
-    eventually("counted", Duration::from_secs(5), || bridge.metric("journal_records{broker=\"nats\"}") == 400.0);
+    eventually("counted", Duration::from_secs(5), || bridge.metric("journal_records{broker=\"nats\"}") == 401.0);
     stop(&mut bridge);
     let said = done("journal erase --instance 2 --yes", bridge.config.path());
-    assert!(said.contains("200 records erased"), "{said}");
+    assert!(said.contains("201 records erased"), "with what is no notification and names it: {said}");
     assert!(!stands_in(&data, two), "at rest");
     bridge.start_again();
     nats.start_again();
@@ -369,7 +420,7 @@ fn a_page_of_a_browser_cannot_change_it() {
     assert_eq!(ask("GET", "/journal/erase", &host, "").0, 405);
     assert_eq!(ask("POST", "/journal/drop", &format!("{host}{json}"), asked).0, 400, "another way");
     assert_eq!(ask("POST", "/journal/erase", &format!("{host}{json}"), r#"{"change":{"erase":{}}}"#).0, 400, "of all");
-    let head = format!("POST /journal/erase HTTP/1.1\r\n{host}{json}Content-Length: 20000000\r\n\r\n");
+    let head = format!("POST /journal/erase HTTP/1.1\r\n{host}{json}Content-Length: 40000000\r\n\r\n");
     assert_eq!(exchange(bridge.admin, head.as_bytes()).0, 413);
     assert_eq!(status(bridge.config.path())["kept"]["records"], 1);
     let own = format!("{host}{json}Origin: http://{}\r\n", bridge.admin);
