@@ -128,6 +128,7 @@ impl Seen {
         }
     }
 
+    #[cfg(feature = "journal")]
     pub(super) fn window(&self) -> Duration {
         self.window
     }
