@@ -205,7 +205,7 @@ fn flags_that_cannot_be_used_are_refused_with_the_remedy() {
         ("http://h/", "--pause 10", "a number and a unit"),
         ("http://h/", "--pause 0s", "more than nothing"),
         ("http://h/", "--size big", "such as \"8MiB\""),
-        ("http://h/", "--instances 0", "is not in 1..=10000"),
+        ("http://h/", "--instances 0", "give a number from 1 to 10000"),
         ("http://h/", "--insecure --ca-file x", "cannot be used with"),
         ("http://h/", "--token-file /nowhere", "--token-file /nowhere: No such file"),
         ("http://h/", &bound, "a token alone on its line"),
