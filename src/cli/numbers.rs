@@ -3,7 +3,6 @@
 use std::str::FromStr;
 
 /// An instance.
-#[cfg_attr(not(feature = "journal"), allow(dead_code, reason = "a build without it has no `tail`"))]
 pub(super) fn instance(text: &str) -> Result<u64, String> {
     text.trim().parse().map_err(|_| "not an instance; give its number, such as 1101000001".into())
 }

@@ -82,6 +82,8 @@ fn status_says_what_waits_and_nothing_of_what_it_holds() {
     assert_eq!(said["owed"]["nats"]["largest"][0]["instance"], "1");
     assert_eq!(said["owed"]["nats"]["largest"][0]["records"], 3);
     let words = done("journal status", bridge.config.path());
+    assert_eq!(said["room"], "ok");
+    assert!(words.contains("room          ok: "), "{words}");
     assert!(words.contains("owed to nats  4 records") && words.contains("a bridge runs on it"), "{words}");
     assert!(!words.contains("7999") && !said.to_string().contains("7999"), "{words}");
     stop(&mut bridge);

@@ -69,7 +69,7 @@ pub(super) struct Filters {
     #[arg(long, value_parser = reasons())]
     reason: Vec<String>,
     /// Only those of this instance.
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = super::numbers::instance)]
     instance: Option<u64>,
     /// Only those received since: how long ago, such as 2h, or a time such as 2026-01-31T10:00:00Z.
     #[arg(long, value_parser = since)]

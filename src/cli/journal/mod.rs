@@ -12,6 +12,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::{Args, Subcommand, ValueEnum};
 
+use super::numbers::instance;
 use crate::config::Config;
 use crate::journal::store::Reader;
 use crate::journal::{Choice, store};
@@ -120,7 +121,7 @@ impl From<Name> for Broker {
 #[group(required = true, multiple = false)]
 pub(super) struct Whose {
     /// All of this instance.
-    #[arg(long, value_name = "INSTANCE")]
+    #[arg(long, value_name = "INSTANCE", value_parser = instance)]
     instance: Option<u64>,
     /// All of this chat, in all instances.
     #[arg(long, value_name = "ID")]
@@ -131,7 +132,7 @@ pub(super) struct Whose {
 #[derive(Debug, Clone, Args)]
 pub(super) struct Filter {
     /// Only of this instance.
-    #[arg(long, value_name = "INSTANCE")]
+    #[arg(long, value_name = "INSTANCE", value_parser = instance)]
     instance: Option<u64>,
     /// Only of this class: incoming, outgoing, state, device or other.
     #[arg(long, value_name = "CLASS", value_parser = class)]

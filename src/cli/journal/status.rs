@@ -9,6 +9,7 @@ use super::{Done, age, failed, impossible, reader, records, section, shown};
 use crate::config::Config;
 use crate::journal::store::queries;
 use crate::journal::store::tally::{self, Sum, Tally};
+use crate::journal::{Journal, taken};
 use crate::message::Broker;
 
 /// So many instances are named.
@@ -28,10 +29,12 @@ pub(super) async fn status(config: &Config, as_json: bool) -> Done {
         (tally, after) = counted.await.map_err(failed)?;
     }
     let capacity = section.max_bytes as u64;
+    let outlook = Journal::look_at(section).map_err(impossible)?;
+    let room = outlook.room.err().unwrap_or("ok");
     if as_json {
         let said = json!({
             "directory": section.directory, "journal": name, "version": version, "running": running, "bytes": bytes,
-            "capacity_bytes": capacity, "owed": owed(&tally), "kept": sum(&tally.kept),
+            "capacity_bytes": capacity, "used_bytes": outlook.used, "room": room, "owed": owed(&tally), "kept": sum(&tally.kept),
             "dead_letters": sum(&tally.dead_letters),
         });
         println!("{said:#}");
@@ -40,6 +43,7 @@ pub(super) async fn status(config: &Config, as_json: bool) -> Done {
     let runs = if running { "a bridge runs on it" } else { "no bridge runs on it" };
     println!("{}: journal {name} of version {version}, {runs}", section.directory.display());
     println!("{:<13} {} of {}", "on disk", shown(bytes), shown(capacity));
+    println!("{:<13} {room}: {}", "room", taken(outlook.used, capacity, section.for_log() as u64));
     for broker in Broker::ALL {
         println!("{:<13} {}", format!("owed to {}", broker.as_str()), line(&tally.owed[broker as usize]));
         for (instance, most) in largest(&tally, broker) {
