@@ -2,10 +2,11 @@
 
 use tokio::time::Instant;
 
+use crate::journal;
 #[cfg(feature = "journal")]
 use crate::journal::store::{Reader, queries::owes};
 #[cfg(feature = "journal")]
-use crate::journal::{self, Lane, OpenError};
+use crate::journal::{Lane, OpenError};
 use crate::message::{Broker, Message};
 
 /// How often it is looked whether something is still owed.
@@ -24,15 +25,16 @@ impl Behind {
     ///
     /// # Errors
     /// It cannot be read; in words.
-    #[cfg(feature = "journal")]
+    #[cfg_attr(not(feature = "journal"), allow(unused_variables, reason = "there is none"))]
     pub fn journal(config: Option<&journal::Config>) -> Result<Self, String> {
-        let opened = config.map(|config| Reader::open(&config.directory)).transpose();
-        match opened {
-            Ok(journal) => Ok(Self { journal }),
+        #[cfg(feature = "journal")]
+        match config.map(|config| Reader::open(&config.directory)).transpose() {
+            Ok(journal) => return Ok(Self { journal }),
             // no bridge has run with it yet
-            Err(OpenError::None { .. }) => Ok(Self::default()),
-            Err(error) => Err(error.to_string()),
+            Err(OpenError::None { .. }) => {}
+            Err(error) => return Err(error.to_string()),
         }
+        Ok(Self::default())
     }
 
     /// Waits until `until` for nothing to be owed that goes where this one goes. Whether that came; what is kept later

@@ -185,17 +185,15 @@ impl Deliver {
             let (id, said) = (message.event.id, Outcome::kept(&message));
             let wanted = if owed.is_empty() { Brokers::JOURNAL } else { owed };
             // what came out of a replay is stored also where its letter is
-            let standing = if message.replay.is_some() { None } else { Some(self.standing(id, wanted)) };
-            let missing = match standing {
-                None => wanted,
-                Some(Standing::New(_, missing)) => missing,
-                Some(_) => {
-                    imported.skipped += 1;
-                    continue;
-                }
+            let (missing, begun) = if message.replay.is_some() {
+                (wanted, None)
+            } else if let Standing::New(_, missing) = self.standing(id, wanted) {
+                (missing, Some(UnderWay::new(self, id)))
+            } else {
+                imported.skipped += 1;
+                continue;
             };
             // all of them before the first is waited for, so that they share transactions
-            let begun = message.replay.is_none().then(|| UnderWay::new(self, id));
             let append = move |message| keeper.journal.append(message, missing, unknown);
             kept.push((keeper.behind(message, missing, append), begun, said, missing));
         }

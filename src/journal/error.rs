@@ -74,7 +74,7 @@ pub enum OpenError {
     },
     /// SQLite says no.
     #[cfg(feature = "journal")]
-    #[error("{}: {source}; if it is damaged, move the folder away to keep it: a new journal is made", path.display())]
+    #[error("{}: {source}; see that its disk can be read and written, and that nothing else holds it", path.display())]
     Database {
         /// The file.
         path: PathBuf,

@@ -122,8 +122,8 @@ impl Follower {
             self.after = seq;
             return Ok(None);
         }
-        // with either of the two all that came later is there, if nothing later was deleted for its age: dead letters are
-        // kept for another time than the rest
+        // with either of the two all that came later is there, if nothing later was deleted for its age: what stands there
+        // may be a dead letter, which is kept for another time
         let known = move |db: &_| {
             let there = find::is_there(db, seq)? || find::is_there(db, seq + 1)?;
             Ok((there && find::trimmed(db)? <= seq, queries::ends(db)?))

@@ -107,7 +107,9 @@ impl Asked {
 /// Whether this is long enough and looks like the id of a chat: what is no notification is searched for it.
 fn may_be_chat(id: &str) -> bool {
     let number = id.trim_start_matches('-').bytes().take_while(u8::is_ascii_digit).count();
-    number >= 5 && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"@.-_".contains(&byte))
+    // status@broadcast has none
+    (number >= 5 || id.len() >= 8 && id.contains('@'))
+        && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"@.-_".contains(&byte))
 }
 
 /// What a record is here, whom it is owed to, and who may have it all the same.
@@ -133,4 +135,27 @@ pub(super) fn imported(
     // where it goes elsewhere it was not sent before
     let unknown = if record.unknown.has(to) { Brokers::NONE.with(to) } else { Brokers::NONE };
     Ok((message, Brokers::NONE.with(to), unknown))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_id_of_a_chat_is_no_piece_of_one() {
+        let known = [
+            "79990000000@c.us",
+            "79001234567-1581234048@g.us",
+            "123456789012345@lid",
+            "status@broadcast",
+            "-1001234567890",
+            "10000",
+        ];
+        assert!(known.iter().all(|id| may_be_chat(id)));
+        assert!(
+            ["", "@", "a", "7999", "@c.us", "-", "a chat of mine", "79990000000@c.us\""]
+                .iter()
+                .all(|id| !may_be_chat(id))
+        );
+    }
 }

@@ -183,6 +183,23 @@ fn a_place_whose_events_were_deleted_is_answered_with_a_reset() {
 }
 
 #[test]
+fn a_dead_letter_that_is_deleted_is_no_gap_among_events() {
+    let folder = tempfile::tempdir().unwrap();
+    let bridge = start(folder.path(), "dead_letter.retention = \"1s\"\n");
+    for body in [text(0), b"no notification".to_vec(), text(1)] {
+        assert_eq!(bridge.post(&body).0, 200);
+    }
+    let mut stream = Stream::open(&bridge, "/events", "");
+    let [first, second] = [(); 2].map(|()| stream.next().unwrap().id);
+    let journal = rusqlite::Connection::open(folder.path().join("data/journal.db")).unwrap();
+    eventually("it is deleted", Duration::from_secs(10), || {
+        journal.query_row("SELECT count(*) FROM record", [], |row| row.get::<_, u32>(0)).unwrap() == 2
+    });
+    let mut stream = Stream::open(&bridge, "/events", &format!("Last-Event-ID: {first}\r\n"));
+    assert_eq!(stream.next().unwrap().id, second);
+}
+
+#[test]
 fn the_bytes_of_an_event_are_those_that_came() {
     let folder = tempfile::tempdir().unwrap();
     let bridge = start(folder.path(), "");

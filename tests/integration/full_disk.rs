@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use crate::harness::{Bridge, Nats, body, eventually};
+use crate::harness::{Bridge, Nats, body, command, eventually};
 
 /// A small file system that can be filled to its last byte. Needs root.
 struct Small(tempfile::TempDir);
@@ -197,4 +197,8 @@ fn a_disk_that_became_read_only_is_called_so() {
     let (status, said) = bridge.get("/readyz");
     assert!(status == 503 && said.contains(r#""journal":{"state":"read_only"}"#), "{said}");
     assert!(bridge.log().contains(r#""reason":"read_only""#), "{}", bridge.log());
+    // who only reads can still look
+    let status = command("journal status", bridge.config.path());
+    let said = String::from_utf8(status.stdout).unwrap();
+    assert!(status.status.success() && said.contains("kept          1 record"), "{said}");
 }

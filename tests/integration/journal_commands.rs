@@ -260,6 +260,26 @@ fn what_a_broker_was_owed_goes_to_the_one_that_took_its_place() {
     bridge.start_again();
     eventually("forwarded", Duration::from_secs(20), || owed(bridge.config.path(), "nats") == 0);
     assert!(bodies(&nats).into_iter().eq((0..20).map(text)));
+    // it is remembered as the other one's
+    assert_eq!(bridge.post(&text(0)), (200, r#"{"stored":"duplicate"}"#.into()));
+}
+
+#[test]
+fn what_was_kept_before_there_was_a_broker_can_be_sent_there() {
+    let (folder, nats) = (tempfile::tempdir().unwrap(), Nats::start());
+    let place = format!("journal.directory = {:?}\n", folder.path().join("data"));
+    let alone = Bridge::with(&place, false).ready();
+    for number in 0..3 {
+        assert_eq!(alone.post(&text(number)).0, 200);
+    }
+    let file = folder.path().join("kept.jsonl");
+    assert_eq!(alone.terminate(), Some(0));
+    let bridge = Bridge::start(&nats, &place);
+    done(&format!("journal export --output {}", file.display()), bridge.config.path());
+    let said = done(&format!("journal import --to nats {}", file.display()), bridge.config.path());
+    assert!(said.contains("3 records imported"), "{said}");
+    eventually("forwarded", Duration::from_secs(10), || bodies(&nats).len() == 3);
+    assert!(bodies(&nats).into_iter().eq((0..3).map(text)));
 }
 
 #[test]

@@ -51,10 +51,11 @@ pub(super) enum Command {
     /// Read dead letters again by the rules and routes of now; what is a notification by them goes where it belongs.
     ///
     /// Each goes to the broker it lies at, once the journal owes nothing that goes before it; what the journal keeps goes
-    /// wherever it belongs now, behind what is owed there. What has gone is noted beside it: to repeat a replay does nothing, nor does it matter if one is cut off.
-    /// A bridge that runs on the journal is asked to do it, by its admin listener. What is still no notification stays
-    /// as it is, and so does what is still too large; each is named. Nothing is taken out of the dead letter. Exit code
-    /// 0: all that was asked for is replayed, 1: not all of it is, 2: the configuration or a flag cannot be used.
+    /// wherever it belongs now, behind what is owed there. What has gone is noted beside it: to repeat a replay does
+    /// nothing, nor does it matter if one is cut off. A bridge that runs on the journal is asked to do it, by its admin
+    /// listener. What is still no notification stays as it is, and so does what is still too large; each is named.
+    /// Nothing is taken out of the dead letter. Exit code 0: all that was asked for is replayed, 1: not all of it is, 2:
+    /// the configuration or a flag cannot be used.
     #[command(after_help = "Examples:
   greenapi-bridge dead-letter replay --config bridge.toml --all --dry-run
   greenapi-bridge dead-letter replay --config bridge.toml 4f1c0a5be2d94f0a8c3b7d6e5f401122

@@ -139,10 +139,7 @@ async fn by<'r>(
         #[cfg(not(feature = "journal"))]
         return Err("this build has no journal".into());
     };
-    #[cfg(feature = "journal")]
     let behind = Behind::journal(config.journal.as_ref())?;
-    #[cfg(not(feature = "journal"))]
-    let behind = Behind::default();
     let publisher = if arguments.dry_run { None } else { Some(publisher(config, routes, broker).await?) };
     let dead_letter = configured.iter().find(|place| place.broker == broker).map(|place| place.dead_letter.as_str());
     let at = (broker, dead_letter.unwrap_or_default());

@@ -29,13 +29,17 @@ pub(super) async fn status(config: &Config, as_json: bool) -> Done {
         (tally, after) = counted.await.map_err(failed)?;
     }
     let capacity = section.max_bytes as u64;
-    let outlook = Journal::look_at(section).map_err(impossible)?;
-    let room = outlook.room.err().unwrap_or("ok");
+    let for_log = section.for_log() as u64;
+    // what nothing can be written to is looked at all the same
+    let (room, used) = match Journal::look_at(section) {
+        Ok(outlook) => (outlook.room.err().unwrap_or("ok").to_owned(), Some(outlook.used)),
+        Err(error) => (error.to_string(), None),
+    };
     if as_json {
         let said = json!({
             "directory": section.directory, "journal": name, "version": version, "running": running, "bytes": bytes,
-            "capacity_bytes": capacity, "used_bytes": outlook.used, "room": room, "owed": owed(&tally), "kept": sum(&tally.kept),
-            "dead_letters": sum(&tally.dead_letters),
+            "capacity_bytes": capacity, "used_bytes": used, "room": room, "owed": owed(&tally),
+            "kept": sum(&tally.kept), "dead_letters": sum(&tally.dead_letters),
         });
         println!("{said:#}");
         return Ok(ExitCode::SUCCESS);
@@ -43,7 +47,8 @@ pub(super) async fn status(config: &Config, as_json: bool) -> Done {
     let runs = if running { "a bridge runs on it" } else { "no bridge runs on it" };
     println!("{}: journal {name} of version {version}, {runs}", section.directory.display());
     println!("{:<13} {} of {}", "on disk", shown(bytes), shown(capacity));
-    println!("{:<13} {room}: {}", "room", taken(outlook.used, capacity, section.for_log() as u64));
+    let taken = used.map(|used| format!(": {}", taken(used, capacity, for_log))).unwrap_or_default();
+    println!("{:<13} {room}{taken}", "room");
     for broker in Broker::ALL {
         println!("{:<13} {}", format!("owed to {}", broker.as_str()), line(&tally.owed[broker as usize]));
         for (instance, most) in largest(&tally, broker) {

@@ -18,7 +18,7 @@ pub fn is_there(connection: &Connection, seq: i64) -> Result<bool> {
     connection.prepare_cached("SELECT 1 FROM record WHERE seq = ?1")?.exists([seq])
 }
 
-/// The last record that was deleted for its age; 0 where none was.
+/// The last notification that was deleted for its age; 0 where none was.
 pub fn trimmed(connection: &Connection) -> Result<i64> {
     let trimmed = "SELECT coalesce((SELECT value FROM meta WHERE name = 'trimmed'), 0)";
     connection.prepare_cached(trimmed)?.query_row([], |row| row.get(0))

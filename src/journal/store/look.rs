@@ -3,7 +3,7 @@
 use super::super::{Config, OpenError, Outlook};
 use super::directory::{self, Directory};
 use super::room::Room;
-use super::{queries, readable, schema, tally};
+use super::{queries, readable, tally, version};
 
 /// See [`super::super::Journal::look_at`].
 pub fn look_at(config: &Config) -> Result<Outlook, OpenError> {
@@ -19,10 +19,7 @@ pub fn look_at(config: &Config) -> Result<Outlook, OpenError> {
     }
     let unusable = |source| room.unusable(source);
     let connection = readable(&path).map_err(unusable)?;
-    let found = schema::version(&connection).map_err(unusable)?;
-    if found > schema::VERSION {
-        return Err(OpenError::Newer { path, found, known: schema::VERSION });
-    }
+    let found = version(&room, &connection)?;
     let mut owed = <[u64; _]>::default();
     // a start that was cut off left it empty
     if found > 0 {

@@ -102,19 +102,26 @@ fn prepared(room: &Room) -> Result<Connection, OpenError> {
     let unusable = |source| room.unusable(source);
     let mut connection = opened(&path).map_err(unusable)?;
     // before anything is set: what is not ours stays as it is
-    let found = schema::version(&connection).map_err(unusable)?;
-    if found == 0 && schema::has_tables(&connection).map_err(unusable)? {
-        return Err(OpenError::Foreign { path });
-    }
-    if found > schema::VERSION {
-        return Err(OpenError::Newer { path, found, known: schema::VERSION });
-    }
+    version(room, &connection)?;
     make_durable(&connection).map_err(unusable)?;
     schema::migrate(&mut connection).map_err(unusable)?;
     // after a sync that failed the log may be whole only in memory, and nothing may be written behind that
     Room::empty_log(&connection).map_err(unusable)?;
     room.directory.keep_log(room::LOG);
     Ok(connection)
+}
+
+/// The version of what is there, which this program can use; 0 where there is nothing yet.
+fn version(room: &Room, connection: &Connection) -> Result<usize, OpenError> {
+    let (path, unusable) = (room.directory.database(), |source| room.unusable(source));
+    let found = schema::version(connection).map_err(unusable)?;
+    if found == 0 && schema::has_tables(connection).map_err(unusable)? {
+        return Err(OpenError::Foreign { path });
+    }
+    if found > schema::VERSION {
+        return Err(OpenError::Newer { path, found, known: schema::VERSION });
+    }
+    Ok(found)
 }
 
 /// How long another process that sets the log right is waited for.

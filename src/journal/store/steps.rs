@@ -34,7 +34,8 @@ pub fn chosen(db: &Connection, choice: &Choice, after: i64, until: i64) -> Resul
     let last = until.min(first.saturating_add(LOOKED_AT));
     let select = format!(
         "SELECT {COLUMNS} FROM record WHERE seq BETWEEN ?1 AND ?2 AND (?3 = 0 OR owed & ?3)
-             AND (?4 IS NULL OR instance = ?4 OR ?7 AND instance IS NULL) AND (?5 IS NULL OR class = ?5) AND received >= ?6 ORDER BY seq"
+             AND (?4 IS NULL OR instance = ?4 OR ?7 AND instance IS NULL) AND (?5 IS NULL OR class = ?5)
+             AND received >= ?6 ORDER BY seq"
     );
     let owed = choice.owed.map_or(0, |broker| bits(Brokers::NONE.with(broker)));
     let since = i64::try_from(choice.since.unwrap_or(0)).unwrap_or(i64::MAX);
@@ -87,13 +88,15 @@ pub fn step(
         let (name, fate) = fate(&record);
         *step.counts.entry(name).or_default() += 1;
         let (seq, received) = (record.seq, record.message.event.recorded);
-        let still = |owed: Brokers| owed.each().filter(|broker| !taken[*broker as usize].contains(&seq));
+        let still = |owed: Brokers| -> Brokers {
+            owed.each().filter(|broker| !taken[*broker as usize].contains(&seq)).collect()
+        };
         if !matches!(fate, Fate::Stays) {
-            for broker in still(record.owed) {
+            for broker in still(record.owed).each() {
                 step.lane(&record.message, broker, received).records -= 1;
             }
         }
-        let (id, before) = (record.message.event.id, whose(still(record.owed).collect(), record.owed));
+        let (id, before) = (record.message.event.id, whose(still(record.owed), record.owed));
         match fate {
             Fate::Stays => {}
             Fate::Goes => {
@@ -101,9 +104,9 @@ pub fn step(
                 step.moved_from(id, before, Brokers::NONE, received >= young);
             }
             Fate::Becomes { message, owed, unknown } => {
-                step.moved_from(id, before, whose(still(owed).collect(), owed), received >= young);
+                step.moved_from(id, before, whose(still(owed), owed), received >= young);
                 become_(&transaction, seq, &message, owed, unknown)?;
-                for broker in still(owed) {
+                for broker in still(owed).each() {
                     let moved = step.lane(&message, broker, received);
                     (moved.records, moved.last) = (moved.records + 1, seq);
                 }

@@ -263,14 +263,24 @@ fn of_ids_that_were_seen_no_more_are_kept_than_are_remembered() {
 }
 
 #[test]
+fn what_stays_is_copied_beside_the_database_and_nowhere_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let connection = opened(&of_version_1(folder.path(), 1)).unwrap();
+    assert!(steps::rewrite(&connection, u64::MAX).unwrap());
+    let copied_to: String = connection.pragma_query_value(None, "temp_store_directory", |row| row.get(0)).unwrap();
+    assert_eq!(Path::new(&copied_to), folder.path());
+}
+
+#[test]
 fn the_database_of_another_program_is_refused_and_left_as_it_is() {
     let folder = tempfile::tempdir().unwrap();
     let foreign = Connection::open(folder.path().join("journal.db")).unwrap();
     foreign.execute_batch("CREATE TABLE cookies (value)").unwrap();
     let config = Config { directory: folder.path().into(), ..Config::default() };
     let opened = super::open(&config, &DeadLetterConfig::default(), (Duration::from_secs(900), 250_000));
-    let refused = opened.err().unwrap().to_string();
-    assert!(refused.contains("the database of another program; give another folder"), "{refused}");
+    for refused in [opened.err().unwrap(), look_at(&config).unwrap_err()].map(|error| error.to_string()) {
+        assert!(refused.contains("the database of another program; give another folder"), "{refused}");
+    }
     let mode: String = foreign.pragma_query_value(None, "journal_mode", |row| row.get(0)).unwrap();
     assert_eq!(mode, "delete");
 }

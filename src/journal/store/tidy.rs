@@ -19,6 +19,9 @@ const AT_MOST: Duration = Duration::from_millis(200);
 /// What bears a time so far ahead came while the clock was wrong.
 const TO_COME: Duration = Duration::from_secs(24 * 3600);
 
+/// Of which records `reason` says this.
+const NOTIFICATIONS: &str = "IS NULL";
+
 /// How long each is kept.
 pub(super) struct Retention {
     pub(super) records: Duration,
@@ -65,7 +68,7 @@ impl Tidy {
     pub(super) fn tidy(&mut self, connection: &Connection) -> Result<()> {
         let begun = Instant::now();
         let (now, of_records) = (self.clock.now(), self.age.now());
-        let kept = [("IS NULL", self.retention.records), ("IS NOT NULL", self.retention.dead_letters)];
+        let kept = [(NOTIFICATIONS, self.retention.records), ("IS NOT NULL", self.retention.dead_letters)];
         for (dead, kept) in kept {
             let times = [before(of_records, kept), to_come(of_records)];
             while records(connection, dead, times)? == AT_ONCE && begun.elapsed() < AT_MOST {}
@@ -136,8 +139,10 @@ fn records(connection: &Connection, dead: &str, [before, to_come]: [i64; 2]) -> 
                                               LIMIT {AT_ONCE})"
         );
         connection.prepare_cached(&delete)?.execute([to_come, *last])?;
-        let trimmed = "INSERT INTO meta VALUES ('trimmed', ?1) ON CONFLICT DO UPDATE SET value = max(value, ?1)";
-        connection.prepare_cached(trimmed)?.execute([*last])?;
+        if dead == NOTIFICATIONS {
+            let trimmed = "INSERT INTO meta VALUES ('trimmed', ?1) ON CONFLICT DO UPDATE SET value = max(value, ?1)";
+            connection.prepare_cached(trimmed)?.execute([*last])?;
+        }
     }
     transaction.commit()?;
     Ok(gone.len())
