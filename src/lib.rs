@@ -13,7 +13,7 @@
 //! A 503 does not promise that it is *not* stored: a report may come later. The repeat is then a duplicate.
 //!
 //! [`bridge`] builds all of it from a [`config`] and owns start and stop; [`cli`] talks to people; [`observe`],
-//! [`shutdown`] and [`units`] serve every room. [`sender`] is the other end: a double of GREEN-API, for trying a
+//! [`relay`], [`shutdown`] and [`units`] serve every room. [`sender`] is the other end: a double of GREEN-API, for trying a
 //! bridge out and for its tests.
 
 pub mod serve;
@@ -43,6 +43,7 @@ pub mod bridge;
 pub mod cli;
 pub mod config;
 pub mod observe;
+pub mod relay;
 pub mod sender;
 pub mod shutdown;
 pub mod units;

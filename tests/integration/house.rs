@@ -3,17 +3,18 @@
 use std::path::{Path, PathBuf};
 
 /// Each room, and those it may name. A room not named here may be used by all.
-const MAY_USE: [(&str, &[&str]); 16] = [
+const MAY_USE: [(&str, &[&str]); 17] = [
     ("message", &[]),
     ("units", &[]),
+    ("relay", &[]),
     ("shutdown", &["units"]),
     ("notification", &[]),
     ("admit", &[]),
     ("serve", &["observe"]),
     ("observe", &["admit", "shutdown"]),
-    ("brokers", &["message", "units", "observe"]),
+    ("brokers", &["message", "units", "observe", "relay"]),
     ("route", &["message", "notification"]),
-    ("journal", &["message", "observe", "units"]),
+    ("journal", &["message", "observe", "relay", "units"]),
     ("dead_letter", &["brokers", "journal", "message", "notification", "route"]),
     ("deliver", &["brokers", "journal", "message", "observe", "units"]),
     ("upkeep", &["dead_letter", "deliver", "journal", "message", "notification", "observe", "route"]),

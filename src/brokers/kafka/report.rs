@@ -14,6 +14,7 @@ use tracing::debug;
 use super::Config;
 use super::token::TokenFile;
 use crate::brokers::Fault;
+use crate::relay::Relay;
 
 /// What became of one record.
 pub(super) type Report = Result<(), Fault>;
@@ -27,25 +28,6 @@ pub(super) enum Event {
     NotAuthenticated(String),
     /// Something else, which may be that a producer will never produce again.
     Other,
-}
-
-/// Reports on their way from librdkafka's thread; as many as there are records in flight at most.
-type Reports = mpsc::UnboundedSender<(Box<Waiter>, Report)>;
-
-/// Where reports are sent, and from where each reaches who waits for it. Waking every one of them from librdkafka's
-/// thread would cost a system call each; here the first of many wakes this, and this the others.
-fn reports() -> Reports {
-    const AT_ONCE: usize = 256;
-    let (sender, mut line) = mpsc::unbounded_channel::<(Box<Waiter>, Report)>();
-    tokio::spawn(async move {
-        let mut come = Vec::with_capacity(AT_ONCE);
-        while line.recv_many(&mut come, AT_ONCE).await > 0 {
-            for (waiter, report) in come.drain(..) {
-                waiter.tell(report);
-            }
-        }
-    });
-    sender
 }
 
 /// Who waits for a record's report. Counts the record as in flight until then.
@@ -79,14 +61,15 @@ impl Waiter {
 #[derive(Clone)]
 pub(super) struct Context {
     events: mpsc::Sender<Event>,
-    reports: Reports,
+    /// As many are on their way as there are records in flight at most.
+    reports: Relay<(Box<Waiter>, Report)>,
     token: Option<Arc<TokenFile>>,
 }
 
 impl Context {
     pub(super) fn new(config: &Config, events: mpsc::Sender<Event>) -> Self {
         let token = config.token_file.clone().map(|path| Arc::new(TokenFile::new(path)));
-        Self { events, reports: reports(), token }
+        Self { events, reports: Relay::new(|(waiter, report)| waiter.tell(report)), token }
     }
 }
 
@@ -123,8 +106,7 @@ impl ProducerContext for Context {
 
     fn delivery(&self, result: &DeliveryResult<'_>, waiter: Box<Waiter>) {
         let report = result.as_ref().map(|_| ()).map_err(|(error, _)| fault(error));
-        // without a runtime nobody waits any more
-        let _ = self.reports.send((waiter, report));
+        self.reports.tell((waiter, report));
     }
 }
 

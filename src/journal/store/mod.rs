@@ -29,6 +29,7 @@ use tokio_util::sync::CancellationToken;
 use super::record::millis;
 use super::{Config, DeadLetterConfig, Journal, OpenError, Recovered, Usage};
 use crate::observe::BrokerState;
+use crate::relay::Relay;
 use clock::Clock;
 use directory::Directory;
 pub use look::look_at;
@@ -82,6 +83,8 @@ fn open_by(
         tick,
         commands: received,
         state,
+        // who gave up waiting left it to be found as stored
+        kept: Relay::new(|(waits, seq)| drop(waits.send(Ok(seq)))),
         appended,
         usage: usage.clone(),
         broken: broken.clone(),

@@ -5,17 +5,18 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, TransactionBehavior};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use super::super::record::millis;
-use super::super::{Command, Refused, Usage};
+use super::super::{Command, Kept, Refused, Usage};
 use super::batch::{Append, Batch, refuse};
 use super::fault::{is_final, only_final, reason};
 use super::room::{self, Room};
 use super::tidy::Tidy;
 use crate::observe::BrokerState;
+use crate::relay::Relay;
 
 /// The most that one transaction takes: who comes later waits for the next one.
 const MOST: usize = 2048;
@@ -37,6 +38,8 @@ pub(super) struct Writer {
     pub(super) tick: Duration,
     pub(super) commands: Receiver<Command>,
     pub(super) state: watch::Sender<BrokerState>,
+    /// Tells who waits for a record the number it has.
+    pub(super) kept: Relay<(oneshot::Sender<Kept>, i64)>,
     pub(super) appended: watch::Sender<i64>,
     pub(super) usage: Arc<Usage>,
     pub(super) broken: CancellationToken,
@@ -151,10 +154,7 @@ impl Writer {
                     room.then(|| self.set(BrokerState::up()));
                     self.appended.send_replace(self.next - 1);
                 }
-                for (seq, (.., done)) in (first..).zip(appends.drain(..)) {
-                    // who gave up waiting left it to be found as stored
-                    let _ = done.send(Ok(seq));
-                }
+                (first..).zip(appends.drain(..)).for_each(|(seq, (.., done))| self.kept.tell((done, seq)));
                 // about what it adds to the log
                 let rows = u64::try_from(self.next - first).unwrap_or(0) + settled as u64;
                 self.logged += (bytes + gone + batch.seen.len()) as u64 + (rows / 4 + 4) * 4096;
