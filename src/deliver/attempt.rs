@@ -56,6 +56,11 @@ impl<'m> Attempt<'m> {
         self.target.publisher.broker()
     }
 
+    /// Of its body.
+    pub(super) fn bytes(&self) -> usize {
+        self.message.body.len()
+    }
+
     /// What is to be kept for this broker.
     pub(super) fn owing(&self) -> Option<Owing> {
         let (held, unknown) = match &self.known {

@@ -187,7 +187,7 @@ impl Way {
                 Claim::Send => self.send(&record, &mut slot).await.map_err(at)?,
             }
             turn.doubtful = false;
-            self.journal.settle(record.seq, broker);
+            self.journal.settle(record.seq, broker, record.message.body.len());
             self.metrics.journal.forwarded(broker as usize);
             self.lanes.took(lane, record.seq, left.last().map(|next| next.message.event.recorded));
         }

@@ -97,10 +97,10 @@ impl Keeper {
 
     /// Hears a report that comes after the record was kept.
     pub(super) async fn hear(&self, attempt: Attempt<'_>, seq: i64) {
-        let (broker, lane) = (attempt.broker(), attempt.lane());
+        let (broker, lane, bytes) = (attempt.broker(), attempt.lane(), attempt.bytes());
         let taken = attempt.report().await.is_ok();
         if taken {
-            self.journal.settle(seq, broker);
+            self.journal.settle(seq, broker, bytes);
         }
         self.lanes(broker).reported(lane, seq, taken);
     }

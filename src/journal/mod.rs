@@ -90,8 +90,8 @@ type Act = Box<dyn FnOnce(&mut rusqlite::Connection) -> Option<rusqlite::Error> 
 enum Command {
     /// Keep a message, which comes out of a dead letter that is kept, or of none.
     Append { message: Box<Message>, owed: Brokers, unknown: Brokers, of: Option<i64>, done: oneshot::Sender<Kept> },
-    /// A broker has a record.
-    Settle { seq: i64, broker: Broker },
+    /// A broker has a record, whose body has so many bytes.
+    Settle { seq: i64, broker: Broker, bytes: usize },
     /// Ids were seen, 17 bytes each; and when the stream was made that has them, if that is news.
     Seen(Vec<u8>, Option<i64>),
     /// Tell when all that came before is on disk.
@@ -196,9 +196,9 @@ impl Journal {
         async { kept.await.unwrap_or(Err(Refused { reason: "broken" })) }
     }
 
-    /// A broker has a record. Lost by a crash before [`Self::synced`], it is forwarded again.
-    pub fn settle(&self, seq: i64, broker: Broker) {
-        self.tell(Command::Settle { seq, broker });
+    /// A broker has a record, whose body has so many bytes. Lost by a crash before [`Self::synced`], it is forwarded again.
+    pub fn settle(&self, seq: i64, broker: Broker, bytes: usize) {
+        self.tell(Command::Settle { seq, broker, bytes });
     }
 
     /// These ids were seen, and NATS has what comes from now on in a stream that was made then. The last of this may be

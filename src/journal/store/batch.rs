@@ -25,7 +25,8 @@ pub(super) type Append = (Box<Message>, Brokers, Brokers, Option<i64>, oneshot::
 pub(super) struct Batch {
     pub(super) appends: Vec<Append>,
     pub(super) bytes: usize,
-    pub(super) settled: Vec<(i64, Broker)>,
+    /// Records, the broker that has each, and the bytes of its body.
+    pub(super) settled: Vec<(i64, Broker, usize)>,
     /// Since when the first of these waits.
     since: Option<Instant>,
     /// Whether they wait beyond the next transaction.
@@ -40,9 +41,9 @@ pub(super) struct Batch {
 }
 
 impl Batch {
-    pub(super) fn settle(&mut self, seq: i64, broker: Broker) {
+    pub(super) fn settle(&mut self, seq: i64, broker: Broker, bytes: usize) {
         self.since.get_or_insert_with(Instant::now);
-        self.settled.push((seq, broker));
+        self.settled.push((seq, broker, bytes));
     }
 
     pub(super) fn saw(&mut self, ids: Vec<u8>, stream: Option<i64>) {
@@ -70,7 +71,7 @@ impl Batch {
     }
 
     /// What is settled by the next transaction.
-    pub(super) fn settled(&self) -> &[(i64, Broker)] {
+    pub(super) fn settled(&self) -> &[(i64, Broker, usize)] {
         if self.deferred { &[] } else { &self.settled }
     }
 
@@ -100,8 +101,8 @@ impl Batch {
             seen_as(&mut ids, message.event.id, *owed);
         }
         let (mut settled, mut gone) = (0, 0);
-        for (seq, broker) in self.settled() {
-            gone += settle(transaction, *seq, *broker)?;
+        for (seq, broker, bytes) in self.settled() {
+            gone += if settle(transaction, *seq, *broker)? { *bytes } else { 0 };
             settled += 1;
             if gone >= MOST_GONE {
                 break;

@@ -84,7 +84,9 @@ fn open_by(
         commands: received,
         state,
         // who gave up waiting left it to be found as stored
-        kept: Relay::new(|(waits, seq)| drop(waits.send(Ok(seq)))),
+        kept: Relay::new(|(waits, seq)| {
+            let _ = waits.send(Ok(seq));
+        }),
         appended,
         usage: usage.clone(),
         broken: broken.clone(),

@@ -104,7 +104,7 @@ impl Model {
         let row = owing.into_iter().nth(at).unwrap();
         row.owed = row.owed.without(Brokers::NONE.with(broker));
         let (seq, gone) = (row.seq, row.owed.is_empty());
-        self.journal.settle(seq, broker);
+        self.journal.settle(seq, broker, row.body.len());
         if gone {
             self.rows.retain(|row| row.seq != seq);
         }

@@ -1,6 +1,6 @@
 //! Rows: how a record is written, and how a broker's part of it is settled.
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, params};
 
 use super::super::record::{Columns, Lane};
 use super::schema::SHIFT;
@@ -51,18 +51,14 @@ pub(super) fn bits(of: Brokers) -> u8 {
     brokers.bits() << SHIFT
 }
 
-/// One broker has the record; with the last of them it is gone. Returns the bytes of its body then.
-pub(super) fn settle(connection: &Connection, seq: i64, broker: Broker) -> rusqlite::Result<usize> {
-    let bit = bits(Brokers::NONE.with(broker));
-    // asked before, since a DELETE that returns what it deleted keeps copies of the pages it changes
-    let mut find = connection.prepare_cached("SELECT length(body) FROM record WHERE seq = ?1 AND owed = ?2")?;
-    let gone = find.query_row(params![seq, bit], |row| row.get(0)).optional()?;
-    if gone.is_some() {
-        connection.prepare_cached("DELETE FROM record WHERE seq = ?1")?.execute([seq])?;
-    } else {
+/// One broker has the record; with the last of them it is gone. Whether it is by this.
+pub(super) fn settle(connection: &Connection, seq: i64, broker: Broker) -> rusqlite::Result<bool> {
+    let row = params![seq, bits(Brokers::NONE.with(broker))];
+    let gone = connection.prepare_cached("DELETE FROM record WHERE seq = ?1 AND owed = ?2")?.execute(row)? > 0;
+    if !gone {
         let mut update =
             connection.prepare_cached("UPDATE record SET owed = owed & ~?2 WHERE seq = ?1 AND owed & ?2")?;
-        update.execute(params![seq, bit])?;
+        update.execute(row)?;
     }
-    Ok(gone.unwrap_or(0))
+    Ok(gone)
 }

@@ -44,17 +44,17 @@ fn the_largest_body_has_room_in_an_empty_journal_and_in_one_that_was_full() {
         let config = Config { directory: folder.path().into(), min_free: 0, largest, ..Config::default() };
         let config = Config { max_bytes: config.least_bytes(), ..config };
         let (journal, _) = super::open(&config, &DeadLetterConfig::default(), (Duration::ZERO, 1)).unwrap();
-        let settle = |answers: Vec<Kept>| {
-            answers.iter().flatten().for_each(|seq| journal.settle(*seq, Broker::Nats));
+        let settle = |answers: Vec<Kept>, bytes| {
+            answers.iter().flatten().for_each(|seq| journal.settle(*seq, Broker::Nats, bytes));
             runtime.block_on(journal.synced());
             answers.iter().all(Result::is_ok)
         };
         let append = |messages| append_all(&runtime, &journal, messages);
-        assert!(settle(append(vec![message(1, largest)])), "{largest} into an empty one");
+        assert!(settle(append(vec![message(1, largest)]), largest), "{largest} into an empty one");
         let fill = append((0..config.max_bytes / 4_200).map(|number| message(number, 4_200)).collect());
         assert!(append(vec![message(2, largest)])[0].is_err(), "{largest} into a full one");
-        assert!(!settle(fill));
-        assert!(settle(append(vec![message(3, largest)])), "{largest} into one that was full");
+        assert!(!settle(fill, 4_200));
+        assert!(settle(append(vec![message(3, largest)]), largest), "{largest} into one that was full");
         assert!(on_disk(folder.path()) <= config.max_bytes as u64);
         journal.close();
     }
@@ -80,7 +80,7 @@ fn it_never_takes_more_than_it_may_and_goes_on_once_there_is_room() {
         assert_eq!((full.reason, journal.state().borrow().reason), ("full", "full"));
         assert!(on_disk(folder.path()) > MOST as u64 / 2, "{} with bodies of {bytes}", on_disk(folder.path()));
         for seq in kept {
-            journal.settle(seq, Broker::Nats);
+            journal.settle(seq, Broker::Nats, bytes);
         }
         runtime.block_on(journal.synced());
         assert!(append_all(&runtime, &journal, vec![message(0, bytes)])[0].is_ok(), "bodies of {bytes}");

@@ -97,7 +97,7 @@ impl Writer {
                     batch.bytes += message.body.len();
                     batch.appends.push((message, owed, unknown, of, done));
                 }
-                Command::Settle { seq, broker } => batch.settle(seq, broker),
+                Command::Settle { seq, broker, bytes } => batch.settle(seq, broker, bytes),
                 Command::Seen(ids, stream) => batch.saw(ids, stream),
                 Command::Synced(told) => batch.told.push(told),
                 Command::Change(change) => {
