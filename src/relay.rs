@@ -55,7 +55,7 @@ mod tests {
     type Waits = (oneshot::Sender<u32>, u32);
 
     fn relay() -> Relay<Waits> {
-        Relay::new(|(waits, what)| drop(waits.send(what)))
+        Relay::new(|(waits, what)| waits.send(what).unwrap_or_default())
     }
 
     /// Who waits for each of these to be told, by another thread.

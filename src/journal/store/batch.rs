@@ -10,6 +10,10 @@ use super::super::{Kept, Refused};
 use super::rows::{insert, replayed, settle};
 use crate::message::{Broker, Brokers, Message};
 
+/// The most that one transaction takes: who comes later waits for the next one.
+const MOST: usize = 2048;
+/// The same in bytes of bodies.
+const MOST_BYTES: usize = 8 * 1024 * 1024;
 /// The most bytes of bodies that one transaction deletes: all of them are overwritten, in the log first.
 const MOST_GONE: usize = 4 * 1024 * 1024;
 /// While records come all the time, so many that are settled are written at once, and fewer after so long: together
@@ -25,6 +29,8 @@ pub(super) type Append = (Box<Message>, Brokers, Brokers, Option<i64>, oneshot::
 pub(super) struct Batch {
     pub(super) appends: Vec<Append>,
     pub(super) bytes: usize,
+    /// How many records came together the last time.
+    pub(super) last: usize,
     /// Records, the broker that has each, and the bytes of its body.
     pub(super) settled: Vec<(i64, Broker, usize)>,
     /// Since when the first of these waits.
@@ -53,6 +59,15 @@ impl Batch {
 
     pub(super) fn has_news(&self) -> bool {
         !self.seen.is_empty() || self.stream.is_some()
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.appends.len() + self.settled.len() >= MOST || self.bytes >= MOST_BYTES
+    }
+
+    /// Whether there are few records yet: those who were answered together send the next ones together.
+    pub(super) fn expects_more(&self) -> bool {
+        self.appends.len() * 2 < self.last
     }
 
     /// Forgets the first ids where there are more bytes of them than `most`.

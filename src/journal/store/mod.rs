@@ -7,6 +7,7 @@ mod clock;
 mod directory;
 mod fault;
 pub mod find;
+mod gather;
 mod look;
 pub mod queries;
 mod reader;
@@ -84,9 +85,7 @@ fn open_by(
         commands: received,
         state,
         // who gave up waiting left it to be found as stored
-        kept: Relay::new(|(waits, seq)| {
-            let _ = waits.send(Ok(seq));
-        }),
+        kept: Relay::new(|(waits, seq)| waits.send(Ok(seq)).unwrap_or_default()),
         appended,
         usage: usage.clone(),
         broken: broken.clone(),

@@ -18,10 +18,6 @@ use super::tidy::Tidy;
 use crate::observe::BrokerState;
 use crate::relay::Relay;
 
-/// The most that one transaction takes: who comes later waits for the next one.
-const MOST: usize = 2048;
-/// The same in bytes of bodies.
-const MOST_BYTES: usize = 8 * 1024 * 1024;
 /// How often it looks after itself.
 pub(super) const TICK: Duration = Duration::from_secs(1);
 /// The most bytes of ids that wait while nothing can be written; older ones are forgotten.
@@ -85,44 +81,12 @@ impl Writer {
         }
     }
 
-    /// Gathers this command and those that wait behind it. Whether it was the last.
-    ///
-    /// # Errors
-    /// As [`Self::write`].
-    fn take(&mut self, batch: &mut Batch, first: Command) -> rusqlite::Result<bool> {
-        let mut next = Some(first);
-        while let Some(command) = next {
-            match command {
-                Command::Append { message, owed, unknown, of, done } => {
-                    batch.bytes += message.body.len();
-                    batch.appends.push((message, owed, unknown, of, done));
-                }
-                Command::Settle { seq, broker, bytes } => batch.settle(seq, broker, bytes),
-                Command::Seen(ids, stream) => batch.saw(ids, stream),
-                Command::Synced(told) => batch.told.push(told),
-                Command::Change(change) => {
-                    // in its own transaction: what came before it is written first
-                    self.write(batch, true)?;
-                    let _ = self.sync(true);
-                    return match change(&mut self.connection).filter(is_final) {
-                        Some(error) => Err(error),
-                        None => Ok(false),
-                    };
-                }
-                Command::Stop => return Ok(true),
-            }
-            let full = batch.appends.len() + batch.settled.len() >= MOST || batch.bytes >= MOST_BYTES;
-            next = if full { None } else { self.commands.try_recv().ok() };
-        }
-        Ok(false)
-    }
-
     /// Writes what was gathered, also what could wait for more if it is to be `all`. What must not get lost stays in
     /// the batch if it cannot be written now.
     ///
     /// # Errors
     /// Only those after which nothing can be believed any more.
-    fn write(&mut self, batch: &mut Batch, all: bool) -> rusqlite::Result<()> {
+    pub(super) fn write(&mut self, batch: &mut Batch, all: bool) -> rusqlite::Result<()> {
         batch.deferred = !all && batch.defers().is_some();
         loop {
             let (appends, owing) = (batch.appends.len(), batch.settled.len());
@@ -141,6 +105,7 @@ impl Writer {
     fn write_some(&mut self, batch: &mut Batch) -> rusqlite::Result<()> {
         let mut appends = std::mem::take(&mut batch.appends);
         let bytes = std::mem::take(&mut batch.bytes);
+        batch.last = if appends.is_empty() { batch.last } else { appends.len() };
         let room = self.make_room(&mut appends)?;
         if appends.is_empty() && batch.settled().is_empty() && !batch.has_news() {
             batch.tell();
@@ -223,7 +188,7 @@ impl Writer {
 
     /// Whether the next transaction is on disk before it counts. Ids alone need not be: those of the last moments may
     /// get lost with the machine, and a sync would cost those that share the disk.
-    fn sync(&mut self, synced: bool) -> rusqlite::Result<()> {
+    pub(super) fn sync(&mut self, synced: bool) -> rusqlite::Result<()> {
         if self.synced != synced {
             self.connection.pragma_update(None, "synchronous", if synced { "full" } else { "normal" })?;
             self.synced = synced;
