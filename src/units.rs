@@ -86,6 +86,11 @@ pub fn read_size(text: &str) -> Result<usize, &'static str> {
     usize::try_from(size.as_u64()).map_err(|_| FORM)
 }
 
+/// So many records, in words: "1 record", "2 records".
+pub fn records(count: u64) -> String {
+    if count == 1 { "1 record".into() } else { format!("{count} records") }
+}
+
 /// A duration as configuration would write it, for errors and tables.
 pub fn show(duration: Duration) -> String {
     humantime::format_duration(duration).to_string()

@@ -24,6 +24,7 @@ use crate::receive::{Endpoint, Slots};
 use crate::route::Routes;
 use crate::serve::{self, Limits, serve};
 use crate::shutdown::Shutdown;
+use crate::units::records;
 #[cfg(feature = "journal")]
 use crate::upkeep::Upkeep;
 use parts::{limits, open_journal, targets};
@@ -204,9 +205,9 @@ async fn finish(serving: JoinHandle<()>, tasks: &TaskTracker, deliver: &Deliver,
 
 /// What is still owed, if anything is: the next start forwards it.
 fn stays(owed: &[(Broker, u64)]) -> Option<String> {
-    let each = owed.iter().filter(|(_, records)| *records > 0);
-    let each = each.map(|(broker, records)| format!("{records} records stay in the journal for {}", broker.as_str()));
-    each.reduce(|before, one| format!("{before}, {one}"))
+    let each = owed.iter().filter(|(_, count)| *count > 0);
+    let each = each.map(|(broker, count)| format!("{} for {}", records(*count), broker.as_str()));
+    each.reduce(|before, one| format!("{before}, {one}")).map(|all| format!("in the journal stay {all}"))
 }
 
 async fn broken(journal: Option<&Journal>) {

@@ -21,6 +21,7 @@ use crate::observe::{Labels, Metrics};
 use crate::receive::{self, Answer};
 use crate::route::Routes;
 use crate::serve::{self, Limits};
+use crate::units::records;
 
 /// Opens the journal, if there is to be one. In a thread of its own: a large one takes its time, and signals are to be
 /// heard meanwhile.
@@ -52,7 +53,7 @@ pub(crate) fn owing(broker: Broker, owed: u64) -> [String; 2] {
          {other}, where that is used (`greenapi-bridge journal reroute --from {name} --to {other}`), or give them up \
          (`greenapi-bridge journal drop --broker {name}`)"
     );
-    [format!("{name} is not used any more, and the journal owes it {owed} records"), remedy]
+    [format!("{name} is not used any more, and the journal owes it {}", records(owed)), remedy]
 }
 
 /// Starts to connect to every broker there is a section for.

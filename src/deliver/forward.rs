@@ -247,15 +247,22 @@ impl Way {
         if !sent || SystemTime::now().duration_since(since).is_ok_and(|age| age + SAFELY < window) {
             return Ok(false);
         }
-        let subject = record.message.destination(self.broker());
-        if !stored.contains_key(subject) {
-            // the first of its subject in this turn is the oldest
-            stored.insert(subject.to_owned(), publisher.stored_since(&record.message, since).await?);
+        for (form, ids) in self.target().forms(&record.message) {
+            let subject = form.destination(self.broker());
+            if !stored.contains_key(subject) {
+                // the first of its subject in this turn is the oldest
+                stored.insert(subject.to_owned(), publisher.stored_since(&form, since).await?);
+            }
+            let Some(there) = stored.get_mut(subject) else { continue };
+            if ids.iter().all(|id| there.contains(id)) {
+                // the same again is another one
+                for id in ids {
+                    there.iter().position(|one| *one == id).map(|place| there.swap_remove(place));
+                }
+                return Ok(true);
+            }
         }
-        let Some(ids) = stored.get_mut(subject) else { return Ok(false) };
-        // the same again is another one
-        let found = ids.iter().position(|id| *id == record.message.dedupe_id());
-        Ok(found.map(|place| ids.swap_remove(place)).is_some())
+        Ok(false)
     }
 }
 

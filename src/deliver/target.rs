@@ -22,6 +22,11 @@ fn cut(room: usize) -> usize {
     1 << PART_BYTES.min(room).ilog2()
 }
 
+/// A dead letter whole if it fits, else in parts.
+fn pieces(room: usize, dead: &Message) -> Vec<Message> {
+    if dead.body.len() <= room || room < LEAST_PART { vec![dead.clone()] } else { dead.parts(cut(room)) }
+}
+
 /// A broker to store in.
 pub struct Target {
     /// Publishes to it.
@@ -90,9 +95,13 @@ impl Target {
             _ => Reason::Rejected,
         };
         info!(%id, broker = broker.as_str(), why = fault.detail, "not for the broker; to the dead letter");
+        self.dead(message, reason, fault.detail)
+    }
+
+    fn dead(&self, message: &Message, reason: Reason, detail: String) -> Message {
         let mut to = Destinations::default();
-        to[broker as usize] = Some(self.dead_letter.clone());
-        message.clone().into_dead_letter(to, reason, fault.detail)
+        to[self.publisher.broker() as usize] = Some(self.dead_letter.clone());
+        message.clone().into_dead_letter(to, reason, detail)
     }
 
     /// Whole if it fits, else in parts, one after the other: only all of them are answered 200.
@@ -110,13 +119,24 @@ impl Target {
     }
 
     async fn store_in(&self, room: usize, dead: &Message, until: Instant) -> Result<(), Fault> {
-        if dead.body.len() <= room || room < LEAST_PART {
-            return self.attempt(dead, until).await;
-        }
-        for part in dead.parts(cut(room)) {
-            self.attempt(&part, until).await?;
+        for piece in pieces(room, dead) {
+            self.attempt(&piece, until).await?;
         }
         Ok(())
+    }
+
+    /// As what a message may be stored here, each with the ids of all its pieces: as itself, or as the dead letter that
+    /// it became because it does not fit or has nowhere to go.
+    pub(super) fn forms(&self, message: &Message) -> Vec<(Message, Vec<String>)> {
+        let is_letter = message.dead_letter.is_some();
+        let itself = (!is_letter).then(|| (message.clone(), vec![message.dedupe_id()]));
+        let may_be_one = is_letter || message.open || message.body.len() > self.publisher.room_for(message);
+        let dead = may_be_one.then(|| {
+            let dead = if is_letter { message.clone() } else { self.dead(message, Reason::TooLarge, String::new()) };
+            let ids = pieces(self.publisher.room_for(&dead), &dead).iter().map(Message::dedupe_id).collect();
+            (dead, ids)
+        });
+        itself.into_iter().chain(dead).collect()
     }
 
     /// Publishes, and again while the fault is a passing one and there is time.

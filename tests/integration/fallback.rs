@@ -257,6 +257,39 @@ fn what_another_bridge_stored_does_not_stand_for_what_was_never_sent() {
 }
 
 #[test]
+fn a_letter_that_was_stored_in_parts_is_found_past_a_short_window() {
+    let (folder, mut nats) = (tempfile::tempdir().unwrap(), Nats::start());
+    let mut bridge = Bridge::start(&nats, &format!("{}dedupe.window = \"2s\"\n", journal(&folder)));
+    connected(&bridge, "nats");
+    nats.kill();
+    let too_large = |rest: &str| format!("{}{rest}", "x".repeat(1_200_000)).into_bytes();
+    let no_json = too_large("");
+    let of_instance =
+        [br#"{"typeWebhook":"incomingCall","instanceData":{"idInstance":7},"text":""#, &too_large("\"}")[..]];
+    let letters = [no_json, of_instance.concat()];
+    for letter in &letters {
+        bridge.post(letter);
+    }
+    assert_eq!(bridge.post(&text(0)), (200, JOURNAL.into()));
+    bridge.signal("-KILL");
+    bridge.exit_code();
+    nats.start_again();
+    // it was killed before it could write down that these were stored, as far as it can tell
+    let other = Bridge::start(&nats, "dedupe.window = \"2s\"\n");
+    for letter in &letters {
+        assert_eq!(other.post(letter), (200, r#"{"stored":"dead_letter"}"#.into()));
+    }
+    pause(2500);
+    bridge.start_again();
+    eventually("drained", Duration::from_secs(10), || owed(&bridge, "nats") == 0.0);
+    assert_eq!(bridge.log().matches("sent before").count(), letters.len());
+    let (dead, alive): (Vec<_>, Vec<_>) =
+        nats.read().into_iter().partition(|message| message["subject"] == "greenapi.dead-letter");
+    assert_eq!(alive.iter().map(body).collect::<Vec<_>>(), [text(0)]);
+    assert_eq!(dead.iter().flat_map(body).collect::<Vec<_>>(), letters.concat());
+}
+
+#[test]
 fn without_the_right_to_look_up_it_goes_on_and_check_tells_of_it() {
     let (folder, mut config) = (tempfile::tempdir().unwrap(), tempfile::NamedTempFile::new().unwrap());
     let users = r#"authorization { users = [

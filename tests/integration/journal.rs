@@ -110,7 +110,7 @@ fn a_broker_that_is_owed_records_cannot_be_dropped() {
     assert_eq!(bridge.post(&text(1)), (200, JOURNAL.into()));
     bridge.signal("-TERM");
     assert_eq!(bridge.exit_code(), Some(0));
-    assert!(bridge.log().contains("stopped; 1 records stay in the journal for nats"), "{}", bridge.log());
+    assert!(bridge.log().contains("stopped; in the journal stay 1 record for nats"), "{}", bridge.log());
     let with_nats = std::fs::read(bridge.config.path()).unwrap();
     let config = in_folder(folder.path(), &format!("http.listen = \"{}\"\n", bridge.http));
     std::fs::write(bridge.config.path(), config).unwrap();
@@ -121,7 +121,7 @@ fn a_broker_that_is_owed_records_cannot_be_dropped() {
     let found = String::from_utf8(checked.stdout).unwrap();
     assert_eq!(checked.status.code(), Some(1), "{found}");
     for part in
-        ["nats is not used any more, and the journal owes it 1 records", "use it until they are forwarded (`greenapi-"]
+        ["nats is not used any more, and the journal owes it 1 record", "use it until they are forwarded (`greenapi-"]
     {
         assert!(said.contains(part) && found.contains(part), "{said} {found}");
     }

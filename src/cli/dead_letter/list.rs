@@ -10,6 +10,7 @@ use super::{Filters, Place, complain, open, plain};
 use crate::config::Config;
 use crate::dead_letter::{Notes, Reading, Source, Whole, place_name};
 use crate::message::Broker;
+use crate::units::records;
 
 #[derive(Debug, Clone, Args)]
 pub(in crate::cli) struct Arguments {
@@ -42,7 +43,7 @@ pub(super) async fn list(config: &Config, places: &[Place], arguments: &Argument
             Ok(_) if arguments.json => {}
             Ok(Listed { letters, replayed, foreign }) => {
                 let foreign =
-                    if foreign > 0 { format!("; {foreign} records are not the bridge's") } else { String::new() };
+                    if foreign > 0 { format!("; {} not of the bridge", records(foreign)) } else { String::new() };
                 let name = place_name(*place);
                 eprintln!("greenapi-bridge: {name}: {letters} dead letters, {replayed} of them replayed{foreign}");
             }

@@ -5,10 +5,11 @@ use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 use super::reach::routes;
-use super::{Done, Failed, How, failed, impossible, last, reader, records};
+use super::{Done, Failed, How, failed, impossible, last, reader};
 use crate::config::Config;
 use crate::journal::Choice;
 use crate::journal::store::steps;
+use crate::units::records;
 use crate::upkeep::{Asked, Change, Counts, judge};
 
 pub(super) async fn change(config: &Config, change: Change, filter: Choice, how: How) -> Done {

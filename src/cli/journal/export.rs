@@ -9,10 +9,11 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::progress::Progress;
-use super::{Done, Failed, Filter, Name, failed, impossible, reader, records};
+use super::{Done, Failed, Filter, Name, failed, impossible, reader};
 use crate::config::Config;
 use crate::journal::line;
 use crate::journal::store::{queries, steps};
+use crate::units::records;
 
 /// What is exported, and where to.
 #[derive(Debug, Args)]

@@ -10,12 +10,13 @@ use clap::Args;
 
 use super::progress::Progress;
 use super::reach::{Importer, Reach};
-use super::{Done, Failed, Name, failed, impossible, records, section};
+use super::{Done, Failed, Name, failed, impossible, section};
 use crate::config::Config;
 use crate::deliver::Imported;
 use crate::journal::store::{Reader, queries};
 use crate::journal::{OpenError, Record, line};
 use crate::message::{Brokers, Id};
+use crate::units::records;
 use crate::upkeep::{PAGE, PAGE_BYTES};
 
 /// What is imported.

@@ -245,10 +245,6 @@ fn shown(bytes: u64) -> String {
     bytesize::ByteSize::b(bytes).display().iec().to_string()
 }
 
-fn records(count: u64) -> String {
-    if count == 1 { "1 record".into() } else { format!("{count} records") }
-}
-
 /// In whole seconds: nobody wants more.
 fn age(since: Duration) -> String {
     humantime::format_duration(Duration::from_secs(since.as_secs())).to_string()

@@ -28,7 +28,7 @@ impl Progress {
 
     /// So many steps are done, and so many records.
     pub(super) fn show(&mut self, steps: u64, records: u64) {
-        let line = format!("{} {}", super::records(records), self.what);
+        let line = format!("{} {}", crate::units::records(records), self.what);
         match &self.bar {
             Some(bar) => {
                 bar.set_position(steps);

@@ -5,12 +5,13 @@ use std::time::SystemTime;
 
 use serde_json::{Value, json};
 
-use super::{Done, age, failed, impossible, reader, records, section, shown};
+use super::{Done, age, failed, impossible, reader, section, shown};
 use crate::config::Config;
 use crate::journal::store::queries;
 use crate::journal::store::tally::{self, Sum, Tally};
 use crate::journal::{Journal, taken};
 use crate::message::Broker;
+use crate::units::records;
 
 /// So many instances are named.
 const NAMED: usize = 5;
