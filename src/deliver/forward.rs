@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
-use super::keep::Keeper;
+use super::keep::{Keeper, SYNCED_WITHIN};
 use super::stuck::Stuck;
 use super::target::Target;
 use crate::brokers::{Fault, FaultKind};
@@ -36,8 +36,6 @@ const SILENCE: Duration = Duration::from_secs(2);
 const SAFELY: Duration = Duration::from_secs(2);
 /// How long what is on its way gets when there is to be no more.
 pub(super) const ENDS_WITHIN: Duration = Duration::from_secs(2);
-/// How long a turn waits for what it settled to be on disk.
-const SYNCED_WITHIN: Duration = Duration::from_secs(5);
 
 /// Forwards to one broker.
 pub(super) struct Forwarder {
@@ -108,7 +106,7 @@ impl Way {
         let (lane, fresh) = (turn.lane, turn.fresh);
         let settled = self.work(turn, room, slot, &no_more).await;
         let taken = self.lanes.taken(lane);
-        let synced = timeout(SYNCED_WITHIN, self.journal.synced()).await.is_ok();
+        let synced = timeout(SYNCED_WITHIN, self.journal.synced()).await.unwrap_or(false);
         let gone = if synced { taken } else { Vec::new() };
         match settled {
             Ok(through) => {

@@ -3,13 +3,15 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use tokio::time::{Instant, interval, timeout_at};
+use tokio::time::{Instant, interval, timeout, timeout_at};
 use tracing::{debug, warn};
 
 use super::attempt::{Attempt, Owing};
 use crate::journal::{Journal, Kept, Lanes, Record, seen_as};
 use crate::message::{Broker, Brokers, Id, Message};
 
+/// How long it is waited for that what is settled is on disk.
+pub(super) const SYNCED_WITHIN: Duration = Duration::from_secs(5);
 /// How often ids that went past the journal are written down.
 const WRITTEN_EVERY: Duration = Duration::from_millis(100);
 
@@ -101,6 +103,8 @@ impl Keeper {
         let taken = attempt.report().await.is_ok();
         if taken {
             self.journal.settle(seq, broker, bytes);
+            // a lane that owes nothing more is forgotten, and with it what may still be read
+            let _ = timeout(SYNCED_WITHIN, self.journal.synced()).await;
         }
         self.lanes(broker).reported(lane, seq, taken);
     }

@@ -207,11 +207,11 @@ impl Journal {
         self.tell(Command::Seen(ids, stream));
     }
 
-    /// Waits until all that came before is on disk.
-    pub async fn synced(&self) {
+    /// Waits until all that came before is on disk; false: it never will be, for nothing is written any more.
+    pub async fn synced(&self) -> bool {
         let (tell, told) = oneshot::channel();
         self.tell(Command::Synced(tell));
-        let _ = told.await;
+        told.await.is_ok()
     }
 
     /// Reads the first records of a lane; see [`Batch`].

@@ -145,7 +145,7 @@ impl Lanes {
         });
     }
 
-    /// The outstanding report of a kept record is here: it was taken, or not.
+    /// The outstanding report of a kept record is here: it was taken, and is on disk as such, or it was not.
     pub fn reported(&self, lane: Lane, seq: i64, taken: bool) {
         self.change(lane, |at, _| {
             at.held = at.held.saturating_sub(1);

@@ -20,8 +20,6 @@ struct One {
     /// Whether its report is outstanding.
     held: bool,
     taken: bool,
-    /// How many had come when it was taken.
-    at: usize,
     /// Whether the disk has it as taken.
     settled: bool,
     refused: bool,
@@ -83,8 +81,6 @@ impl Model {
                 if let Some(at) = self.pick(choice, |one| one.seq.is_none() && !one.refused) {
                     self.all[at].seq = Some(self.next);
                     self.next += 1;
-                    // what the writer was told before it, is on disk before it
-                    self.all.iter_mut().filter(|one| one.taken && one.at <= at).for_each(|one| one.settled = true);
                 }
             }
             7..=9 => self.keep(choice),
@@ -97,7 +93,8 @@ impl Model {
             11 | 12 => {
                 if let Some(at) = self.pick(choice, |one| one.kept && one.held) {
                     let taken = act == 11;
-                    (self.all[at].held, self.all[at].taken, self.all[at].at) = (false, taken, self.all.len());
+                    // it is on disk as taken before its report counts
+                    (self.all[at].held, self.all[at].taken, self.all[at].settled) = (false, taken, taken);
                     self.lanes.reported(LANES[self.all[at].lane], self.all[at].seq.unwrap(), taken);
                 }
             }
@@ -167,7 +164,7 @@ impl Model {
                     self.lanes.stuck(LANES[lane], false);
                     return self.end(lane);
                 }
-                (self.all[at].taken, self.all[at].at) = (true, self.all.len());
+                self.all[at].taken = true;
                 self.lanes.took(LANES[lane], seq, None);
             }
         }
