@@ -8,8 +8,8 @@ use super::Record;
 
 /// How many records of one lane are handed over in memory, and their bytes; one that is larger is handed over alone.
 /// Sent and not on disk as such, they must not be more than the first that are read after a crash.
-const HANDED: usize = 32;
-const HANDED_OF_ONE: usize = 32 * 1024;
+const HANDED: usize = 16;
+const HANDED_OF_ONE: usize = 48 * 1024;
 /// The bytes of all that are, of all lanes of a broker.
 const HANDED_BYTES: usize = 8 * 1024 * 1024;
 
