@@ -268,7 +268,7 @@ fn a_letter_that_was_stored_in_parts_is_found_past_a_short_window() {
         [br#"{"typeWebhook":"incomingCall","instanceData":{"idInstance":7},"text":""#, &too_large("\"}")[..]];
     let letters = [no_json, of_instance.concat()];
     for letter in &letters {
-        bridge.post(letter);
+        assert_eq!(bridge.post(letter).0, 200);
     }
     assert_eq!(bridge.post(&text(0)), (200, JOURNAL.into()));
     bridge.signal("-KILL");
