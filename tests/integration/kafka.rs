@@ -1,6 +1,6 @@
 //! A 200 means stored: what a real Apache Kafka holds after the answers, read by Kafka's own client.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -159,7 +159,7 @@ fn a_broker_killed_or_stopped_under_load_loses_nothing_answered_200() {
     assert!(answers.iter().all(|answer| answer.took < Duration::from_secs(4)));
     let answered: Vec<_> = answers.into_iter().filter(|answer| answer.status == 200).collect();
     assert!(answered.len() > 100, "only {}", answered.len());
-    let held: std::collections::HashSet<_> = read(&kafka, "load").iter().map(body).collect();
+    let held: HashSet<_> = read(&kafka, "load").iter().map(body).collect();
     let lost = answered.iter().filter(|answer| !held.contains(&answer.body)).count();
     assert_eq!(lost, 0, "of {}", answered.len());
     assert_eq!(bridge.post(&text(usize::MAX)).0, 200);
@@ -176,6 +176,33 @@ fn a_late_report_counts() {
     eventually("stored after all", Duration::from_secs(15), || bridge.log().contains("stored after all"));
     assert_eq!(bridge.post(&text(2)), (200, "{\"stored\":\"duplicate\"}".into()));
     assert_eq!(read(&kafka, "late").len(), 2);
+}
+
+/// A firewall does that to what was silent for long. librdkafka alone waits for `socket.timeout.ms`, a minute, before it
+/// connects again.
+#[test]
+fn connections_that_something_on_the_way_forgot_are_replaced() {
+    let (kafka, between) = Kafka::start_behind();
+    let config = kafka.config("forgotten").replace(&kafka.server(), &format!("127.0.0.1:{}", between.port));
+    let bridge = Bridge::with(&format!("publish.timeout = \"2s\"\n{config}"), true).ready();
+    assert_eq!(bridge.post(&text(1)).0, 200);
+    between.forget();
+    assert_eq!(bridge.post(&text(2)).0, 503);
+    eventually("stored again", Duration::from_secs(25), || bridge.post(&text(2)).0 == 200);
+    assert!(bridge.log().contains("the client is stuck; going on with a new one"), "{}", bridge.log());
+    // as many at once go through another client
+    let begun: Vec<_> = (10..60).map(|number| bridge.begin(&other(number))).collect();
+    for mut begun in begun {
+        assert_eq!(begun.answer().status, 200);
+    }
+    // what was under way may have been stored twice
+    let stored: HashSet<_> = read(&kafka, "forgotten").iter().map(body).collect();
+    assert_eq!(stored, [text(1), text(2)].into_iter().chain((10..60).map(other)).collect());
+}
+
+/// Of another instance each.
+fn other(number: usize) -> Vec<u8> {
+    format!(r#"{{"typeWebhook":"incomingCall","instanceData":{{"idInstance":{number}}}}}"#).into_bytes()
 }
 
 fn pause(milliseconds: u64) {

@@ -104,8 +104,9 @@ class Series:
         options = self.options
         count = options.share or scenario.seconds * options.rate
         kills = options.kills // (len(KILLING) * len(options.kinds)) + 1 if options.kills and name in KILLING else None
-        # slow enough for all of them to come while it sends
-        rate = min(options.rate, max(1, int(count / (kills * scenario.pace)))) if kills else options.rate
+        # slow enough for all that is to go wrong to come while it sends
+        seconds = kills * scenario.pace if kills else scenario.seconds
+        rate = min(options.rate, max(1, int(count / seconds)))
         stage.send(count, rate, scenario.large)
         scenario.round(stage)
         # a sender that gets nowhere is a problem, and no reason to go on for ever

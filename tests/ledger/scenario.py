@@ -10,6 +10,7 @@ class Scenario:
     unknown = True
     # whether the bridge may end by itself
     ends = False
+    # what its faults need at least
     seconds = 6
     # about how many seconds one kill takes, what comes after it included
     pace = 1

@@ -138,7 +138,7 @@ impl Admin {
             match event {
                 Event::NotAuthenticated(why) => said = format!(": {why}"),
                 Event::AllDown(why) if said.is_empty() => said = format!(": {why}"),
-                Event::AllDown(_) | Event::Other => {}
+                Event::AllDown(_) | Event::Other | Event::Overdue(_) => {}
             }
         }
         let servers = &self.servers;

@@ -8,6 +8,7 @@ use super::properties::{ACKS, ClientError, is_secret};
 use super::token::TokenFile;
 use rdkafka::ClientConfig;
 use rdkafka::client::{Client, DefaultClientContext};
+use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::KafkaError;
 use rdkafka::types::{RDKafkaConfRes, RDKafkaType};
 
@@ -40,8 +41,17 @@ pub(super) fn properties(config: &Config, report_within: Duration) -> Result<Cli
         .set("message.timeout.ms", report_within.as_millis().to_string())
         .set("topic.metadata.propagation.max.ms", "1000")
         .set("queue.buffering.max.messages", "100000")
-        .set("queue.buffering.max.kbytes", "262144");
+        .set("queue.buffering.max.kbytes", "262144")
+        .set_log_level(log_level());
     Ok(client)
+}
+
+/// What librdkafka hands over at all: as much as is logged of it, so that `debug` among the properties is of use.
+fn log_level() -> RDKafkaLogLevel {
+    match tracing::enabled!(target: "librdkafka", tracing::Level::DEBUG) {
+        true => RDKafkaLogLevel::Debug,
+        false => RDKafkaLogLevel::Error,
+    }
 }
 
 /// Whether librdkafka takes this configuration. Reads the secrets; asks nobody.

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::metadata::MetadataTopic;
+use rdkafka::producer::Producer as _;
 
-use super::publish::Producers;
+use super::producers::Producers;
 use crate::observe::BrokerState;
 
 /// How long the cluster may take to answer.
@@ -17,6 +18,12 @@ const FAILOVER: Duration = Duration::from_secs(15);
 
 /// What one look found: how each topic is, or why none could be looked at.
 pub(super) type Look = Result<Vec<(String, Standing)>, BrokerState>;
+
+/// What was found, and the clients to go on with where some of those in use find the cluster no more.
+pub(super) struct Looked {
+    pub(super) found: Look,
+    pub(super) mended: Option<Producers>,
+}
 
 /// How a topic is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,12 +48,30 @@ impl Standing {
     }
 }
 
-/// Asks for each topic. librdkafka waits for the answer in the thread that asks. `needed` is how many copies are
-/// taken to be needed: what a topic has set is known only to who has the right to look at it.
-pub(super) fn look(producers: &Producers, topics: &[String], needed: usize) -> Look {
+/// Looks at each topic, and whether each client finds the cluster. It waits for the answers in the thread that asks.
+/// `needed` is how many copies are taken to be needed: what a topic has set is known only to who has the right to look
+/// at it. Where the cluster was lost, a new client is asked: those in use may never find it again.
+pub(super) fn look(in_use: &Producers, topics: &[String], needed: usize, lost: bool) -> Result<Looked, KafkaError> {
+    let mut found = Err(BrokerState::down("disconnected"));
+    if !lost {
+        found = ask(in_use, topics, needed);
+    }
+    let mut new = None;
+    if matches!(&found, Err(state) if state.reason == "disconnected") {
+        found = ask(new.insert(in_use.anew()?), topics, needed);
+    }
+    let mended = match (&found, topics.first()) {
+        (Ok(_), Some(topic)) => in_use.mended(topic, new)?,
+        _ => None,
+    };
+    Ok(Looked { found, mended })
+}
+
+fn ask(producers: &Producers, topics: &[String], needed: usize) -> Look {
     let mut seen = Vec::new();
     for topic in topics {
-        let found = producers.client().fetch_metadata(Some(topic), PATIENCE).map_err(|error| unreachable(&error))?;
+        let found = producers.quick().client().fetch_metadata(Some(topic), PATIENCE);
+        let found = found.map_err(|error| unreachable(&error))?;
         seen.push((topic.clone(), found.topics().first().map_or(Standing::Missing, |found| standing(found, needed))));
     }
     Ok(seen)
@@ -118,11 +143,13 @@ fn counted(standing: Standing) -> String {
 }
 
 fn unreachable(error: &KafkaError) -> BrokerState {
-    let reason = match error.rdkafka_error_code() {
-        Some(RDKafkaErrorCode::Authentication) => "not_authenticated",
-        _ => "disconnected",
-    };
+    let reason = if is_unreachable(error) { "disconnected" } else { "not_authenticated" };
     BrokerState::down(reason).because(error.to_string())
+}
+
+/// Whether nobody answered; else somebody did, and does not know us.
+pub(super) fn is_unreachable(error: &KafkaError) -> bool {
+    error.rdkafka_error_code() != Some(RDKafkaErrorCode::Authentication)
 }
 
 #[cfg(test)]

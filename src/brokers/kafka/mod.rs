@@ -17,6 +17,8 @@ mod judge;
 #[cfg(feature = "kafka")]
 mod look;
 #[cfg(feature = "kafka")]
+mod producers;
+#[cfg(feature = "kafka")]
 mod provision;
 #[cfg(feature = "kafka")]
 mod publish;

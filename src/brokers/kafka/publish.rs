@@ -2,17 +2,17 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use std::time::{Duration, UNIX_EPOCH};
 
-use rdkafka::config::{ClientConfig, FromClientConfigAndContext};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::producer::{BaseRecord, Producer as _, ThreadedProducer};
-use tokio::sync::{mpsc, watch};
+use rdkafka::producer::BaseRecord;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::timeout;
 
 use super::client;
+use super::producers::Producers;
 use super::properties::{self, ClientError};
-use super::report::{self, Context, Waiter};
+use super::report::{self, Context, Event, Waiter};
 use super::watch::Watch;
 use super::{Config, headers};
 use crate::brokers::{Fault, FaultKind};
@@ -32,14 +32,11 @@ const AT_ONCE: usize = 24;
 const PARTS: usize = 64;
 const FORGET: usize = 65_536;
 
-/// `linger.ms` where records are gathered.
-const LINGER: &str = "1";
-
-/// librdkafka's own `batch.num.messages`.
-const BATCH: &str = "10000";
-
 /// How long a record may wait for its report. It must be less than the 60 s after which GREEN-API repeats.
 pub const REPORT_WITHIN: Duration = Duration::from_secs(30);
+
+/// How long after that librdkafka may take to say so. It looks once a second for what is overdue.
+const OVERDUE: Duration = Duration::from_secs(3);
 
 /// Room for a record's headers and framing, which the limits of librdkafka and Kafka include.
 pub(super) const OVERHEAD: usize = 2 * 1024;
@@ -58,6 +55,9 @@ pub struct Publisher {
     /// copies than there are, shows it only so.
     silent: Arc<AtomicBool>,
     state: watch::Receiver<BrokerState>,
+    events: mpsc::Sender<Event>,
+    /// A record without a report for so long has a client that will not give one.
+    overdue: Duration,
     takes: usize,
     opened: Arc<Opened>,
     limits: Arc<Limits>,
@@ -82,8 +82,6 @@ impl Opened {
         Ok(())
     }
 }
-
-type Producer = ThreadedProducer<Context>;
 
 /// How much a topic takes where it takes less than the client: learned from what it refused, so that no right is
 /// needed to look at its settings.
@@ -111,40 +109,19 @@ enum Way {
     Alone,
 }
 
-/// The same client up to three times: two differ in linger; the third, which is rarely needed, sends every record in a
-/// batch of its own. No order is lost between them: GREEN-API has one notification of an instance in flight.
-pub(super) struct Producers {
-    config: ClientConfig,
-    context: Context,
-    quick: Producer,
-    gathering: Producer,
-    alone: OnceLock<Producer>,
+/// A record in flight, for as long as somebody waits for its report.
+struct Counted<'c>(&'c AtomicUsize);
+
+impl<'c> Counted<'c> {
+    fn among(count: &'c AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
 }
 
-impl Producers {
-    pub(super) fn new(config: &ClientConfig, context: &Context) -> Result<Self, KafkaError> {
-        let [quick, gathering] = ["0", LINGER].map(|linger| producer(config, context, linger, BATCH));
-        let (config, context) = (config.clone(), context.clone());
-        Ok(Self { config, context, quick: quick?, gathering: gathering?, alone: OnceLock::new() })
-    }
-
-    fn alone(&self) -> Result<&Producer, KafkaError> {
-        if let Some(there) = self.alone.get() {
-            return Ok(there);
-        }
-        let new = producer(&self.config, &self.context, "0", "1")?;
-        Ok(self.alone.get_or_init(|| new))
-    }
-
-    /// Why one of them will never produce again.
-    pub(super) fn fatal_error(&self) -> Option<(RDKafkaErrorCode, String)> {
-        let all = [&self.quick, &self.gathering].into_iter().chain(self.alone.get());
-        all.into_iter().find_map(|producer| producer.client().fatal_error())
-    }
-
-    /// The client to ask for metadata.
-    pub(super) fn client(&self) -> &rdkafka::client::Client<Context> {
-        self.quick.client()
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -154,16 +131,10 @@ fn without_key() -> Fault {
     Fault::destination("refused", detail)
 }
 
-fn producer(config: &ClientConfig, context: &Context, linger: &str, batch: &str) -> Result<Producer, KafkaError> {
-    let mut config = config.clone();
-    config.set("linger.ms", linger).set("batch.num.messages", batch);
-    Producer::from_config_and_context(&config, context.clone())
-}
-
 impl Publisher {
     /// Starts to connect, in the background and for ever; the cluster may be down. `topics` are those whose names
     /// are known; payloads may choose `most_opened` others, or none. A record whose report is not there after `report_within`
-    /// is given up; less than a second is not kept to.
+    /// is given up; less than a second is not kept to. Where librdkafka says nothing at all, that is done [`OVERDUE`] later.
     ///
     /// # Errors
     /// A secret that cannot be read, or a property librdkafka does not take.
@@ -175,7 +146,7 @@ impl Publisher {
     ) -> Result<Self, ClientError> {
         let properties = client::properties(config, report_within)?;
         let (sender, events) = mpsc::channel(64);
-        let context = Context::new(config, sender);
+        let context = Context::new(config, sender.clone());
         let producers = Producers::new(&properties, &context).map_err(|error| client::explain(config, &error))?;
         let producers = Arc::new(RwLock::new(Arc::new(producers)));
         let (set, state) = watch::channel(BrokerState::down("connecting"));
@@ -184,8 +155,6 @@ impl Publisher {
         let watch = Watch {
             producers: producers.clone(),
             silent: silent.clone(),
-            properties,
-            context,
             state: set,
             topics,
             open: most_opened > 0,
@@ -200,6 +169,8 @@ impl Publisher {
             clock: Arc::default(),
             silent,
             state,
+            events: sender,
+            overdue: report_within + OVERDUE,
             takes,
             opened,
             limits: Arc::default(),
@@ -242,9 +213,17 @@ impl Publisher {
     }
 
     async fn send(&self, message: &Message, way: Way) -> Result<(), Fault> {
-        let (waiter, report) = Waiter::new(self.in_flight.clone());
-        self.enqueue(message, way, waiter)?;
-        let report = report.await.unwrap_or_else(|_| Err(Fault::unknown("closed", "the client is gone")));
+        let (waiter, report) = oneshot::channel();
+        let _counted = Counted::among(&self.in_flight);
+        let through = self.enqueue(message, way, Box::new(waiter))?;
+        let report = match timeout(self.overdue, report).await {
+            Ok(report) => report.unwrap_or_else(|_| Err(Fault::unknown("closed", "the client is gone"))),
+            Err(_) => {
+                // a full line of events holds one of this kind already
+                let _ = self.events.try_send(Event::Overdue(through));
+                Err(Fault::unknown("no_report", "the client gave none, although its time is over"))
+            }
+        };
         match &report {
             Ok(()) => self.silent.store(false, Ordering::Relaxed),
             Err(fault) if fault.reason == "no_report" => self.silent.store(true, Ordering::Relaxed),
@@ -264,14 +243,14 @@ impl Publisher {
         lately / PARTS
     }
 
-    fn enqueue(&self, message: &Message, way: Way, waiter: Box<Waiter>) -> Result<(), Fault> {
+    fn enqueue(&self, message: &Message, way: Way, waiter: Waiter) -> Result<Weak<Producers>, Fault> {
         let producers = self.producers.read().unwrap_or_else(PoisonError::into_inner).clone();
         let received = message.event.recorded.duration_since(UNIX_EPOCH).unwrap_or_default();
         let few = self.lately_in_flight(u64::try_from(received.as_micros()).unwrap_or(u64::MAX)) <= AT_ONCE;
         let producer = match way {
             Way::Alone => producers.alone().map_err(|error| Fault::not_sent("closed", error.to_string()))?,
-            Way::Batched if few => &producers.quick,
-            Way::Batched => &producers.gathering,
+            Way::Batched if few => producers.quick(),
+            Way::Batched => producers.gathering(),
         };
         let value = message.value();
         let mut record = BaseRecord::with_opaque_to(message.destination(Broker::Kafka), waiter)
@@ -279,7 +258,8 @@ impl Publisher {
             .headers(headers::headers(message))
             .timestamp(i64::try_from(received.as_millis()).unwrap_or(i64::MAX));
         record.key = message.event.partition_key.as_deref();
-        producer.send(record).map_err(|(error, _)| report::fault(&error))
+        producer.send(record).map_err(|(error, _)| report::fault(&error))?;
+        Ok(Arc::downgrade(&producers))
     }
 
     /// The most bytes of body that fit beside this message's headers, and beside those of its parts.
@@ -288,3 +268,7 @@ impl Publisher {
         self.limits.of(message.destination(Broker::Kafka)).map_or(known, |limit| limit.min(known))
     }
 }
+
+#[cfg(test)]
+#[path = "publish_tests.rs"]
+mod tests;

@@ -1,7 +1,6 @@
 //! What librdkafka says of a record, and of itself.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 
 use rdkafka::client::{ClientContext, OAuthToken};
 use rdkafka::config::RDKafkaLogLevel;
@@ -12,6 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::debug;
 
 use super::Config;
+use super::producers::Producers;
 use super::token::TokenFile;
 use crate::brokers::Fault;
 use crate::relay::Relay;
@@ -20,7 +20,6 @@ use crate::relay::Relay;
 pub(super) type Report = Result<(), Fault>;
 
 /// What librdkafka says of itself.
-#[derive(Debug)]
 pub(super) enum Event {
     /// No broker of the cluster can be reached.
     AllDown(String),
@@ -28,48 +27,27 @@ pub(super) enum Event {
     NotAuthenticated(String),
     /// Something else, which may be that a producer will never produce again.
     Other,
+    /// A record got no report although its time is over, and through which clients it went. Who waits for it says so.
+    Overdue(Weak<Producers>),
 }
 
-/// Who waits for a record's report. Counts the record as in flight until then.
-pub(super) struct Waiter {
-    report: Option<oneshot::Sender<Report>>,
-    in_flight: Arc<AtomicUsize>,
-}
-
-impl Drop for Waiter {
-    fn drop(&mut self) {
-        self.in_flight.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-impl Waiter {
-    pub(super) fn new(in_flight: Arc<AtomicUsize>) -> (Box<Self>, oneshot::Receiver<Report>) {
-        let (report, receiver) = oneshot::channel();
-        in_flight.fetch_add(1, Ordering::Relaxed);
-        (Box::new(Self { report: Some(report), in_flight }), receiver)
-    }
-
-    fn tell(mut self, report: Report) {
-        if let Some(waits) = self.report.take() {
-            // a waiter that gave up has nothing to hear
-            let _ = waits.send(report);
-        }
-    }
-}
+/// Who waits for a record's report.
+pub(super) type Waiter = Box<oneshot::Sender<Report>>;
 
 /// Hears reports and events, on librdkafka's own thread, and is asked there for tokens.
 #[derive(Clone)]
 pub(super) struct Context {
     events: mpsc::Sender<Event>,
     /// As many are on their way as there are records in flight at most.
-    reports: Relay<(Box<Waiter>, Report)>,
+    reports: Relay<(Waiter, Report)>,
     token: Option<Arc<TokenFile>>,
 }
 
 impl Context {
     pub(super) fn new(config: &Config, events: mpsc::Sender<Event>) -> Self {
         let token = config.token_file.clone().map(|path| Arc::new(TokenFile::new(path)));
-        Self { events, reports: Relay::new(|(waiter, report)| waiter.tell(report)), token }
+        // a waiter that gave up has nothing to hear
+        Self { events, reports: Relay::new(|(waiter, report)| drop(waiter.send(report))), token }
     }
 }
 
@@ -102,9 +80,9 @@ impl ClientContext for Context {
 }
 
 impl ProducerContext for Context {
-    type DeliveryOpaque = Box<Waiter>;
+    type DeliveryOpaque = Waiter;
 
-    fn delivery(&self, result: &DeliveryResult<'_>, waiter: Box<Waiter>) {
+    fn delivery(&self, result: &DeliveryResult<'_>, waiter: Waiter) {
         let report = result.as_ref().map(|_| ()).map_err(|(error, _)| fault(error));
         self.reports.tell((waiter, report));
     }

@@ -2,14 +2,13 @@
 //! record: a record whose timestamp no topic takes is refused with one error where we may write and with another
 //! where we may not, and is stored in neither case.
 
-use std::sync::Arc;
-
 use futures_util::future::join_all;
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::producer::{BaseRecord, Producer as _, ThreadedProducer};
+use tokio::sync::oneshot;
 
 use super::admin::{Admin, OLDEST, Topic};
-use super::report::{Context, Waiter, fault};
+use super::report::{Context, fault};
 use crate::brokers::{Fault, FaultKind, Finding};
 
 /// The timestamp of the record that asks: the year 2200, in milliseconds.
@@ -42,9 +41,9 @@ async fn ask(producer: &ThreadedProducer<Context>, name: &str, topic: &Topic) ->
     if !refuses(topic) {
         return Right::NotAsked;
     }
-    let (waiter, report) = Waiter::new(Arc::default());
+    let (waiter, report) = oneshot::channel();
     let record: BaseRecord<'_, [u8], [u8], _> =
-        BaseRecord::with_opaque_to(name, waiter).payload(b"".as_slice()).timestamp(FAR);
+        BaseRecord::with_opaque_to(name, Box::new(waiter)).payload(b"".as_slice()).timestamp(FAR);
     let sent = producer.send(record).map_err(|(error, _)| fault(&error));
     let settled = match sent {
         Ok(()) => report.await.unwrap_or_else(|_| Err(Fault::unknown("closed", "the client is gone"))),

@@ -4,14 +4,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use rdkafka::config::ClientConfig;
-use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use tokio::sync::{mpsc, watch};
 use tracing::{error, info, warn};
 
-use super::look::{self, Look, look};
-use super::publish::Producers;
-use super::report::{Context, Event};
+use super::look::{self, Look, Looked, look};
+use super::producers::Producers;
+use super::report::Event;
 use crate::observe::BrokerState;
 
 /// How often the cluster is looked at: while it stores, and while it does not.
@@ -20,13 +19,15 @@ const RECHECK: [Duration; 2] = [Duration::from_secs(10), Duration::from_secs(1)]
 /// A producer that fails for good sooner than this after the one before is not followed by another at once.
 const STEADY: Duration = Duration::from_secs(10);
 
+/// Why all clients are replaced.
+const FAILED: &str = "the producer failed for good";
+const OVERDUE: &str = "the client is stuck: a record got no report in time";
+
 /// Keeps what is known of a cluster up to date.
 pub(super) struct Watch {
     pub(super) producers: Arc<RwLock<Arc<Producers>>>,
     /// Whether the last record got no report in time.
     pub(super) silent: Arc<AtomicBool>,
-    pub(super) properties: ClientConfig,
-    pub(super) context: Context,
     pub(super) state: watch::Sender<BrokerState>,
     /// The topics whose names are known before a notification comes.
     pub(super) topics: Vec<String>,
@@ -45,43 +46,61 @@ impl Watch {
         loop {
             let event = tokio::select! {
                 event = events.recv() => event,
-                found = &mut look => {
+                looked = &mut look => {
                     if self.has_failed() {
                         renewed = Some(Instant::now());
-                        self.renew();
+                        self.renew(FAILED);
                     } else {
-                        self.set(self.judge(found, &mut leaderless));
+                        self.set(self.judge(self.go_on(looked), &mut leaderless));
                     }
                     look.set(self.look_after(RECHECK[usize::from(!self.state.borrow().up)]));
                     continue;
                 }
             };
+            let was_up = self.state.borrow().up;
             match event {
                 None => return,
-                Some(Event::AllDown(why)) => {
-                    self.set(BrokerState::down("disconnected").because(why));
-                    look.set(self.look_after(RECHECK[1]));
-                }
+                Some(Event::AllDown(why)) => self.set(BrokerState::down("disconnected").because(why)),
                 Some(Event::NotAuthenticated(why)) => self.set(BrokerState::down("not_authenticated").because(why)),
                 // of no consequence, or of one that was replaced
                 Some(Event::Other) if !self.has_failed() => {}
-                Some(Event::Other) if renewed.is_none_or(|at| at.elapsed() > STEADY) => {
+                Some(Event::Overdue(through)) if !std::ptr::eq(through.as_ptr(), Arc::as_ptr(&self.current())) => {}
+                Some(event) if renewed.is_none_or(|at| at.elapsed() > STEADY) => {
                     renewed = Some(Instant::now());
-                    self.renew();
-                }
-                Some(Event::Other) => {
-                    self.set(failed(&self.current()));
+                    self.renew(if matches!(event, Event::Overdue(_)) { OVERDUE } else { FAILED });
+                    // what it finds out is of those that were replaced
                     look.set(self.look_after(RECHECK[1]));
                 }
+                Some(Event::Overdue(_)) => {}
+                Some(Event::Other) => self.set(failed(&self.current())),
+            }
+            // while it is down it is looked at all the time
+            if was_up && !self.state.borrow().up {
+                look.set(self.look_after(RECHECK[1]));
             }
         }
     }
 
-    async fn look_after(&self, pause: Duration) -> Look {
+    async fn look_after(&self, pause: Duration) -> Result<Looked, KafkaError> {
         tokio::time::sleep(pause).await;
         let (producers, topics, in_sync) = (self.current(), self.topics.clone(), self.in_sync);
-        let looked = tokio::task::spawn_blocking(move || look(&producers, &topics, in_sync)).await;
-        looked.unwrap_or_else(|_| Err(BrokerState::down("not_inspected")))
+        let lost = self.state.borrow().reason == "disconnected";
+        let looked = tokio::task::spawn_blocking(move || look(&producers, &topics, in_sync, lost)).await;
+        looked.unwrap_or_else(|_| Ok(Looked { found: Err(BrokerState::down("not_inspected")), mended: None }))
+    }
+
+    /// What was found, once what finds the cluster no more is replaced.
+    fn go_on(&self, looked: Result<Looked, KafkaError>) -> Look {
+        let Looked { found, mended } = looked.map_err(|fault| {
+            error!(broker = "kafka", %fault, "no new client");
+            self.state.borrow().clone()
+        })?;
+        if let Some(mended) = mended {
+            let why = "it finds the cluster no more, and another does";
+            warn!(broker = "kafka", why, "the client is stuck; going on with a new one");
+            self.replace(mended);
+        }
+        found
     }
 
     /// `leaderless` is since when all topics have been without a leader, look for look.
@@ -129,23 +148,26 @@ impl Watch {
         }
     }
 
-    /// A fatal error is for ever: only a new producer goes on.
-    fn renew(&self) {
+    /// A fatal error is for ever, and who gives no report in time gives none later: only a new producer goes on.
+    fn renew(&self, what: &str) {
         let old = self.current();
         let why = old.fatal_error().map(|(_, why)| why).unwrap_or_default();
-        match Producers::new(&self.properties, &self.context) {
+        match old.anew() {
             Ok(new) => {
                 // while it is down that is said already
                 if self.state.borrow().up {
-                    warn!(broker = "kafka", why, "the producer failed for good; going on with a new one");
+                    warn!(broker = "kafka", why, "{what}; going on with a new one");
                 }
-                let new = Arc::new(new);
-                let old = std::mem::replace(&mut *self.producers.write().unwrap_or_else(PoisonError::into_inner), new);
-                // dropping one waits for its thread
-                tokio::task::spawn_blocking(move || drop(old));
+                self.replace(new);
             }
             Err(fault) => error!(broker = "kafka", %fault, "no new producer after a fatal error"),
         }
+    }
+
+    fn replace(&self, new: Producers) {
+        let mut producers = self.producers.write().unwrap_or_else(PoisonError::into_inner);
+        let old = std::mem::replace(&mut *producers, Arc::new(new));
+        tokio::task::spawn_blocking(move || Producers::retire(old));
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::{eventually, free_port, signal};
+use super::{Oblivion, eventually, free_port, signal};
 
 pub struct Kafka {
     child: Child,
@@ -47,6 +47,19 @@ impl Kafka {
 
     pub fn start() -> Self {
         Self::start_with("PLAINTEXT", "", &[])
+    }
+
+    /// One whose clients come to it through something that may forget them.
+    pub fn start_behind() -> (Self, Oblivion) {
+        let ports = [(); 3].map(|()| free_port());
+        let between = Oblivion::before(ports[0]);
+        let protocols = protocols("PLAINTEXT");
+        let extra = format!(
+            "{ALONE}listener.security.protocol.map={protocols}\n\
+             advertised.listeners=CLIENT://127.0.0.1:{},INNER://127.0.0.1:{}\n",
+            between.port, ports[1]
+        );
+        (Self::node(1, ports, &format!("1@127.0.0.1:{}", ports[2]), &extra, &[]), between)
     }
 
     /// With another protocol for clients, more properties, and more arguments to format its storage.

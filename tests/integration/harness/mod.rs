@@ -8,6 +8,7 @@ mod kafka;
 mod kafka_cluster;
 mod load;
 mod nats;
+mod oblivion;
 #[cfg(feature = "journal")]
 mod traced;
 mod wire;
@@ -29,6 +30,7 @@ pub use kafka::Kafka;
 pub use kafka_cluster::KafkaCluster;
 pub use load::{Answered, numbers, under_load, whole_and_in_order};
 pub use nats::{Nats, stream};
+pub use oblivion::Oblivion;
 pub use wire::{Answer, Connection, exchange, post, request, talk};
 
 pub struct Bridge {

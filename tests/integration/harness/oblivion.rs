@@ -1,0 +1,50 @@
+//! What stands between two and may forget their connections, as a firewall does.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+pub struct Oblivion {
+    pub port: u16,
+    /// Connections that began at an earlier count are carried no more, and not closed.
+    forgotten: Arc<AtomicUsize>,
+}
+
+impl Oblivion {
+    pub fn before(port: u16) -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", super::free_port())).unwrap();
+        let at = listener.local_addr().unwrap().port();
+        let forgotten: Arc<AtomicUsize> = Arc::default();
+        let count = forgotten.clone();
+        std::thread::spawn(move || {
+            for client in listener.incoming().map(Result::unwrap) {
+                let Ok(server) = TcpStream::connect(("127.0.0.1", port)) else { continue };
+                let begun = count.load(Ordering::SeqCst);
+                for (from, to) in [(&client, &server), (&server, &client)] {
+                    let (from, to, count) = (from.try_clone().unwrap(), to.try_clone().unwrap(), count.clone());
+                    std::thread::spawn(move || carry(from, to, || count.load(Ordering::SeqCst) > begun));
+                }
+            }
+        });
+        Self { port: at, forgotten }
+    }
+
+    /// From now on nothing comes through what is open; what is opened later is not concerned.
+    pub fn forget(&self) {
+        self.forgotten.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+fn carry(mut from: TcpStream, mut to: TcpStream, is_forgotten: impl Fn() -> bool) {
+    let mut bytes = [0; 16 << 10];
+    while let Ok(read @ 1..) = from.read(&mut bytes) {
+        // read on, so that nobody sees a full buffer
+        if !is_forgotten() && to.write_all(&bytes[..read]).is_err() {
+            break;
+        }
+    }
+    if !is_forgotten() {
+        let _ = to.shutdown(Shutdown::Both);
+    }
+}
