@@ -5,12 +5,19 @@ use std::time::Duration;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::metadata::MetadataTopic;
 use rdkafka::producer::Producer as _;
+use tracing::error;
 
 use super::producers::Producers;
 use crate::observe::BrokerState;
 
 /// How long the cluster may take to answer.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// And where another client was asked for as long.
+const BRIEFLY: Duration = Duration::from_secs(1);
+
+/// The reason of a state in which no broker was found.
+pub(super) const LOST: &str = "disconnected";
 
 /// How long all topics may be without a leader before the cluster counts as down: an ordinary failover takes up to
 /// 12 s, and what is published meanwhile waits for its end.
@@ -48,30 +55,45 @@ impl Standing {
     }
 }
 
-/// Looks at each topic, and whether each client finds the cluster. It waits for the answers in the thread that asks.
+/// Looks at each topic, and then whether all clients find the cluster. It waits for the answers in the thread that asks.
 /// `needed` is how many copies are taken to be needed: what a topic has set is known only to who has the right to look
-/// at it. Where the cluster was lost, a new client is asked: those in use may never find it again.
-pub(super) fn look(in_use: &Producers, topics: &[String], needed: usize, lost: bool) -> Result<Looked, KafkaError> {
-    let mut found = Err(BrokerState::down("disconnected"));
-    if !lost {
-        found = ask(in_use, topics, needed);
-    }
+/// at it. Where the cluster was `lost`, a new client is asked first: those in use may never find it again.
+pub(super) fn look(in_use: &Producers, topics: &[String], needed: usize, lost: bool) -> Looked {
+    let mut found = if lost { Err(BrokerState::down(LOST)) } else { ask(in_use, topics, needed, PATIENCE) };
     let mut new = None;
-    if matches!(&found, Err(state) if state.reason == "disconnected") {
-        found = ask(new.insert(in_use.anew()?), topics, needed);
+    if is_lost(&found) {
+        match in_use.anew() {
+            Ok(made) => found = ask(new.insert(made), topics, needed, PATIENCE),
+            Err(fault) => error!(broker = "kafka", %fault, "no new client"),
+        }
+    }
+    if lost && is_lost(&found) {
+        // a new one may lack what those in use have: a file that was readable, or the brokers' new addresses
+        found = ask(in_use, topics, needed, BRIEFLY);
     }
     let mended = match (&found, topics.first()) {
-        (Ok(_), Some(topic)) => in_use.mended(topic, new)?,
+        (Ok(_), Some(topic)) => in_use.mended(topic, new).unwrap_or_else(|fault| {
+            error!(broker = "kafka", %fault, "no new client");
+            None
+        }),
         _ => None,
     };
-    Ok(Looked { found, mended })
+    Looked { found, mended }
 }
 
-fn ask(producers: &Producers, topics: &[String], needed: usize) -> Look {
+fn is_lost(found: &Look) -> bool {
+    matches!(found, Err(state) if state.reason == LOST)
+}
+
+fn ask(producers: &Producers, topics: &[String], needed: usize, patience: Duration) -> Look {
     let mut seen = Vec::new();
     for topic in topics {
-        let found = producers.quick().client().fetch_metadata(Some(topic), PATIENCE);
+        let found = producers.quick().client().fetch_metadata(Some(topic), patience);
         let found = found.map_err(|error| unreachable(&error))?;
+        if found.brokers().is_empty() {
+            // one that comes back may answer before its controller counts it in; who goes on with that loses it
+            return Err(BrokerState::down(LOST).because("the cluster names no broker".to_owned()));
+        }
         seen.push((topic.clone(), found.topics().first().map_or(Standing::Missing, |found| standing(found, needed))));
     }
     Ok(seen)
@@ -143,13 +165,11 @@ fn counted(standing: Standing) -> String {
 }
 
 fn unreachable(error: &KafkaError) -> BrokerState {
-    let reason = if is_unreachable(error) { "disconnected" } else { "not_authenticated" };
+    let reason = match error.rdkafka_error_code() {
+        Some(RDKafkaErrorCode::Authentication) => "not_authenticated",
+        _ => LOST,
+    };
     BrokerState::down(reason).because(error.to_string())
-}
-
-/// Whether nobody answered; else somebody did, and does not know us.
-pub(super) fn is_unreachable(error: &KafkaError) -> bool {
-    error.rdkafka_error_code() != Some(RDKafkaErrorCode::Authentication)
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Publishing, and hearing what became of it.
 
 use std::collections::{HashMap, HashSet};
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use std::time::{Duration, UNIX_EPOCH};
@@ -10,7 +11,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
 use super::client;
-use super::producers::Producers;
+use super::producers::{Client, Producers};
 use super::properties::{self, ClientError};
 use super::report::{self, Context, Event, Waiter};
 use super::watch::Watch;
@@ -56,8 +57,7 @@ pub struct Publisher {
     silent: Arc<AtomicBool>,
     state: watch::Receiver<BrokerState>,
     events: mpsc::Sender<Event>,
-    /// A record without a report for so long has a client that will not give one.
-    overdue: Duration,
+    report_within: Duration,
     takes: usize,
     opened: Arc<Opened>,
     limits: Arc<Limits>,
@@ -170,7 +170,7 @@ impl Publisher {
             silent,
             state,
             events: sender,
-            overdue: report_within + OVERDUE,
+            report_within,
             takes,
             opened,
             limits: Arc::default(),
@@ -216,10 +216,10 @@ impl Publisher {
         let (waiter, report) = oneshot::channel();
         let _counted = Counted::among(&self.in_flight);
         let through = self.enqueue(message, way, Box::new(waiter))?;
-        let report = match timeout(self.overdue, report).await {
-            Ok(report) => report.unwrap_or_else(|_| Err(Fault::unknown("closed", "the client is gone"))),
-            Err(_) => {
-                // a full line of events holds one of this kind already
+        let report = match self.hear(report).await {
+            Some(report) => report.unwrap_or_else(|_| Err(Fault::unknown("closed", "the client is gone"))),
+            None => {
+                // if the line of events is full, the next record that is overdue says it
                 let _ = self.events.try_send(Event::Overdue(through));
                 Err(Fault::unknown("no_report", "the client gave none, although its time is over"))
             }
@@ -230,6 +230,16 @@ impl Publisher {
             Err(_) => {}
         }
         report
+    }
+
+    /// None where librdkafka says nothing in time. That is believed only after a second wait: where all stood still, the
+    /// first may be over before librdkafka could speak.
+    async fn hear<R>(&self, report: impl Future<Output = R>) -> Option<R> {
+        let mut report = pin!(report);
+        match timeout(self.report_within, &mut report).await {
+            Ok(report) => Some(report),
+            Err(_) => timeout(OVERDUE, report).await.ok(),
+        }
     }
 
     /// The most records in flight of late, at this many microseconds of the clock. A batch that was reported leaves few
@@ -243,7 +253,7 @@ impl Publisher {
         lately / PARTS
     }
 
-    fn enqueue(&self, message: &Message, way: Way, waiter: Waiter) -> Result<Weak<Producers>, Fault> {
+    fn enqueue(&self, message: &Message, way: Way, waiter: Waiter) -> Result<Weak<Client>, Fault> {
         let producers = self.producers.read().unwrap_or_else(PoisonError::into_inner).clone();
         let received = message.event.recorded.duration_since(UNIX_EPOCH).unwrap_or_default();
         let few = self.lately_in_flight(u64::try_from(received.as_micros()).unwrap_or(u64::MAX)) <= AT_ONCE;
@@ -259,7 +269,7 @@ impl Publisher {
             .timestamp(i64::try_from(received.as_millis()).unwrap_or(i64::MAX));
         record.key = message.event.partition_key.as_deref();
         producer.send(record).map_err(|(error, _)| report::fault(&error))?;
-        Ok(Arc::downgrade(&producers))
+        Ok(Arc::downgrade(producer))
     }
 
     /// The most bytes of body that fit beside this message's headers, and beside those of its parts.

@@ -18,7 +18,7 @@ async fn a_client_that_gives_no_report_is_given_up_with_the_record() {
     let config = Config { bootstrap_servers: vec![mock.bootstrap_servers()], ..Config::default() };
     let topics = vec!["topic".to_owned()];
     let mut publisher = Publisher::start(&config, topics, 0, Duration::from_secs(30)).unwrap();
-    publisher.overdue = Duration::from_secs(2);
+    publisher.report_within = Duration::from_millis(500);
     publisher.state().wait_for(|state| state.up).await.unwrap();
     publisher.publish(&message(1)).await.unwrap();
     mock.broker_round_trip_time(1, Duration::from_secs(20)).unwrap();

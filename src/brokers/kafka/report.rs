@@ -1,5 +1,6 @@
 //! What librdkafka says of a record, and of itself.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 
 use rdkafka::client::{ClientContext, OAuthToken};
@@ -11,7 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::debug;
 
 use super::Config;
-use super::producers::Producers;
+use super::producers::Client;
 use super::token::TokenFile;
 use crate::brokers::Fault;
 use crate::relay::Relay;
@@ -27,8 +28,8 @@ pub(super) enum Event {
     NotAuthenticated(String),
     /// Something else, which may be that a producer will never produce again.
     Other,
-    /// A record got no report although its time is over, and through which clients it went. Who waits for it says so.
-    Overdue(Weak<Producers>),
+    /// A record got no report although its time is over, and through which client it went. Who waits for it says so.
+    Overdue(Weak<Client>),
 }
 
 /// Who waits for a record's report.
@@ -41,13 +42,29 @@ pub(super) struct Context {
     /// As many are on their way as there are records in flight at most.
     reports: Relay<(Waiter, Report)>,
     token: Option<Arc<TokenFile>>,
+    /// Whether events matter.
+    heard: Arc<AtomicBool>,
 }
 
 impl Context {
     pub(super) fn new(config: &Config, events: mpsc::Sender<Event>) -> Self {
         let token = config.token_file.clone().map(|path| Arc::new(TokenFile::new(path)));
         // a waiter that gave up has nothing to hear
-        Self { events, reports: Relay::new(|(waiter, report)| drop(waiter.send(report))), token }
+        Self {
+            events,
+            reports: Relay::new(|(waiter, report)| drop(waiter.send(report))),
+            token,
+            heard: Arc::new(true.into()),
+        }
+    }
+
+    /// For clients that are not in use yet: that they do not find the cluster says nothing of those that are.
+    pub(super) fn unheard(&self) -> Self {
+        Self { heard: Arc::default(), ..self.clone() }
+    }
+
+    pub(super) fn hear(&self) {
+        self.heard.store(true, Ordering::Relaxed);
     }
 }
 
@@ -74,8 +91,10 @@ impl ClientContext for Context {
                 Event::Other
             }
         };
-        // a full line of events holds one of this kind already
-        let _ = self.events.try_send(event);
+        if self.heard.load(Ordering::Relaxed) {
+            // a full line of events holds one of this kind already
+            let _ = self.events.try_send(event);
+        }
     }
 }
 

@@ -1,15 +1,15 @@
 //! Following the cluster: whether it can be reached, and whether its topics can store.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, Weak};
 use std::time::{Duration, Instant};
 
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::error::RDKafkaErrorCode;
 use tokio::sync::{mpsc, watch};
 use tracing::{error, info, warn};
 
 use super::look::{self, Look, Looked, look};
-use super::producers::Producers;
+use super::producers::{Client, Producers};
 use super::report::Event;
 use crate::observe::BrokerState;
 
@@ -18,10 +18,6 @@ const RECHECK: [Duration; 2] = [Duration::from_secs(10), Duration::from_secs(1)]
 
 /// A producer that fails for good sooner than this after the one before is not followed by another at once.
 const STEADY: Duration = Duration::from_secs(10);
-
-/// Why all clients are replaced.
-const FAILED: &str = "the producer failed for good";
-const OVERDUE: &str = "the client is stuck: a record got no report in time";
 
 /// Keeps what is known of a cluster up to date.
 pub(super) struct Watch {
@@ -45,34 +41,40 @@ impl Watch {
         let mut leaderless: Option<Instant> = None;
         loop {
             let event = tokio::select! {
-                event = events.recv() => event,
+                biased;
                 looked = &mut look => {
                     if self.has_failed() {
                         renewed = Some(Instant::now());
-                        self.renew(FAILED);
+                        self.renew();
+                        // dropping a client waits for its threads
+                        tokio::task::spawn_blocking(move || drop(looked));
                     } else {
                         self.set(self.judge(self.go_on(looked), &mut leaderless));
                     }
                     look.set(self.look_after(RECHECK[usize::from(!self.state.borrow().up)]));
                     continue;
                 }
+                event = events.recv() => event,
             };
             let was_up = self.state.borrow().up;
             match event {
                 None => return,
-                Some(Event::AllDown(why)) => self.set(BrokerState::down("disconnected").because(why)),
+                Some(Event::AllDown(why)) => self.set(BrokerState::down(look::LOST).because(why)),
                 Some(Event::NotAuthenticated(why)) => self.set(BrokerState::down("not_authenticated").because(why)),
                 // of no consequence, or of one that was replaced
                 Some(Event::Other) if !self.has_failed() => {}
-                Some(Event::Overdue(through)) if !std::ptr::eq(through.as_ptr(), Arc::as_ptr(&self.current())) => {}
-                Some(event) if renewed.is_none_or(|at| at.elapsed() > STEADY) => {
+                Some(Event::Other) if renewed.is_none_or(|at| at.elapsed() > STEADY) => {
                     renewed = Some(Instant::now());
-                    self.renew(if matches!(event, Event::Overdue(_)) { OVERDUE } else { FAILED });
+                    self.renew();
                     // what it finds out is of those that were replaced
                     look.set(self.look_after(RECHECK[1]));
                 }
-                Some(Event::Overdue(_)) => {}
                 Some(Event::Other) => self.set(failed(&self.current())),
+                Some(Event::Overdue(client)) => {
+                    if self.give_up(&client) {
+                        look.set(self.look_after(RECHECK[1]));
+                    }
+                }
             }
             // while it is down it is looked at all the time
             if was_up && !self.state.borrow().up {
@@ -81,26 +83,34 @@ impl Watch {
         }
     }
 
-    async fn look_after(&self, pause: Duration) -> Result<Looked, KafkaError> {
+    async fn look_after(&self, pause: Duration) -> Looked {
         tokio::time::sleep(pause).await;
         let (producers, topics, in_sync) = (self.current(), self.topics.clone(), self.in_sync);
-        let lost = self.state.borrow().reason == "disconnected";
+        let lost = self.state.borrow().reason == look::LOST;
         let looked = tokio::task::spawn_blocking(move || look(&producers, &topics, in_sync, lost)).await;
-        looked.unwrap_or_else(|_| Ok(Looked { found: Err(BrokerState::down("not_inspected")), mended: None }))
+        looked.unwrap_or_else(|_| Looked { found: Err(BrokerState::down("not_inspected")), mended: None })
     }
 
-    /// What was found, once what finds the cluster no more is replaced.
-    fn go_on(&self, looked: Result<Looked, KafkaError>) -> Look {
-        let Looked { found, mended } = looked.map_err(|fault| {
-            error!(broker = "kafka", %fault, "no new client");
-            self.state.borrow().clone()
-        })?;
-        if let Some(mended) = mended {
-            let why = "it finds the cluster no more, and another does";
-            warn!(broker = "kafka", why, "the client is stuck; going on with a new one");
+    /// What was found, once who finds the cluster no more is replaced.
+    fn go_on(&self, looked: Looked) -> Look {
+        if let Some(mended) = looked.mended {
+            stuck("it finds the cluster no more, and another does");
             self.replace(mended);
         }
-        found
+        looked.found
+    }
+
+    /// Replaces a client that gives no report; whether it was in use still.
+    fn give_up(&self, client: &Weak<Client>) -> bool {
+        let without = self.current().without(client).unwrap_or_else(|fault| {
+            error!(broker = "kafka", %fault, "no new client");
+            None
+        });
+        without.is_some_and(|without| {
+            stuck("a record got no report in time");
+            self.replace(without);
+            true
+        })
     }
 
     /// `leaderless` is since when all topics have been without a leader, look for look.
@@ -129,7 +139,7 @@ impl Watch {
 
     fn set(&self, now: BrokerState) {
         // who does not know us ends the connection too: the cause says more than what follows from it
-        if now.reason == "disconnected" && self.state.borrow().reason == "not_authenticated" {
+        if now.reason == look::LOST && self.state.borrow().reason == "not_authenticated" {
             return;
         }
         let changed = self.state.send_if_modified(|before| {
@@ -148,15 +158,15 @@ impl Watch {
         }
     }
 
-    /// A fatal error is for ever, and who gives no report in time gives none later: only a new producer goes on.
-    fn renew(&self, what: &str) {
+    /// A fatal error is for ever: only a new producer goes on.
+    fn renew(&self) {
         let old = self.current();
         let why = old.fatal_error().map(|(_, why)| why).unwrap_or_default();
         match old.anew() {
             Ok(new) => {
                 // while it is down that is said already
                 if self.state.borrow().up {
-                    warn!(broker = "kafka", why, "{what}; going on with a new one");
+                    warn!(broker = "kafka", why, "the producer failed for good; going on with a new one");
                 }
                 self.replace(new);
             }
@@ -165,10 +175,15 @@ impl Watch {
     }
 
     fn replace(&self, new: Producers) {
+        new.take_over();
         let mut producers = self.producers.write().unwrap_or_else(PoisonError::into_inner);
         let old = std::mem::replace(&mut *producers, Arc::new(new));
         tokio::task::spawn_blocking(move || Producers::retire(old));
     }
+}
+
+fn stuck(why: &str) {
+    warn!(broker = "kafka", why, "the client is stuck; going on with a new one");
 }
 
 /// Nothing is wrong with what the cluster says, and yet it did not take the last record. Only another can tell that it
