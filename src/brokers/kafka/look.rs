@@ -4,17 +4,10 @@ use std::time::Duration;
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::metadata::MetadataTopic;
-use rdkafka::producer::Producer as _;
 use tracing::error;
 
-use super::producers::Producers;
+use super::producers::{BRIEFLY, PATIENCE, Producers};
 use crate::observe::BrokerState;
-
-/// How long the cluster may take to answer.
-const PATIENCE: Duration = Duration::from_secs(5);
-
-/// And where another client was asked for as long.
-const BRIEFLY: Duration = Duration::from_secs(1);
 
 /// The reason of a state in which no broker was found.
 pub(super) const LOST: &str = "disconnected";
@@ -62,14 +55,15 @@ pub(super) fn look(in_use: &Producers, topics: &[String], needed: usize, lost: b
     let mut found = if lost { Err(BrokerState::down(LOST)) } else { ask(in_use, topics, needed, PATIENCE) };
     let mut new = None;
     if is_lost(&found) {
-        match in_use.anew() {
-            Ok(made) => found = ask(new.insert(made), topics, needed, PATIENCE),
-            Err(fault) => error!(broker = "kafka", %fault, "no new client"),
-        }
+        found = match in_use.anew() {
+            Ok(made) => ask(new.insert(made), topics, needed, PATIENCE),
+            Err(fault) => Err(BrokerState::down(LOST).because(format!("no new client: {fault}"))),
+        };
     }
     if lost && is_lost(&found) {
         // a new one may lack what those in use have: a file that was readable, or the brokers' new addresses
-        found = ask(in_use, topics, needed, BRIEFLY);
+        new = None;
+        found = ask(in_use, topics, needed, BRIEFLY).or(found);
     }
     let mended = match (&found, topics.first()) {
         (Ok(_), Some(topic)) => in_use.mended(topic, new).unwrap_or_else(|fault| {
@@ -88,7 +82,7 @@ fn is_lost(found: &Look) -> bool {
 fn ask(producers: &Producers, topics: &[String], needed: usize, patience: Duration) -> Look {
     let mut seen = Vec::new();
     for topic in topics {
-        let found = producers.quick().client().fetch_metadata(Some(topic), patience);
+        let found = producers.quick().metadata(topic, patience);
         let found = found.map_err(|error| unreachable(&error))?;
         if found.brokers().is_empty() {
             // one that comes back may answer before its controller counts it in; who goes on with that loses it
@@ -174,13 +168,38 @@ fn unreachable(error: &KafkaError) -> BrokerState {
 
 #[cfg(test)]
 mod tests {
+    use rdkafka::config::ClientConfig;
+    use rdkafka::mocking::MockCluster;
+    use tokio::sync::mpsc;
+
     use super::*;
+    use crate::brokers::kafka::Config;
+    use crate::brokers::kafka::report::Context;
     use Standing::{Behind, Fine, Hidden, Leaderless, Missing};
 
     fn judged(standings: &[Standing], open: bool, seconds: u64) -> (bool, &'static str, String) {
         let seen: Vec<_> = ('a'..).map(String::from).zip(standings.iter().copied()).collect();
         let state = judge(&seen, open, Duration::from_secs(seconds));
         (state.up, state.reason, state.detail)
+    }
+
+    /// The address that was configured may be gone, and the files of a client too.
+    #[tokio::test]
+    async fn where_the_cluster_was_lost_those_in_use_are_asked_as_well_as_a_new_one() {
+        let mock = MockCluster::new(1).unwrap();
+        mock.create_topic("topic", 1, 1).unwrap();
+        let context = Context::new(&Config::default(), mpsc::channel(1).0);
+        let [here, nowhere] = [mock.bootstrap_servers(), "127.0.0.1:1".to_owned()].map(|servers| {
+            let mut properties = ClientConfig::new();
+            properties.set("bootstrap.servers", servers);
+            Producers::new(&properties, &context).unwrap()
+        });
+        let topics = ["topic".to_owned()];
+        for (in_use, anew) in [(&here, &here), (&here, &nowhere), (&nowhere, &here)] {
+            let looked = look(&in_use.that_make(anew), &topics, 1, true);
+            assert_eq!(looked.found, Ok(vec![("topic".to_owned(), Fine)]));
+            assert_eq!(looked.mended.is_some(), std::ptr::eq(in_use, &raw const nowhere));
+        }
     }
 
     #[test]

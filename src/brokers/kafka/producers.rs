@@ -2,13 +2,16 @@
 //! more.
 
 use std::ptr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::thread;
 use std::time::Duration;
 
 use rdkafka::config::{ClientConfig, FromClientConfigAndContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::metadata::Metadata;
 use rdkafka::producer::{Producer as _, ThreadedProducer};
+use tokio::runtime::Handle;
 
 use super::report::Context;
 
@@ -18,11 +21,75 @@ const LINGER: &str = "1";
 /// librdkafka's own `batch.num.messages`.
 const BATCH: &str = "10000";
 
-/// How long a client may take to answer. It connects again within a second, unless the operator chose
-/// `reconnect.backoff.max.ms`.
-const ANSWERS: Duration = Duration::from_secs(2);
+/// How long a client may take to answer where another did a moment ago. It connects again within a second, unless the
+/// operator chose `reconnect.backoff.max.ms`.
+pub(super) const BRIEFLY: Duration = Duration::from_secs(2);
 
-pub(super) type Client = ThreadedProducer<Context>;
+/// How long the cluster may take to answer.
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
+
+/// One client. Dropping it gives up what it has: who waits for a report learns that the outcome is unknown.
+pub(super) struct Client {
+    producer: Arc<ThreadedProducer<Context>>,
+    heard: Arc<AtomicBool>,
+}
+
+impl Client {
+    fn new(config: &ClientConfig, context: &Context, linger: &str, batch: &str) -> Result<Arc<Self>, KafkaError> {
+        let mut config = config.clone();
+        config.set("linger.ms", linger).set("batch.num.messages", batch);
+        let (context, heard) = context.unheard();
+        let producer = ThreadedProducer::from_config_and_context(&config, context)?;
+        Ok(Arc::new(Self { producer: Arc::new(producer), heard }))
+    }
+
+    pub(super) fn producer(&self) -> &ThreadedProducer<Context> {
+        &self.producer
+    }
+
+    /// Asks for a topic, and waits for the answer in the thread that asks.
+    pub(super) fn metadata(&self, topic: &str, patience: Duration) -> Result<Metadata, KafkaError> {
+        self.producer.client().fetch_metadata(Some(topic), patience)
+    }
+
+    /// Whether it finds the cluster, which another found a moment ago.
+    ///
+    /// librdkafka forgets a broker that the cluster does not name, and where it is told of none, as by a cluster of one
+    /// that stood still for longer than `broker.session.timeout.ms`, it may forget the last and look for no other:
+    /// such a client neither sends nor gives up what it has. <https://github.com/confluentinc/librdkafka/issues/5301>
+    /// A connection that something on the way forgot gives no answer either, but nor does one that is busy: there, what
+    /// is on its way is left to librdkafka, which gives it up in time and connects again.
+    fn finds(&self, topic: &str) -> bool {
+        let found = |answer: Result<Metadata, KafkaError>| match answer {
+            Ok(answer) => Ok(!answer.brokers().is_empty()),
+            Err(error) => match error.rdkafka_error_code() {
+                Some(RDKafkaErrorCode::BrokerTransportFailure) => Ok(false),
+                Some(RDKafkaErrorCode::OperationTimedOut) => Err(self.producer.in_flight_count() > 0),
+                _ => Ok(true),
+            },
+        };
+        match found(self.metadata(topic, BRIEFLY)) {
+            Ok(found) | Err(found @ true) => found,
+            Err(false) => found(self.metadata(topic, PATIENCE)).unwrap_or_else(|busy| busy),
+        }
+    }
+}
+
+impl Drop for Client {
+    /// It waits for the threads of librdkafka, which may wait for a name server: not here, where others may wait too.
+    fn drop(&mut self) {
+        self.heard.store(false, Ordering::Relaxed);
+        let producer = self.producer.clone();
+        let end = move || {
+            while Arc::strong_count(&producer) > 1 {
+                thread::sleep(Duration::from_millis(1));
+            }
+        };
+        if let Ok(runtime) = Handle::try_current() {
+            runtime.spawn_blocking(end);
+        }
+    }
+}
 
 /// The same client up to three times: two differ in linger; the third, which is rarely needed, sends every record in a
 /// batch of its own. No order is lost between them: GREEN-API has one notification of an instance in flight.
@@ -35,20 +102,16 @@ pub(super) struct Producers {
 }
 
 impl Producers {
+    /// What they say of themselves is not heard before they [take over](Self::take_over).
     pub(super) fn new(config: &ClientConfig, context: &Context) -> Result<Self, KafkaError> {
-        let [quick, gathering] = ["0", LINGER].map(|linger| client(config, context, linger, BATCH));
+        let [quick, gathering] = ["0", LINGER].map(|linger| Client::new(config, context, linger, BATCH));
         let (config, context) = (config.clone(), context.clone());
         Ok(Self { config, context, quick: quick?, gathering: gathering?, alone: OnceLock::new() })
     }
 
-    /// Others, as these were at their start. What they say of themselves is not heard before they are used.
+    /// Others, as these were at their start.
     pub(super) fn anew(&self) -> Result<Self, KafkaError> {
-        Self::new(&self.config, &self.context.unheard())
-    }
-
-    /// From now on records go through these.
-    pub(super) fn take_over(&self) {
-        self.context.hear();
+        Self::new(&self.config, &self.context)
     }
 
     /// Sends at once.
@@ -66,7 +129,8 @@ impl Producers {
         if let Some(there) = self.alone.get() {
             return Ok(there);
         }
-        let new = client(&self.config, &self.context, "0", "1")?;
+        let new = Client::new(&self.config, &self.context, "0", "1")?;
+        new.heard.store(true, Ordering::Relaxed);
         Ok(self.alone.get_or_init(|| new))
     }
 
@@ -74,109 +138,73 @@ impl Producers {
         [Some(&self.quick), Some(&self.gathering), self.alone.get()]
     }
 
+    /// From now on records go through these, and no more through `others`.
+    pub(super) fn take_over(&self, others: Option<&Self>) {
+        others
+            .iter()
+            .flat_map(|others| others.all())
+            .flatten()
+            .for_each(|one| one.heard.store(false, Ordering::Relaxed));
+        self.all().into_iter().flatten().for_each(|one| one.heard.store(true, Ordering::Relaxed));
+    }
+
     /// Why one of them will never produce again.
     pub(super) fn fatal_error(&self) -> Option<(RDKafkaErrorCode, String)> {
-        self.all().into_iter().flatten().find_map(|client| client.client().fatal_error())
+        self.all().into_iter().flatten().find_map(|client| client.producer.client().fatal_error())
     }
 
     /// Asks with each for this topic. Where the cluster is there and some find it no more, these are replaced: by those
-    /// of `new`, if there are any. None where all find it.
+    /// of `new`, which found it, or by others if they find it. None where nothing is to be replaced.
     pub(super) fn mended(&self, topic: &str, new: Option<Self>) -> Result<Option<Self>, KafkaError> {
         let finds = thread::scope(|scope| {
             let ask = |client: Option<&Arc<Client>>| {
                 let client = client.cloned();
-                thread::Builder::new().spawn_scoped(scope, move || client.is_none_or(|client| finds(&client, topic)))
+                let finds = move || client.is_none_or(|client| client.finds(topic));
+                thread::Builder::new().spawn_scoped(scope, finds)
             };
             // where it could not be asked nothing is known against it
-            self.all().map(ask).map(|asked| asked.map_or(true, |asked| asked.join().unwrap_or(true)))
+            self.all().map(ask).map(|asked| asked.is_ok_and(|asked| asked.join().unwrap_or(true)))
         });
-        if finds == [true; 3] { Ok(None) } else { self.keeping(finds, new).map(Some) }
+        if finds == [true; 3] {
+            return Ok(None);
+        }
+        let new = match new {
+            Some(new) => new,
+            None => self.anew()?,
+        };
+        Ok(new.quick.finds(topic).then(|| self.keeping(finds, new)))
     }
 
     /// The same without this client. None where it is not one of these.
     pub(super) fn without(&self, client: &Weak<Client>) -> Result<Option<Self>, KafkaError> {
         let others = self.all().map(|one| one.is_none_or(|one| !ptr::eq(Arc::as_ptr(one), client.as_ptr())));
-        if others == [true; 3] { Ok(None) } else { self.keeping(others, None).map(Some) }
+        if others == [true; 3] { Ok(None) } else { Ok(Some(self.keeping(others, self.anew()?))) }
+    }
+
+    /// These, with what others are made from.
+    #[cfg(test)]
+    pub(super) fn that_make(&self, others: &Self) -> Self {
+        let (config, context) = (others.config.clone(), others.context.clone());
+        let (quick, gathering) = (self.quick.clone(), self.gathering.clone());
+        Self { config, context, quick, gathering, alone: OnceLock::new() }
     }
 
     /// Those of these that are kept, and for the rest those of `new`.
-    fn keeping(&self, [quick, gathering, alone]: [bool; 3], new: Option<Self>) -> Result<Self, KafkaError> {
-        let mut kept = new.map_or_else(|| self.anew(), Ok)?;
+    fn keeping(&self, [quick, gathering, alone]: [bool; 3], mut new: Self) -> Self {
         for (place, old, keep) in
-            [(&mut kept.quick, &self.quick, quick), (&mut kept.gathering, &self.gathering, gathering)]
+            [(&mut new.quick, &self.quick, quick), (&mut new.gathering, &self.gathering, gathering)]
         {
             if keep {
                 place.clone_from(old);
             }
         }
         if let Some(client) = self.alone.get().filter(|_| alone) {
-            kept.alone = client.clone().into();
+            new.alone = client.clone().into();
         }
-        Ok(kept)
+        new
     }
-
-    /// Drops those that are used no more, and gives up what they have: who waits for a report learns that the outcome is
-    /// unknown. Waits for their threads, and for who is using them right now.
-    pub(super) fn retire(mut old: Arc<Self>) {
-        while let Err(used) = Arc::try_unwrap(old) {
-            old = used;
-            thread::sleep(Duration::from_millis(10));
-        }
-    }
-}
-
-/// Whether a client finds the cluster, which another found a moment ago.
-///
-/// librdkafka forgets a broker that the cluster does not name, and where it is told of none, as by a cluster of one
-/// that stood still for longer than `broker.session.timeout.ms`, it may forget the last and look for no other:
-/// such a client neither sends nor gives up what it has. <https://github.com/confluentinc/librdkafka/issues/5301>
-/// A connection that something on the way forgot gives no answer either, but nor does one that is busy: there, what is
-/// on its way is left to librdkafka, which gives it up in time and connects again.
-fn finds(client: &Client, topic: &str) -> bool {
-    match client.client().fetch_metadata(Some(topic), ANSWERS) {
-        Ok(answer) => !answer.brokers().is_empty(),
-        Err(error) => match error.rdkafka_error_code() {
-            Some(RDKafkaErrorCode::BrokerTransportFailure) => false,
-            Some(RDKafkaErrorCode::OperationTimedOut) => client.in_flight_count() > 0,
-            _ => true,
-        },
-    }
-}
-
-fn client(config: &ClientConfig, context: &Context, linger: &str, batch: &str) -> Result<Arc<Client>, KafkaError> {
-    let mut config = config.clone();
-    config.set("linger.ms", linger).set("batch.num.messages", batch);
-    Client::from_config_and_context(&config, context.clone()).map(Arc::new)
 }
 
 #[cfg(test)]
-mod tests {
-    use rdkafka::mocking::MockCluster;
-    use tokio::sync::mpsc;
-
-    use super::*;
-    use crate::brokers::kafka::Config;
-
-    #[tokio::test]
-    async fn only_who_finds_the_cluster_no_more_is_replaced() {
-        let mock = MockCluster::new(1).unwrap();
-        mock.create_topic("topic", 1, 1).unwrap();
-        let mut properties = ClientConfig::new();
-        properties.set("bootstrap.servers", mock.bootstrap_servers());
-        let context = Context::new(&Config::default(), mpsc::channel(1).0);
-        let mut producers = Producers::new(&properties, &context).unwrap();
-        producers.alone().unwrap();
-        assert!(producers.mended("topic", None).unwrap().is_none(), "all find it");
-        properties.set("bootstrap.servers", "127.0.0.1:1");
-        producers.gathering = client(&properties, &context, LINGER, BATCH).unwrap();
-        let mended = producers.mended("topic", None).unwrap().unwrap();
-        assert!(Arc::ptr_eq(&mended.quick, &producers.quick));
-        assert!(Arc::ptr_eq(mended.alone.get().unwrap(), producers.alone.get().unwrap()));
-        assert!(!Arc::ptr_eq(&mended.gathering, &producers.gathering));
-        assert!(mended.mended("topic", None).unwrap().is_none(), "the new one finds it");
-        producers.quick = client(&properties, &context, "0", BATCH).unwrap();
-        let new = mended.anew().unwrap();
-        let quick = new.quick.clone();
-        assert!(Arc::ptr_eq(&producers.mended("topic", Some(new)).unwrap().unwrap().quick, &quick), "the one at hand");
-    }
-}
+#[path = "producers_tests.rs"]
+mod tests;

@@ -148,6 +148,7 @@ impl Publisher {
         let (sender, events) = mpsc::channel(64);
         let context = Context::new(config, sender.clone());
         let producers = Producers::new(&properties, &context).map_err(|error| client::explain(config, &error))?;
+        producers.take_over(None);
         let producers = Arc::new(RwLock::new(Arc::new(producers)));
         let (set, state) = watch::channel(BrokerState::down("connecting"));
         let takes = properties::takes(config).unwrap_or(DEFAULT_TAKES);
@@ -257,7 +258,7 @@ impl Publisher {
         let producers = self.producers.read().unwrap_or_else(PoisonError::into_inner).clone();
         let received = message.event.recorded.duration_since(UNIX_EPOCH).unwrap_or_default();
         let few = self.lately_in_flight(u64::try_from(received.as_micros()).unwrap_or(u64::MAX)) <= AT_ONCE;
-        let producer = match way {
+        let client = match way {
             Way::Alone => producers.alone().map_err(|error| Fault::not_sent("closed", error.to_string()))?,
             Way::Batched if few => producers.quick(),
             Way::Batched => producers.gathering(),
@@ -268,8 +269,8 @@ impl Publisher {
             .headers(headers::headers(message))
             .timestamp(i64::try_from(received.as_millis()).unwrap_or(i64::MAX));
         record.key = message.event.partition_key.as_deref();
-        producer.send(record).map_err(|(error, _)| report::fault(&error))?;
-        Ok(Arc::downgrade(producer))
+        client.producer().send(record).map_err(|(error, _)| report::fault(&error))?;
+        Ok(Arc::downgrade(client))
     }
 
     /// The most bytes of body that fit beside this message's headers, and beside those of its parts.

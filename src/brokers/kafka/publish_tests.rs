@@ -1,6 +1,7 @@
 use std::time::SystemTime;
 
 use rdkafka::mocking::MockCluster;
+use tokio::time::sleep;
 
 use super::*;
 use crate::message::{Event, Id};
@@ -26,6 +27,25 @@ async fn a_client_that_gives_no_report_is_given_up_with_the_record() {
     let fault = publisher.publish(&message(2)).await.unwrap_err();
     assert!(fault.unknown && fault.reason == "no_report", "{fault:?}");
     mock.broker_round_trip_time(1, Duration::ZERO).unwrap();
+    let after = async {
+        loop {
+            let now = publisher.producers.read().unwrap().clone();
+            if !Arc::ptr_eq(&before, &now) {
+                break now;
+            }
+            sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let after = timeout(Duration::from_secs(5), after).await.expect("another client");
+    assert!(!Arc::ptr_eq(before.quick(), after.quick()));
+    assert!(Arc::ptr_eq(before.gathering(), after.gathering()), "nothing was sent with it");
     publisher.publish(&message(2)).await.unwrap();
-    assert!(!Arc::ptr_eq(&before, &publisher.producers.read().unwrap()), "through the same clients");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_report_that_librdkafka_gives_at_the_last_moment_counts() {
+    let config = Config { bootstrap_servers: vec!["127.0.0.1:1".into()], ..Config::default() };
+    let publisher = Publisher::start(&config, Vec::new(), 0, Duration::from_secs(30)).unwrap();
+    assert_eq!(publisher.hear(sleep(Duration::from_millis(32_900))).await, Some(()));
+    assert_eq!(publisher.hear(sleep(Duration::from_millis(33_100))).await, None);
 }

@@ -58,13 +58,11 @@ impl Context {
         }
     }
 
-    /// For clients that are not in use yet: that they do not find the cluster says nothing of those that are.
-    pub(super) fn unheard(&self) -> Self {
-        Self { heard: Arc::default(), ..self.clone() }
-    }
-
-    pub(super) fn hear(&self) {
-        self.heard.store(true, Ordering::Relaxed);
+    /// For one client, and whether it is heard: that one that is not in use does not find the cluster says nothing of
+    /// those that are.
+    pub(super) fn unheard(&self) -> (Self, Arc<AtomicBool>) {
+        let heard = Arc::new(AtomicBool::new(false));
+        (Self { heard: heard.clone(), ..self.clone() }, heard)
     }
 }
 
@@ -92,7 +90,7 @@ impl ClientContext for Context {
             }
         };
         if self.heard.load(Ordering::Relaxed) {
-            // a full line of events holds one of this kind already
+            // what a full line leaves out is seen at the next look
             let _ = self.events.try_send(event);
         }
     }

@@ -13,7 +13,7 @@ use super::producers::{Client, Producers};
 use super::report::Event;
 use crate::observe::BrokerState;
 
-/// How often the cluster is looked at: while it stores, and while it does not.
+/// How often the cluster is looked at: while it stores, and while it does not or with new clients.
 const RECHECK: [Duration; 2] = [Duration::from_secs(10), Duration::from_secs(1)];
 
 /// A producer that fails for good sooner than this after the one before is not followed by another at once.
@@ -43,15 +43,15 @@ impl Watch {
             let event = tokio::select! {
                 biased;
                 looked = &mut look => {
+                    let mut soon = looked.mended.is_some();
                     if self.has_failed() {
                         renewed = Some(Instant::now());
                         self.renew();
-                        // dropping a client waits for its threads
-                        tokio::task::spawn_blocking(move || drop(looked));
                     } else {
                         self.set(self.judge(self.go_on(looked), &mut leaderless));
                     }
-                    look.set(self.look_after(RECHECK[usize::from(!self.state.borrow().up)]));
+                    soon |= !self.state.borrow().up;
+                    look.set(self.look_after(RECHECK[usize::from(soon)]));
                     continue;
                 }
                 event = events.recv() => event,
@@ -175,10 +175,8 @@ impl Watch {
     }
 
     fn replace(&self, new: Producers) {
-        new.take_over();
-        let mut producers = self.producers.write().unwrap_or_else(PoisonError::into_inner);
-        let old = std::mem::replace(&mut *producers, Arc::new(new));
-        tokio::task::spawn_blocking(move || Producers::retire(old));
+        new.take_over(Some(&self.current()));
+        *self.producers.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(new);
     }
 }
 
