@@ -134,7 +134,7 @@ fn without_key() -> Fault {
 impl Publisher {
     /// Starts to connect, in the background and for ever; the cluster may be down. `topics` are those whose names
     /// are known; payloads may choose `most_opened` others, or none. A record whose report is not there after `report_within`
-    /// is given up; less than a second is not kept to. Where librdkafka says nothing at all, that is done [`OVERDUE`] later.
+    /// is given up; less than a second is not kept to. Where librdkafka says nothing at all, that is done 3 s later.
     ///
     /// # Errors
     /// A secret that cannot be read, or a property librdkafka does not take.
