@@ -177,6 +177,8 @@ fn configured(command: Configured, config: Option<&Path>) -> ExitCode {
     };
     // all that counts is done; what still asks a broker that does not answer would hold the process up
     runtime.shutdown_timeout(LEAVE_WITHIN);
+    #[cfg(feature = "kafka")]
+    crate::brokers::kafka::let_clients_end(LEAVE_WITHIN * 2);
     code
 }
 

@@ -1,13 +1,15 @@
 //! Limits with a real Kafka: sizes of topics, overload, start, stop, and the properties of the client.
 
 use std::collections::HashSet;
+use std::net::UdpSocket;
+use std::process::Command;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use greenapi_bridge::brokers::kafka::{Config, Publisher};
 use greenapi_bridge::message::{Event, Id, Message};
 
-use crate::harness::{Bridge, Connection, Kafka, body, command, eventually, text};
+use crate::harness::{Bridge, Connection, Kafka, body, command, eventually, signal, text};
 
 fn create(kafka: &Kafka, topic: &str, most: usize) {
     let setting = format!("max.message.bytes={most}");
@@ -191,4 +193,29 @@ fn what_a_slow_clock_dates_so_far_back_that_it_would_be_deleted_at_once_is_refus
         assert_eq!(published(&publisher, "slow.incoming", 3).await, Err("wrong_clock"));
     });
     assert_eq!(kafka.read(&["slow.incoming"]).len(), 1);
+}
+
+/// A client of librdkafka that is dropped waits for its name server. Needs root, to put another one in its place.
+#[test]
+fn a_name_server_that_does_not_answer_does_not_hold_up_the_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let Ok(_silent) = UdpSocket::bind("127.0.0.99:53") else { return eprintln!("not tested: port 53 is not ours") };
+    let resolver = "nameserver 127.0.0.99\noptions timeout:30 attempts:5\n";
+    std::fs::write(folder.path().join("resolv.conf"), resolver).unwrap();
+    let config = "http.listen = \"127.0.0.1:0\"\nadmin.listen = \"127.0.0.1:0\"\n\
+                  kafka.bootstrap_servers = [\"kafka.example.com:9092\"]\n";
+    std::fs::write(folder.path().join("bridge.toml"), config).unwrap();
+    let mut run = Command::new("unshare");
+    run.args(["-m", "sh", "-c", "mount --bind resolv.conf /etc/resolv.conf && exec \"$0\" run --config bridge.toml"]);
+    let log = std::fs::File::create(folder.path().join("log")).unwrap();
+    run.arg(env!("CARGO_BIN_EXE_greenapi-bridge")).current_dir(&folder).stderr(log);
+    let mut bridge = run.spawn().unwrap();
+    // the moments differ: while it looks for the cluster another thread has the client
+    std::thread::sleep(Duration::from_millis(10_500));
+    if bridge.try_wait().unwrap().is_some() {
+        return eprintln!("not tested: a file cannot be mounted here");
+    }
+    signal(&bridge, "-TERM");
+    eventually("its end", Duration::from_secs(5), || bridge.try_wait().unwrap().is_some());
+    assert_eq!(bridge.wait().unwrap().code(), Some(0));
 }

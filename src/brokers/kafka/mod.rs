@@ -38,5 +38,6 @@ pub use properties::{ClientError, may_be_set};
 
 #[cfg(feature = "kafka")]
 pub use {
-    check::check, client::validate, provision::provision, publish::Publisher, publish::REPORT_WITHIN, read::Reader,
+    check::check, client::validate, producers::let_clients_end, provision::provision, publish::Publisher,
+    publish::REPORT_WITHIN, read::Reader,
 };

@@ -2,16 +2,15 @@
 //! more.
 
 use std::ptr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::config::{ClientConfig, FromClientConfigAndContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::metadata::Metadata;
 use rdkafka::producer::{Producer as _, ThreadedProducer};
-use tokio::runtime::Handle;
 
 use super::report::Context;
 
@@ -60,6 +59,7 @@ impl Client {
     /// A connection that something on the way forgot gives no answer either, but nor does one that is busy: there, what
     /// is on its way is left to librdkafka, which gives it up in time and connects again.
     fn finds(&self, topic: &str) -> bool {
+        // or, where no answer came in time, whether it is busy
         let found = |answer: Result<Metadata, KafkaError>| match answer {
             Ok(answer) => Ok(!answer.brokers().is_empty()),
             Err(error) => match error.rdkafka_error_code() {
@@ -84,10 +84,26 @@ impl Drop for Client {
             while Arc::strong_count(&producer) > 1 {
                 thread::sleep(Duration::from_millis(1));
             }
+            drop(producer);
+            ENDING.fetch_sub(1, Ordering::Relaxed);
         };
-        if let Ok(runtime) = Handle::try_current() {
-            runtime.spawn_blocking(end);
+        ENDING.fetch_add(1, Ordering::Relaxed);
+        if thread::Builder::new().spawn(end).is_err() {
+            // where there can be no more threads it ends here
+            ENDING.fetch_sub(1, Ordering::Relaxed);
         }
+    }
+}
+
+/// How many clients were dropped and have not ended.
+static ENDING: AtomicUsize = AtomicUsize::new(0);
+
+/// Waits for the clients that were dropped, so that none is at work while the program ends, but no longer than this: one
+/// that waits for a name server cannot be hurried.
+pub fn let_clients_end(within: Duration) {
+    let until = Instant::now() + within;
+    while ENDING.load(Ordering::Relaxed) > 0 && Instant::now() < until {
+        thread::sleep(Duration::from_millis(5));
     }
 }
 

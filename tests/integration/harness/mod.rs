@@ -69,7 +69,7 @@ pub fn eventually(what: &str, within: Duration, mut holds: impl FnMut() -> bool)
     }
 }
 
-fn signal(child: &Child, name: &str) {
+pub fn signal(child: &Child, name: &str) {
     assert!(Command::new("kill").args([name, &child.id().to_string()]).status().unwrap().success());
     // until every thread stands still, one of them may go on to answer
     eventually("it stands still", Duration::from_secs(5), || name != "-STOP" || stands_still(child.id()));
