@@ -55,7 +55,7 @@ pub(super) fn look(in_use: &Producers, topics: &[String], needed: usize, lost: b
     let mut found = if lost { Err(BrokerState::down(LOST)) } else { ask(in_use, topics, needed, PATIENCE) };
     let mut new = None;
     if is_lost(&found) {
-        found = match in_use.anew() {
+        found = match in_use.unheard() {
             Ok(made) => ask(new.insert(made), topics, needed, PATIENCE),
             Err(fault) => Err(BrokerState::down(LOST).because(format!("no new client: {fault}"))),
         };

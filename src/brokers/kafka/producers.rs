@@ -34,10 +34,16 @@ pub(super) struct Client {
 }
 
 impl Client {
-    fn new(config: &ClientConfig, context: &Context, linger: &str, batch: &str) -> Result<Arc<Self>, KafkaError> {
+    /// Whether it is `heard` matters from the start: that a token cannot be made, it says at once and not again.
+    fn new(
+        config: &ClientConfig,
+        context: &Context,
+        [linger, batch]: [&str; 2],
+        heard: bool,
+    ) -> Result<Arc<Self>, KafkaError> {
         let mut config = config.clone();
         config.set("linger.ms", linger).set("batch.num.messages", batch);
-        let (context, heard) = context.unheard();
+        let (context, heard) = context.of_one(heard);
         let producer = ThreadedProducer::from_config_and_context(&config, context)?;
         Ok(Arc::new(Self { producer: Arc::new(producer), heard }))
     }
@@ -118,16 +124,24 @@ pub(super) struct Producers {
 }
 
 impl Producers {
-    /// What they say of themselves is not heard before they [take over](Self::take_over).
     pub(super) fn new(config: &ClientConfig, context: &Context) -> Result<Self, KafkaError> {
-        let [quick, gathering] = ["0", LINGER].map(|linger| Client::new(config, context, linger, BATCH));
+        Self::make(config, context, true)
+    }
+
+    fn make(config: &ClientConfig, context: &Context, heard: bool) -> Result<Self, KafkaError> {
+        let [quick, gathering] = ["0", LINGER].map(|linger| Client::new(config, context, [linger, BATCH], heard));
         let (config, context) = (config.clone(), context.clone());
         Ok(Self { config, context, quick: quick?, gathering: gathering?, alone: OnceLock::new() })
     }
 
     /// Others, as these were at their start.
     pub(super) fn anew(&self) -> Result<Self, KafkaError> {
-        Self::new(&self.config, &self.context)
+        Self::make(&self.config, &self.context, true)
+    }
+
+    /// The same, but what they say of themselves is not heard before they [take over](Self::take_over).
+    pub(super) fn unheard(&self) -> Result<Self, KafkaError> {
+        Self::make(&self.config, &self.context, false)
     }
 
     /// Sends at once.
@@ -145,8 +159,7 @@ impl Producers {
         if let Some(there) = self.alone.get() {
             return Ok(there);
         }
-        let new = Client::new(&self.config, &self.context, "0", "1")?;
-        new.heard.store(true, Ordering::Relaxed);
+        let new = Client::new(&self.config, &self.context, ["0", "1"], true)?;
         Ok(self.alone.get_or_init(|| new))
     }
 
@@ -155,13 +168,10 @@ impl Producers {
     }
 
     /// From now on records go through these, and no more through `others`.
-    pub(super) fn take_over(&self, others: Option<&Self>) {
-        others
-            .iter()
-            .flat_map(|others| others.all())
-            .flatten()
-            .for_each(|one| one.heard.store(false, Ordering::Relaxed));
-        self.all().into_iter().flatten().for_each(|one| one.heard.store(true, Ordering::Relaxed));
+    pub(super) fn take_over(&self, others: &Self) {
+        for (producers, heard) in [(others, false), (self, true)] {
+            producers.all().into_iter().flatten().for_each(|one| one.heard.store(heard, Ordering::Relaxed));
+        }
     }
 
     /// Why one of them will never produce again.
@@ -186,7 +196,7 @@ impl Producers {
         }
         let new = match new {
             Some(new) => new,
-            None => self.anew()?,
+            None => self.unheard()?,
         };
         Ok(new.quick.finds(topic).then(|| self.keeping(finds, new)))
     }

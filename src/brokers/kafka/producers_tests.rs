@@ -30,7 +30,7 @@ impl Cluster {
     }
 
     fn lost(&self) -> Arc<Client> {
-        Client::new(&at(NOWHERE), &self.context, "0", BATCH).unwrap()
+        Client::new(&at(NOWHERE), &self.context, ["0", BATCH], false).unwrap()
     }
 }
 
@@ -72,13 +72,17 @@ async fn nobody_is_replaced_by_one_that_does_not_find_the_cluster() {
 async fn who_has_records_on_their_way_may_be_slow_and_who_has_none_may_not() {
     let cluster = Cluster::start();
     let producers = cluster.producers();
+    let send = |client: &Client| {
+        let (waiter, report) = oneshot::channel();
+        let record: BaseRecord<'_, [u8], [u8], _> = BaseRecord::with_opaque_to("topic", Box::new(waiter));
+        client.producer().send(record.payload(&[1])).map_err(|(error, _)| error).unwrap();
+        report
+    };
     for client in [&producers.quick, &producers.gathering] {
-        assert!(client.finds("topic"));
+        send(client).await.unwrap().expect("it is connected");
     }
     cluster.mock.broker_round_trip_time(1, Duration::from_secs(60)).unwrap();
-    let (waiter, _report) = oneshot::channel();
-    let record: BaseRecord<'_, [u8], [u8], _> = BaseRecord::with_opaque_to("topic", Box::new(waiter));
-    producers.gathering.producer().send(record.payload(&[1])).map_err(|(error, _)| error).unwrap();
+    let _report = send(&producers.gathering);
     assert!(producers.gathering.finds("topic"));
     assert!(!producers.quick.finds("topic"));
 }
@@ -86,14 +90,14 @@ async fn who_has_records_on_their_way_may_be_slow_and_who_has_none_may_not() {
 #[tokio::test]
 async fn only_those_in_use_are_heard() {
     let mut cluster = Cluster::start();
-    let nowhere = Producers::new(&at(NOWHERE), &cluster.context).unwrap();
+    let nowhere = Producers::make(&at(NOWHERE), &cluster.context, false).unwrap();
     assert!(!nowhere.quick.finds("topic"), "time enough to say that all brokers are down");
     assert!(cluster.events.try_recv().is_err(), "not in use yet");
-    let later = Producers::new(&at(NOWHERE), &cluster.context).unwrap();
-    later.take_over(Some(&nowhere));
+    let later = Producers::make(&at(NOWHERE), &cluster.context, false).unwrap();
+    later.take_over(&nowhere);
     let heard = tokio::time::timeout(Duration::from_secs(10), cluster.events.recv()).await;
     assert!(matches!(heard, Ok(Some(Event::AllDown(_) | Event::Other))));
-    cluster.producers().take_over(Some(&later));
+    cluster.producers().take_over(&later);
     while cluster.events.try_recv().is_ok() {}
     later.quick.finds("topic");
     assert!(cluster.events.try_recv().is_err(), "no more in use");

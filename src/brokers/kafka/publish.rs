@@ -148,7 +148,6 @@ impl Publisher {
         let (sender, events) = mpsc::channel(64);
         let context = Context::new(config, sender.clone());
         let producers = Producers::new(&properties, &context).map_err(|error| client::explain(config, &error))?;
-        producers.take_over(None);
         let producers = Arc::new(RwLock::new(Arc::new(producers)));
         let (set, state) = watch::channel(BrokerState::down("connecting"));
         let takes = properties::takes(config).unwrap_or(DEFAULT_TAKES);

@@ -58,10 +58,10 @@ impl Context {
         }
     }
 
-    /// For one client, and whether it is heard: that one that is not in use does not find the cluster says nothing of
-    /// those that are.
-    pub(super) fn unheard(&self) -> (Self, Arc<AtomicBool>) {
-        let heard = Arc::new(AtomicBool::new(false));
+    /// For one client, and the switch of whether it is heard: that one that is not in use does not find the cluster says
+    /// nothing of those that are.
+    pub(super) fn of_one(&self, heard: bool) -> (Self, Arc<AtomicBool>) {
+        let heard = Arc::new(AtomicBool::new(heard));
         (Self { heard: heard.clone(), ..self.clone() }, heard)
     }
 }

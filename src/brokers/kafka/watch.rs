@@ -175,7 +175,7 @@ impl Watch {
     }
 
     fn replace(&self, new: Producers) {
-        new.take_over(Some(&self.current()));
+        new.take_over(&self.current());
         *self.producers.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(new);
     }
 }

@@ -120,8 +120,9 @@ impl Nats {
         // a cluster that has just come together serves messages before it serves readers
         eventually("read", Duration::from_secs(20), || {
             let said = String::from_utf8_lossy(&answer.stderr);
-            let unavailable =
-                ["temporarily unavailable", "ended the reading: 503"].iter().any(|why| said.contains(why));
+            let unavailable = ["temporarily unavailable", "ended the reading: 503", "does not answer"]
+                .iter()
+                .any(|why| said.contains(why));
             if unavailable {
                 answer = reader.output().unwrap();
             }
