@@ -3,6 +3,7 @@
 # Apache Kafka for deploy/quickstart, which sources this.
 
 broker_name='Apache Kafka'
+broker_build='takes about four minutes and 1 GB of disk'
 broker_from=9092
 broker_made='six topics'
 broker_reader="Kafka's own client"

@@ -3,6 +3,7 @@
 # nats-server for deploy/quickstart, which sources this.
 
 broker_name=nats-server
+broker_build='takes about two minutes and 0.6 GB of disk'
 broker_from=4222
 broker_made='stream GREENAPI'
 broker_reader='an independent NATS client'

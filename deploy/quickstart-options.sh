@@ -20,7 +20,8 @@ broker. Then it keeps running and shows what arrives, until Ctrl-C.
                     (default deploy/.quickstart)
   --help            this text
 
-Needs Rust. The first build takes about 5 minutes and 2 GB of disk. What else
+Needs Rust. The first build takes about 2 minutes, for Kafka 4; it is for a
+first look alone: for production build with `cargo build --release`. What else
 is missing is installed with apt-get, as root or with sudo: build-essential,
 perl, curl, ca-certificates, python3, python3-venv; for Kafka maven and
 default-jdk-headless. The broker is fetched once into tests/.cache.

@@ -1,26 +1,20 @@
-//! # The way of a notification
+//! Stores GREEN-API webhooks in NATS JetStream and Apache Kafka: a 200 means stored, any other answer is repeated.
 //!
-//! 1. [`serve`] accepts a connection; [`receive`] checks the request: address, head, path, method, token
-//!    ([`admit`]), and only then reads its body.
-//! 2. [`notification`] reads the body as far as it must: a type and an instance. What is no notification goes
-//!    to the dead letter.
-//! 3. [`route`] makes it a [`message`]: a destination, CloudEvents headers, and the body byte for byte.
-//! 4. [`deliver`] stores it within the time budget, once: what was stored lately is a duplicate, what is under
-//!    way is waited for, what the broker will never take goes to the dead letter.
-//! 5. [`brokers`] publish it and hear what became of it.
-//! 6. [`receive`] answers: 200 if it is stored, and otherwise a status that makes GREEN-API send it again.
+//! The path of a notification: [`http_server`] accepts the connection. [`webhook`] checks address, head and token
+//! ([`auth`]), reads the body, and answers. [`notification`] finds type and instance, [`route`] makes a [`message`] with
+//! a destination at each broker, and [`delivery`] stores it in time: at the [`brokers`], else on disk in the [`journal`],
+//! whose backlog it forwards in order. A body that is not a notification, or that a broker never accepts, is a dead
+//! letter. A 503 does not promise that it is *not* stored: an ack may come late; the repeat is then a duplicate.
 //!
-//! A 503 does not promise that it is *not* stored: a report may come later. The repeat is then a duplicate.
-//!
-//! [`bridge`] builds all of it from a [`config`] and owns start and stop; [`cli`] talks to people; [`observe`],
-//! [`relay`], [`shutdown`] and [`units`] serve every room. [`sender`] is the other end: a double of GREEN-API, for trying a
-//! bridge out and for its tests.
+//! Around it: [`bridge`] builds all parts from a [`config`]; [`cli`] is the command line; [`admin`] serves operators;
+//! [`journal_edit`] and [`dead_letter`] do what they ask for; [`telemetry`] counts and logs; [`simulator`] plays
+//! GREEN-API; [`http_client`] serves the simulator and the commands.
 
-pub mod serve;
+pub mod http_server;
 
-pub mod receive;
+pub mod webhook;
 
-pub mod admit;
+pub mod auth;
 
 pub mod notification;
 
@@ -28,22 +22,31 @@ pub mod route;
 
 pub mod message;
 
-pub mod deliver;
+pub mod delivery;
 
 pub mod brokers;
 
 pub mod journal;
 
+pub mod journal_edit;
+
 pub mod dead_letter;
-pub mod operate;
-#[cfg(feature = "journal")]
-pub mod upkeep;
+
+pub mod admin;
+
+pub mod telemetry;
 
 pub mod bridge;
-pub mod cli;
+
 pub mod config;
-pub mod observe;
-pub mod relay;
-pub mod sender;
+
+pub mod cli;
+
+pub mod http_client;
+
+pub mod simulator;
+
+pub mod backoff;
+pub mod completion_queue;
 pub mod shutdown;
 pub mod units;

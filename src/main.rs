@@ -1,7 +1,8 @@
-//! The binary: arguments in, exit code out.
+//! The binary: the command line with its exit code, and the allocator.
 
-/// A notification is allocated by one thread and freed by another, which costs the allocator of most systems dearly.
-#[cfg(feature = "mimalloc")]
+/// One thread allocates a notification and another frees it, which is slow with the allocator of most systems. Used in builds
+/// that need a C compiler anyway.
+#[cfg(any(feature = "journal", feature = "kafka"))]
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

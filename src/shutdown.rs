@@ -1,4 +1,4 @@
-//! Stopping: who is told, and how much time is left.
+//! The stop of the process: whether it has begun, and when it ends at the latest.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -13,10 +13,10 @@ use crate::units;
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// All of it takes at most this long. Default 25 s: Kubernetes kills after 30.
+    /// The longest time of a stop. Default 25 s: Kubernetes kills after 30.
     #[serde(deserialize_with = "units::duration")]
     pub grace: Duration,
-    /// How long it keeps serving, not ready, before it stops to accept. Default none.
+    /// How long it still accepts connections while it is not ready. Default none.
     #[serde(deserialize_with = "units::duration")]
     pub delay: Duration,
 }
@@ -27,34 +27,34 @@ impl Default for Config {
     }
 }
 
-/// Whether the process is about to stop. Cheap to clone.
+/// Whether the process is stopping. Cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub struct Shutdown {
     begun: CancellationToken,
     end: Arc<OnceLock<Instant>>,
 }
 
-/// What is kept of the grace for the last answer to be written and the last log line to be said.
+/// The part of the grace in which the last answers and log lines are written.
 const RESERVE: Duration = Duration::from_secs(1);
 
 impl Shutdown {
-    /// Begins to stop; everything is over at `end`.
+    /// Begins the stop, which ends at `end` at the latest.
     pub fn begin(&self, end: Instant) {
         let _ = self.end.set(end);
         self.begun.cancel();
     }
 
-    /// Whether it has begun.
+    /// Whether the stop has begun.
     pub fn is_begun(&self) -> bool {
         self.begun.is_cancelled()
     }
 
-    /// Waits until it begins.
+    /// Waits until the stop begins.
     pub async fn begun(&self) {
         self.begun.cancelled().await;
     }
 
-    /// The deadline, or an earlier one that the grace leaves.
+    /// The deadline, or an earlier one if the grace ends before it.
     pub fn cap(&self, deadline: Instant) -> Instant {
         self.end.get().map_or(deadline, |end| deadline.min(*end - RESERVE))
     }

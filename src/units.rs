@@ -1,15 +1,15 @@
-//! Units in configuration values: durations (`"15s"`, `"7d"`) and sizes (`"8MiB"`).
+//! Values with units, in configuration and options: durations (`"15s"`, `"7d"`), sizes (`"8MiB"`) and points in time.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use serde::Deserializer;
 use serde::de::{Error, Visitor};
 
-/// Takes texts such as `"15s"`; of anything else says which text it wants.
+/// Accepts texts such as `"15s"`; for anything else the error shows the form.
 struct WithUnit<T> {
-    read: fn(&str) -> Result<T, &'static str>,
+    parse: fn(&str) -> Result<T, &'static str>,
     example: &'static str,
-    /// What a number without one most likely meant.
+    /// The unit that a number without one most likely has.
     unit: Option<&'static str>,
 }
 
@@ -21,12 +21,12 @@ impl<T> Visitor<'_> for WithUnit<T> {
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<T, E> {
-        (self.read)(text).map_err(E::custom)
+        (self.parse)(text).map_err(E::custom)
     }
 
     fn visit_i64<E: Error>(self, number: i64) -> Result<T, E> {
-        let meant = self.unit.filter(|_| number > 0).map(|unit| format!("{number}{unit}"));
-        let example = meant.as_deref().unwrap_or(self.example);
+        let guess = self.unit.filter(|_| number > 0).map(|unit| format!("{number}{unit}"));
+        let example = guess.as_deref().unwrap_or(self.example);
         Err(E::custom(format!("give a text with a unit, such as \"{example}\"")))
     }
 }
@@ -34,12 +34,12 @@ impl<T> Visitor<'_> for WithUnit<T> {
 /// For `#[serde(deserialize_with)]`: a duration with its unit, such as `"15s"`, `"2m 30s"` or `"7d"`.
 ///
 /// # Errors
-/// A number without a unit, or text that is no duration; the message shows the form.
+/// A number without a unit, or text that is not a duration; the message shows the form.
 pub fn duration<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
-    from.deserialize_str(WithUnit { read: read_duration, example: "15s", unit: Some("s") })
+    from.deserialize_str(WithUnit { parse: read_duration, example: "15s", unit: Some("s") })
 }
 
-/// As [`duration`], for keys that may be left out.
+/// As [`duration`], for optional keys.
 ///
 /// # Errors
 /// As [`duration`].
@@ -47,7 +47,7 @@ pub fn optional_duration<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Du
     duration(from).map(Some)
 }
 
-/// As [`duration`], for flags.
+/// As [`duration`], for options.
 ///
 /// # Errors
 /// As [`duration`].
@@ -57,18 +57,31 @@ pub fn read_duration(text: &str) -> Result<Duration, &'static str> {
     if duration > LONGEST { Err("longer than ten years; give less") } else { Ok(duration) }
 }
 
-/// No time here is meant to be longer, and clocks can be counted on so far ahead.
+/// A point in time: how long before `now` (`"2h"`), or an RFC 3339 time (`"2026-01-31T12:00:00Z"`).
+///
+/// # Errors
+/// Text that is neither; the message shows both forms.
+pub fn read_since(text: &str, now: SystemTime) -> Result<SystemTime, String> {
+    if let Ok(ago) = read_duration(text) {
+        return Ok(now.checked_sub(ago).map_or(SystemTime::UNIX_EPOCH, |at| at.max(SystemTime::UNIX_EPOCH)));
+    }
+    humantime::parse_rfc3339_weak(text).map_err(|_| {
+        format!("{text}: not a time; give how long ago, such as 10m, or a time such as 2026-01-31T12:00:00Z")
+    })
+}
+
+/// Longer durations are mistakes, and could overflow a point in time.
 const LONGEST: Duration = Duration::from_secs(10 * 366 * 24 * 3600);
 
 /// For `#[serde(deserialize_with)]`: a size in bytes with its unit, such as `"8MiB"` or `"512KiB"`.
 ///
 /// # Errors
-/// Text that is no size, or one beyond the address space; the message shows the form.
+/// Text that is not a size, or one beyond the address space; the message shows the form.
 pub fn size<'de, D: Deserializer<'de>>(from: D) -> Result<usize, D::Error> {
-    from.deserialize_str(WithUnit { read: read_size, example: "8MiB", unit: None })
+    from.deserialize_str(WithUnit { parse: read_size, example: "8MiB", unit: None })
 }
 
-/// As [`size`], for keys that may be left out.
+/// As [`size`], for optional keys.
 ///
 /// # Errors
 /// As [`size`].
@@ -76,7 +89,7 @@ pub fn optional_size<'de, D: Deserializer<'de>>(from: D) -> Result<Option<usize>
     size(from).map(Some)
 }
 
-/// As [`size`], for flags.
+/// As [`size`], for options.
 ///
 /// # Errors
 /// As [`size`].
@@ -86,12 +99,12 @@ pub fn read_size(text: &str) -> Result<usize, &'static str> {
     usize::try_from(size.as_u64()).map_err(|_| FORM)
 }
 
-/// So many records, in words: "1 record", "2 records".
+/// A count of records in words: "1 record", "2 records".
 pub fn records(count: u64) -> String {
     if count == 1 { "1 record".into() } else { format!("{count} records") }
 }
 
-/// A duration as configuration would write it, for errors and tables.
+/// A duration as in the configuration, for errors and tables.
 pub fn show(duration: Duration) -> String {
     humantime::format_duration(duration).to_string()
 }
@@ -101,9 +114,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_time_is_longer_than_a_clock_can_count() {
+    fn durations_beyond_ten_years_are_refused() {
         assert_eq!(read_duration("7d"), Ok(Duration::from_secs(7 * 24 * 3600)));
         assert!(read_duration("100000000000years").is_err());
+    }
+
+    #[test]
+    fn a_point_in_time_is_a_date_or_an_age() {
+        let hour = SystemTime::UNIX_EPOCH + Duration::from_secs(3600);
+        assert_eq!(read_since("59m", hour), Ok(SystemTime::UNIX_EPOCH + Duration::from_secs(60)));
+        assert_eq!(read_since("2h", hour), Ok(SystemTime::UNIX_EPOCH));
+        assert_eq!(read_since("1970-01-01T00:00:01Z", hour), Ok(SystemTime::UNIX_EPOCH + Duration::from_secs(1)));
+        assert!(read_since("noon", hour).unwrap_err().contains("give how long ago"));
     }
 
     #[test]

@@ -1,43 +1,47 @@
-//! Builds every part from a configuration, and owns the order of start and stop.
+//! Builds all parts of a bridge from a [`Config`], and owns the order of start and stop.
+//!
+//! In: a [`Config`], and a future that ends when the process must stop. Out: a bridge that serves, and its [`BridgeExit`].
+//! [`Bridge::build`] lists the steps of a start, `Running::stop` those of a stop. How single parts are built is in `parts`,
+//! the listeners in `listen`.
 
+mod listen;
 mod parts;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use thiserror::Error;
-use tokio::net::{TcpListener, TcpSocket};
+use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{error, info};
 
-use crate::admit::AllowList;
+use crate::admin::{Admin, AdminConfig, Guard, JournalPages, ProbesConfig};
+use crate::auth::AllowList;
+use crate::brokers::Publisher;
 use crate::config::{Config, ConfigError};
-use crate::deliver::Deliver;
+use crate::delivery::Delivery;
+use crate::http_server::{self, Limits, serve};
 use crate::journal::Journal;
 use crate::message::Broker;
-use crate::observe::{Changes, Guard, Health, Operators};
-use crate::operate::{Admin, Contents};
-use crate::receive::{Endpoint, Slots};
 use crate::route::Routes;
-use crate::serve::{self, Limits, serve};
-use crate::shutdown::Shutdown;
+use crate::shutdown::{Config as ShutdownConfig, Shutdown};
 use crate::units::records;
-#[cfg(feature = "journal")]
-use crate::upkeep::Upkeep;
-use parts::{limits, open_journal, targets};
-pub(crate) use parts::{metrics, owing};
+use crate::webhook::{Endpoint, Permits};
+use listen::BoundAddress;
+pub(crate) use parts::{UnusedBroker, metrics, start_publisher, unrouted};
+use parts::{health, limits, open_journal, start_targets};
 
-/// How a bridge ended, as the process says it.
+/// How a bridge ended. The exit code of the process says the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ended {
-    /// Nothing was left.
+pub enum BridgeExit {
+    /// All requests were answered within the grace.
     Clean,
-    /// It could not go on serving.
+    /// It could not continue to serve.
     Failed,
-    /// The grace was over first; nothing that was answered 200 is lost.
+    /// The grace was over before all requests were answered. Nothing answered 200 is lost.
     GraceExceeded,
 }
 
@@ -48,13 +52,13 @@ pub enum BuildError {
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// A listener could not be opened.
-    #[error("{key} = {address}: {}", no_listener(source))]
+    #[error("{key} = {address}: {}", listen::explain(source))]
     Listen {
-        /// The key.
+        /// Configuration key, such as `http.listen`.
         key: &'static str,
-        /// The address.
+        /// The configured address.
         address: SocketAddr,
-        /// Why.
+        /// Error of bind or listen.
         source: std::io::Error,
     },
 }
@@ -62,193 +66,194 @@ pub enum BuildError {
 /// A bridge that is ready to run.
 pub struct Bridge {
     listener: TcpListener,
-    watched: Vec<(TcpListener, Guard)>,
-    contents: Option<Contents>,
+    /// The listeners of `[admin]` and `[probes]`, as far as configured.
+    admin: Vec<(TcpListener, Admin)>,
     endpoint: Arc<Endpoint>,
-    health: Health,
     journal: Option<Journal>,
+    publishers: Vec<Publisher>,
     tasks: TaskTracker,
     config: Config,
 }
 
 impl Bridge {
-    /// Reads the secrets, opens the listeners, and starts to connect.
+    /// Starts all parts in order; the listeners accept connections last.
     ///
     /// # Errors
     /// [`BuildError`].
     pub async fn build(config: Config) -> Result<Self, BuildError> {
-        let [tokens, operators] = config.tokens()?;
-        let routes = Routes::new(&config.route, &config.places()).map_err(ConfigError::from)?;
-        let taken = Taken::address("http.listen", config.http.listen)?;
-        let mut watched = Vec::new();
-        if let Some(admin) = &config.admin {
-            watched.push((Taken::address("admin.listen", admin.listen)?, Guard::new(admin, operators)));
-        }
-        if let Some(probes) = &config.probes {
-            watched.push((Taken::address("probes.listen", probes.listen)?, Guard::default()));
-        }
+        // what can be refused without any effect: secrets and routes
+        let (tokens, admin_tokens) = (config.webhook_tokens()?, config.admin_tokens()?);
+        let (routes, edit_routes) = (routes(&config)?, Arc::new(routes(&config)?));
+        // the addresses
+        let webhook_address = BoundAddress::bind("http.listen", config.http.listen)?;
+        let bind_admin = |admin: &AdminConfig| BoundAddress::bind("admin.listen", admin.listen);
+        let admin_address = config.admin.as_ref().map(bind_admin).transpose()?;
+        let bind_probes = |probes: &ProbesConfig| BoundAddress::bind("probes.listen", probes.listen);
+        let probes_address = config.probes.as_ref().map(bind_probes).transpose()?;
+        // the journal, then the brokers
         let metrics = Arc::new(metrics(tokens.as_ref()).map_err(|error| unusable("metrics", &error))?);
-        let journal = open_journal(&config, &routes).await?;
-        let targets = targets(&config, &routes, &metrics).await?;
+        let recovered = open_journal(&config, &routes).await?;
+        let journal = recovered.as_ref().map(|(journal, _)| journal.clone());
+        let targets = start_targets(&config, &routes, &metrics).await?;
+        let publishers = targets.iter().map(|target| target.publisher.clone()).collect();
+        // delivery, and the pages that show and edit the journal
         let (shutdown, tasks) = (Shutdown::default(), TaskTracker::new());
-        let states = targets.iter().map(|target| (target.publisher.broker().as_str(), target.publisher.state()));
-        let keeps = journal.as_ref().map(|(journal, _)| journal.state());
-        let health = Health::new(shutdown.clone(), states.collect(), keeps);
-        let kept = journal.as_ref().map(|(journal, _)| journal.clone());
-        let shown = config.admin.as_ref().map(|_| kept.as_ref().zip(config.journal.as_ref()));
-        let contents = shown.map(|journal| Contents::open(journal, &shutdown)).transpose();
-        let contents = contents.map_err(|error| unusable("journal.directory", &error))?;
+        let health = health(&shutdown, &targets, journal.as_ref());
+        let pages = journal_pages(&config, journal.as_ref(), &shutdown)?;
         let (publish, dedupe) = (&config.publish, &config.dedupe);
-        let deliver = Deliver::new(targets, journal, publish, dedupe, tasks.clone(), metrics.clone());
-        deliver.forward();
-        let endpoint = Arc::new(Endpoint {
-            allowed: AllowList::new(config.auth.allow_from.as_deref()),
-            tokens,
-            routes,
-            deliver,
-            slots: Slots::new(&config.http.limits),
-            metrics,
-            shutdown,
-            config: config.http.clone(),
-        });
-        let listener = taken.listen()?;
-        let watched = watched.into_iter().map(|(taken, guard)| Ok((taken.listen()?, guard)));
-        let watched = watched.collect::<Result<_, BuildError>>()?;
-        Ok(Self { listener, watched, contents, endpoint, health, journal: kept, tasks, config })
+        let delivery = Delivery::new(targets, recovered, publish, dedupe, tasks.clone(), metrics.clone());
+        delivery.start_forwarding();
+        let pages = pages.map(|pages| pages.with_edits(delivery.clone(), edit_routes, config.http.max_body));
+        // the endpoint
+        let allowed = AllowList::new(config.auth.allow_from.as_deref());
+        let permits = Permits::new(&config.http.limits);
+        let (http, shared_metrics) = (config.http.clone(), metrics.clone());
+        let endpoint =
+            Endpoint { allowed, tokens, routes, delivery, permits, metrics: shared_metrics, shutdown, config: http };
+        // the listeners
+        let listener = webhook_address.listen()?;
+        let mut admin = Vec::new();
+        if let (Some(address), Some(section)) = (admin_address, &config.admin) {
+            let guard = Guard::new(section, admin_tokens);
+            admin.push((address.listen()?, Admin::operators(guard, health.clone(), metrics.clone(), pages)));
+        }
+        if let Some(address) = probes_address {
+            admin.push((address.listen()?, Admin::probes(health, metrics)));
+        }
+        Ok(Self { listener, admin, endpoint: Arc::new(endpoint), journal, publishers, tasks, config })
     }
 
-    /// Where the endpoint listens, for those who asked for port 0.
+    /// The address of the endpoint; tells the port if `http.listen` has port 0.
     ///
     /// # Errors
-    /// When the socket is gone.
+    /// If the socket is closed.
     pub fn address(&self) -> std::io::Result<SocketAddr> {
         self.listener.local_addr()
     }
 
-    /// Serves until `stop`, then stops in order: not ready, serve for `shutdown.delay`, accept no more, finish
-    /// what is begun, listeners for operators last; all inside `shutdown.grace`.
-    pub async fn run(self, stop: impl Future<Output = ()>) -> Ended {
-        serve::no_core_dumps();
-        let grace = self.config.shutdown.grace;
-        let served = limits(&self.config.http.limits, grace.saturating_sub(self.config.shutdown.delay));
-        let (no_more, over) = (CancellationToken::new(), CancellationToken::new());
-        let endpoint = self.endpoint.clone();
-        let counted = Some(endpoint.metrics.clone());
-        let mut serving = tokio::spawn(serve(self.listener, served, counted, no_more.clone(), move |peer, request| {
-            endpoint.clone().handle(peer, request)
+    /// Serves until `stop`, then stops in order within `shutdown.grace`.
+    pub async fn run(self, stop: impl Future<Output = ()>) -> BridgeExit {
+        http_server::disable_core_dumps();
+        let publishers = self.publishers.clone();
+        let mut running = self.serve();
+        let ended = tokio::select! {
+            () = stop => running.stop().await,
+            // a process that runs and does not serve would look healthy
+            _ = &mut running.webhook => {
+                error!("the webhook listener failed");
+                BridgeExit::Failed
+            }
+            // without its journal the bridge could answer no 200; the next start reads what the journal has
+            () = journal_failed(running.journal.as_ref()) => BridgeExit::Failed,
+        };
+        // delivery has ended, so no message needs a broker any more
+        for publisher in publishers {
+            publisher.close().await;
+        }
+        ended
+    }
+
+    fn serve(self) -> Running {
+        let Self { listener, admin, endpoint, journal, tasks, config, .. } = self;
+        let ShutdownConfig { grace, delay } = config.shutdown;
+        let limits = limits(&config.http.limits, grace.saturating_sub(delay));
+        let (stop_webhook, stop_admin) = (CancellationToken::new(), CancellationToken::new());
+        let (metrics, shared) = (Some(endpoint.metrics.clone()), endpoint.clone());
+        let webhook = tokio::spawn(serve(listener, limits, metrics, stop_webhook.clone(), move |peer, request| {
+            shared.clone().handle(peer, request)
         }));
-        // the first of them is [admin], where there is one; [probes] shows no contents, and changes nothing
-        let (mut contents, mut changes) = (self.contents, changes(&self.config, &self.endpoint));
-        for (listener, guard) in self.watched {
-            let operators = Operators::new(self.health.clone(), self.endpoint.metrics.clone(), guard);
-            let admin = Arc::new(Admin::new(operators.with_changes(changes.take()), contents.take()));
-            // health must be heard of: no one address takes all places, and none is kept by who says nothing
-            let limits = Limits { connections: 256, connections_per_address: 16, idle: served.head, ..served };
-            tokio::spawn(serve(listener, limits, None, over.clone(), move |_, request| {
+        for (listener, admin) in admin {
+            let admin = Arc::new(admin);
+            // probes must always get through: no address may use all connections, and idle ones are closed early
+            let limits = Limits { connections: 256, connections_per_address: 16, idle: limits.head, ..limits };
+            tokio::spawn(serve(listener, limits, None, stop_admin.clone(), move |_, request| {
                 let admin = admin.clone();
                 async move { Ok(admin.serve(request).await) }
             }));
         }
-        info!(listen = %self.config.http.listen, path = self.config.http.path, "serving");
-        tokio::select! {
-            () = stop => {}
-            // a process that lives and does not serve would look healthy
-            _ = &mut serving => {
-                error!("the listener has failed");
-                return Ended::Failed;
-            }
-            // what it answered now would mean nothing; what it has is read again at the next start
-            () = broken(self.journal.as_ref()) => return Ended::Failed,
-        }
+        info!(listen = %config.http.listen, path = config.http.path, "serving");
+        Running { webhook, stop_webhook, stop_admin, endpoint, journal, tasks, shutdown: config.shutdown }
+    }
+}
+
+/// A bridge that serves.
+struct Running {
+    /// The task that accepts webhook connections.
+    webhook: JoinHandle<()>,
+    stop_webhook: CancellationToken,
+    stop_admin: CancellationToken,
+    endpoint: Arc<Endpoint>,
+    journal: Option<Journal>,
+    tasks: TaskTracker,
+    shutdown: ShutdownConfig,
+}
+
+impl Running {
+    async fn stop(self) -> BridgeExit {
+        let ShutdownConfig { grace, delay } = self.shutdown;
         let end = Instant::now() + grace;
+        // not ready, while load balancers still send requests
         self.endpoint.shutdown.begin(end);
         info!(grace = crate::units::show(grace), "stopping");
-        tokio::time::sleep(self.config.shutdown.delay).await;
-        no_more.cancel();
-        let ended = finish(serving, &self.tasks, &self.endpoint.deliver, end).await;
-        over.cancel();
+        tokio::time::sleep(delay).await;
+        // no new connections; finish the requests in flight, and close the journal
+        self.stop_webhook.cancel();
+        let ended = finish(self.webhook, &self.tasks, &self.endpoint.delivery, end).await;
+        // the admin pages last: they show the stop
+        self.stop_admin.cancel();
         ended
     }
 }
 
-/// What the admin listener changes, where there is one and a journal.
-#[cfg(feature = "journal")]
-fn changes(config: &Config, endpoint: &Endpoint) -> Option<Arc<dyn Changes>> {
-    config.journal.as_ref().and(config.admin.as_ref())?;
-    let routes = Arc::new(Routes::new(&config.route, &config.places()).ok()?);
-    Some(Arc::new(Upkeep::new(endpoint.deliver.clone(), routes, config.http.max_body)))
-}
-
-#[cfg(not(feature = "journal"))]
-fn changes(_: &Config, _: &Endpoint) -> Option<Arc<dyn Changes>> {
-    None
-}
-
-/// Finishes what is begun until `end`, and lets go of the journal.
-async fn finish(serving: JoinHandle<()>, tasks: &TaskTracker, deliver: &Deliver, end: Instant) -> Ended {
+/// Finishes the requests in flight until `end`, and closes the journal.
+async fn finish(webhook: JoinHandle<()>, tasks: &TaskTracker, delivery: &Delivery, end: Instant) -> BridgeExit {
     let finished = async {
-        let _ = serving.await;
+        let _ = webhook.await;
         tasks.close();
         tasks.wait().await;
-        deliver.close().await;
+        delivery.close().await;
     };
     if timeout_at(end, finished).await.is_ok() {
-        match stays(&deliver.owed()) {
-            None => info!("stopped; nothing is left"),
-            Some(stays) => info!("stopped; {stays}"),
+        match describe_backlog(&delivery.backlog()) {
+            None => info!("stopped; no records pending in journal"),
+            Some(pending) => info!(pending, "stopped; records pending in journal"),
         }
-        return Ended::Clean;
+        return BridgeExit::Clean;
     }
-    error!(left = tasks.len(), "the grace is over; connections are cut, and what is left was not answered 200");
-    Ended::GraceExceeded
+    error!(left = tasks.len(), "shutdown.grace exceeded: open requests were not answered 200");
+    BridgeExit::GraceExceeded
 }
 
-/// What is still owed, if anything is: the next start forwards it.
-fn stays(owed: &[(Broker, u64)]) -> Option<String> {
-    let each = owed.iter().filter(|(_, count)| *count > 0);
+/// The backlog of each broker in words. None means there is no backlog. The next start forwards it.
+fn describe_backlog(backlog: &[(Broker, u64)]) -> Option<String> {
+    let each = backlog.iter().filter(|(_, count)| *count > 0);
     let each = each.map(|(broker, count)| format!("{} for {}", records(*count), broker.as_str()));
-    each.reduce(|before, one| format!("{before}, {one}")).map(|all| format!("in the journal stay {all}"))
+    each.reduce(|all, one| format!("{all}, {one}"))
 }
 
-async fn broken(journal: Option<&Journal>) {
+/// Waits until the journal fails. Without a journal it waits forever.
+async fn journal_failed(journal: Option<&Journal>) {
     match journal {
-        Some(journal) => journal.broken().await,
+        Some(journal) => journal.wait_until_failed().await,
         None => std::future::pending().await,
     }
 }
 
+fn routes(config: &Config) -> Result<Routes, BuildError> {
+    Ok(Routes::new(&config.route, &config.broker_templates()).map_err(ConfigError::from)?)
+}
+
+/// The pages of the journal. None means there is no journal or no admin listener.
+fn journal_pages(
+    config: &Config,
+    journal: Option<&Journal>,
+    shutdown: &Shutdown,
+) -> Result<Option<JournalPages>, BuildError> {
+    let (Some(_), Some(section), Some(journal)) = (&config.admin, &config.journal, journal) else { return Ok(None) };
+    let pages = JournalPages::open(journal, &section.directory, shutdown);
+    pages.map(Some).map_err(|error| unusable("journal.directory", &error))
+}
+
 fn unusable(key: &str, problem: &dyn std::fmt::Display) -> BuildError {
     BuildError::Config(ConfigError { key: key.into(), value: None, problem: problem.to_string() })
-}
-
-fn no_listener(error: &std::io::Error) -> String {
-    match error.kind() {
-        std::io::ErrorKind::AddrInUse => {
-            "address already in use; stop what listens there or choose another port".into()
-        }
-        std::io::ErrorKind::AddrNotAvailable => "this machine has no such address; give one of its own".into(),
-        std::io::ErrorKind::PermissionDenied => format!("{error}; choose a port from 1024 on"),
-        _ => error.to_string(),
-    }
-}
-
-/// An address that nobody else can have, and that nobody can connect to yet: who connected before all is built would
-/// wait for it, and in vain if that fails.
-struct Taken(&'static str, SocketAddr, TcpSocket);
-
-impl Taken {
-    fn address(key: &'static str, address: SocketAddr) -> Result<Self, BuildError> {
-        let taken = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }.and_then(|socket| {
-            // connections of the process before may still be ending
-            socket.set_reuseaddr(true)?;
-            socket.bind(address)?;
-            Ok(Self(key, address, socket))
-        });
-        taken.map_err(|source| BuildError::Listen { key, address, source })
-    }
-
-    fn listen(self) -> Result<TcpListener, BuildError> {
-        let Self(key, address, socket) = self;
-        socket.listen(1024).map_err(|source| BuildError::Listen { key, address, source })
-    }
 }

@@ -1,113 +1,157 @@
-//! The parts of a bridge that are built from several sections.
+//! Builds the parts of a bridge that need more than one section of the configuration.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tracing::{info, warn};
 
 use super::{BuildError, unusable};
-use crate::admit::Tokens;
-#[cfg(feature = "kafka")]
-use crate::brokers::kafka;
-#[cfg(feature = "nats")]
-use crate::brokers::nats;
-use crate::brokers::{self, Publisher};
+use crate::admin::Health;
+use crate::auth::Tokens;
+use crate::brokers::{FaultReason, Publisher, kafka, nats};
 use crate::config::Config;
-use crate::deliver::{Outcome, Target};
+use crate::delivery::{Outcome, Target};
+use crate::http_server::{self, Limits};
 use crate::journal::{Journal, Recovered};
-use crate::message::{Broker, Reason};
-use crate::notification::Class;
-use crate::observe::{Labels, Metrics};
-use crate::receive::{self, Answer};
-use crate::route::Routes;
-use crate::serve::{self, Limits};
+use crate::message::Broker;
+use crate::route::{BrokerTemplate, Routes};
+use crate::shutdown::Shutdown;
+use crate::telemetry::Metrics;
 use crate::units::records;
+use crate::webhook;
 
-/// Opens the journal, if there is to be one. In a thread of its own: a large one takes its time, and signals are to be
-/// heard meanwhile.
+/// Opens the journal, if there is a section for it. Refuses a backlog for a broker that no route uses.
+///
+/// It opens in its own thread: a large journal takes long, and the process must react to signals meanwhile.
 pub(super) async fn open_journal(config: &Config, routes: &Routes) -> Result<Option<(Journal, Recovered)>, BuildError> {
     let Some(journal) = config.journal.clone() else { return Ok(None) };
-    let (dead_letter, window) = (config.dead_letter.clone(), (config.dedupe.window, config.dedupe.max_ids));
-    let opened = tokio::task::spawn_blocking(move || Journal::open(&journal, &dead_letter, window)).await;
+    let (dead_letter, dedup) = (config.dead_letter.clone(), config.dedupe.limits());
+    let opened = tokio::task::spawn_blocking(move || Journal::open(&journal, &dead_letter, dedup)).await;
     let key = "journal.directory";
     let opened = opened.map_err(|error| unusable(key, &error))?;
     let (journal, recovered) = opened.map_err(|error| unusable(key, &error))?;
     for broker in Broker::ALL {
-        match recovered.owed[broker as usize].iter().map(|owed| owed.records).sum() {
-            0 => {}
-            owed if !routes.use_broker(broker) => {
-                return Err(unusable("route.brokers", &owing(broker, owed).join("; ")));
-            }
-            records => info!(broker = broker.as_str(), records, "owed from before"),
+        let records = recovered.backlog[broker].iter().map(|lane| lane.records).sum();
+        if records > 0 && !routes.uses_broker(broker) {
+            return Err(unusable("route.brokers", &UnusedBroker::new(broker, records)));
         }
+        if records > 0 {
+            info!(broker = broker.as_str(), records, "recovered journal backlog");
+        }
+    }
+    if let Some((problem, remedy)) =
+        unrouted(recovered.journal_only, Broker::ALL.iter().any(|b| routes.uses_broker(*b)))
+    {
+        warn!(remedy, "{problem}");
     }
     Ok(Some((journal, recovered)))
 }
 
-/// What is said of a broker that is owed records and no longer used, and what to do.
-pub(crate) fn owing(broker: Broker, owed: u64) -> [String; 2] {
-    let name = broker.as_str();
-    let other = Broker::ALL.into_iter().find(|other| *other != broker).map_or("", Broker::as_str);
-    let remedy = format!(
-        "use it until they are forwarded (`greenapi-bridge journal status`), or with this configuration give them to \
-         {other}, where that is used (`greenapi-bridge journal reroute --from {name} --to {other}`), or give them up \
-         (`greenapi-bridge journal drop --broker {name}`)"
-    );
-    [format!("{name} is not used any more, and the journal owes it {}", records(owed)), remedy]
+/// What is wrong, with its remedy, where the journal has notifications of a time without brokers that are used now.
+pub(crate) fn unrouted(journal_only: u64, has_broker: bool) -> Option<(String, &'static str)> {
+    let remedy =
+        "give them to one: `greenapi-bridge journal export --output FILE`, then `journal import --to BROKER FILE`";
+    let problem = || format!("{} in the journal that no broker will get", records(journal_only));
+    (has_broker && journal_only > 0).then(|| (problem(), remedy))
 }
 
-/// Starts to connect to every broker there is a section for.
-pub(super) async fn targets(
+/// A broker that no route uses any more, but that still has a backlog in the journal.
+pub(crate) struct UnusedBroker {
+    pub(crate) problem: String,
+    pub(crate) remedy: String,
+}
+
+impl UnusedBroker {
+    pub(crate) fn new(broker: Broker, backlog: u64) -> Self {
+        let name = broker.as_str();
+        let other = Broker::ALL.into_iter().find(|other| *other != broker).map_or("", Broker::as_str);
+        let remedy = format!(
+            "use it until they are forwarded (`greenapi-bridge journal status`), or with this configuration give them to \
+             {other}, if that is used (`greenapi-bridge journal reroute --from {name} --to {other}`), or drop them \
+             (`greenapi-bridge journal drop --broker {name}`)"
+        );
+        let backlog = records(backlog);
+        Self {
+            problem: format!("no route uses {name} any more, but the journal has a backlog of {backlog} for it"),
+            remedy,
+        }
+    }
+}
+
+impl fmt::Display for UnusedBroker {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}; {}", self.problem, self.remedy)
+    }
+}
+
+/// Starts a target for every broker that a route uses. Each connects in the background.
+pub(super) async fn start_targets(
     config: &Config,
     routes: &Routes,
     metrics: &Arc<Metrics>,
 ) -> Result<Vec<Target>, BuildError> {
     let mut targets = Vec::new();
-    #[cfg(feature = "kafka")]
-    if let Some(kafka) = config.kafka.as_ref().filter(|_| routes.use_broker(Broker::Kafka)) {
-        let known = routes.known(Broker::Kafka);
-        let most = if routes.is_open(Broker::Kafka) { config.route.max_destinations } else { 0 };
-        let publisher = kafka::Publisher::start(kafka, known, most, kafka::REPORT_WITHIN);
-        let publisher = Publisher::Kafka(publisher.map_err(|error| unusable("kafka", &error))?);
-        targets.push(Target::new(publisher, kafka.dead_letter_topic.clone(), metrics.clone()));
-    }
-    #[cfg(feature = "nats")]
-    if let Some(nats) = config.nats.as_ref().filter(|_| routes.use_broker(Broker::Nats)) {
-        let publisher = nats::Publisher::start(nats, routes.patterns(Broker::Nats), nats::REPORT_WITHIN).await;
-        let publisher = Publisher::Nats(publisher.map_err(|error| unusable("nats", &error))?);
-        targets.push(Target::new(publisher, nats.dead_letter_subject.clone(), metrics.clone()));
+    for BrokerTemplate { broker, dead_letter, .. } in config.broker_templates() {
+        if routes.uses_broker(broker) {
+            let publisher = start_publisher(config, routes, broker).await;
+            let publisher = publisher.map_err(|problem| unusable(broker.as_str(), &problem))?;
+            targets.push(Target::new(publisher, dead_letter, metrics.clone()));
+        }
     }
     Ok(targets)
 }
 
-/// `left` is what is left of the grace when no more is accepted.
-pub(super) fn limits(of: &receive::Limits, left: Duration) -> Limits {
-    let room = serve::room_for_connections();
-    if room < of.connections {
-        let (wanted, remedy) = (of.connections, "raise the limit of open files (LimitNOFILE, ulimit -n)");
-        warn!(wanted, room, remedy, "fewer connections than http.limits.connections can be open");
-    }
-    Limits {
-        connections: of.connections.min(room),
-        connections_per_address: of.connections_per_address,
-        head: of.head,
-        idle: of.idle,
-        write: of.write,
-        linger: left / 5,
+/// Starts the publisher of a broker, which connects in the background. The error says what is wrong with its section.
+pub(crate) async fn start_publisher(config: &Config, routes: &Routes, broker: Broker) -> Result<Publisher, String> {
+    match broker {
+        Broker::Kafka => {
+            let section = config.kafka.as_ref().ok_or("there is no section [kafka]")?;
+            let topics = routes.fixed_destinations(broker);
+            let max_dynamic = if routes.has_dynamic_destinations(broker) { config.route.max_destinations } else { 0 };
+            let publisher = kafka::Publisher::start(section, topics, max_dynamic, kafka::REPORT_WITHIN);
+            publisher.map(Publisher::Kafka).map_err(|error| error.to_string())
+        }
+        Broker::Nats => {
+            let section = config.nats.as_ref().ok_or("there is no section [nats]")?;
+            let publisher = nats::Publisher::start(section, routes.patterns(broker), nats::ACK_WITHIN).await;
+            publisher.map(Publisher::Nats).map_err(|error| error.to_string())
+        }
     }
 }
 
+/// The health of all brokers and of the journal.
+pub(super) fn health(shutdown: &Shutdown, targets: &[Target], journal: Option<&Journal>) -> Health {
+    let health = targets.iter().fold(Health::new(shutdown.clone()), |health, target| {
+        health.with_broker(target.publisher.broker().as_str(), target.publisher.state())
+    });
+    match journal {
+        Some(journal) => health.with_journal(journal.state()),
+        None => health,
+    }
+}
+
+/// The limits of the webhook listener. `stop_time` is the part of the grace after the last accepted connection.
+pub(super) fn limits(config: &webhook::Limits, stop_time: Duration) -> Limits {
+    let possible = http_server::max_connections();
+    if possible < config.connections {
+        let (configured, remedy) = (config.connections, "raise the limit of open files (LimitNOFILE, ulimit -n)");
+        warn!(
+            configured,
+            possible, remedy, "the limit of open files allows fewer connections than http.limits.connections"
+        );
+    }
+    Limits {
+        connections: config.connections.min(possible),
+        connections_per_address: config.connections_per_address,
+        head: config.head,
+        idle: config.idle,
+        write: config.write,
+        linger: stop_time / 5,
+    }
+}
+
+/// The metrics, with a series for each bound instance.
 pub(crate) fn metrics(tokens: Option<&Tokens>) -> Result<Metrics, impl std::fmt::Display> {
-    let mut classes = Class::ALL.map(Class::as_str).to_vec();
-    classes.push("unknown");
-    Metrics::new(&Labels {
-        classes: &classes,
-        stored: &Outcome::LABELS,
-        statuses: &Answer::STATUSES,
-        refusals: &[&Answer::REFUSALS[..], &serve::REFUSALS[..]].concat(),
-        reasons: &Reason::ALL.map(Reason::as_str),
-        brokers: &Broker::ALL.map(Broker::as_str),
-        faults: &brokers::REASONS,
-        instances: &tokens.map(Tokens::instances).unwrap_or_default(),
-    })
+    Metrics::new::<Outcome, FaultReason>(&tokens.map(Tokens::instances).unwrap_or_default())
 }

@@ -1,131 +1,140 @@
-//! `check`.
+//! `check`: asks every broker whether it is configured so that acknowledged messages are stored, and prints the findings.
 
 use std::process::ExitCode;
 
 use serde_json::json;
 
 use super::routes::Plan;
-use crate::admit::Tokens;
-use crate::bridge;
-#[cfg(feature = "kafka")]
-use crate::brokers::kafka;
-#[cfg(feature = "nats")]
-use crate::brokers::nats;
-use crate::brokers::{Finding, Verdict};
+use crate::auth::Tokens;
+use crate::bridge::{UnusedBroker, unrouted};
+use crate::brokers::{Finding, Verdict, kafka, nats};
 use crate::config::Config;
-use crate::journal::{self, Journal, Outlook};
+use crate::journal::{self, Journal, JournalRefusal, Preflight};
 use crate::message::Broker;
 
-/// What one broker was found to be: its name, its servers, and a line for everything asked.
-type Asked = (&'static str, String, Vec<Finding>);
+/// The findings about one broker, or about the endpoint or the journal.
+struct Section {
+    name: &'static str,
+    /// Its servers, address or folder.
+    location: String,
+    findings: Vec<Finding>,
+}
 
-/// Who asks, and how.
-pub(super) struct Asking {
+/// How to check.
+pub(super) struct Options {
     pub(super) offline: bool,
     pub(super) as_json: bool,
 }
 
-pub(super) async fn check(config: &Config, tokens: Option<&Tokens>, plan: &Plan, how: Asking) -> ExitCode {
-    let Asking { offline, as_json } = how;
-    let endpoint = endpoint(config, tokens);
+pub(super) async fn check(config: &Config, tokens: Option<&Tokens>, plan: &Plan, options: Options) -> ExitCode {
+    let Options { offline, as_json } = options;
+    let location = format!("{}{}", config.http.listen, config.http.path);
+    let endpoint = Section { name: "endpoint", location, findings: endpoint(config, tokens) };
+    let journal = config.journal.as_ref().map(|section| {
+        let location = section.directory.display().to_string();
+        Section { name: "journal", location, findings: journal(section, plan) }
+    });
     if !as_json {
         plan.print();
-        print(&("endpoint", format!("{}{}", config.http.listen, config.http.path), endpoint.clone()));
+        [Some(&endpoint), journal.as_ref()].into_iter().flatten().for_each(print);
     }
-    let journal = config.journal.as_ref().map(|of| ("journal", of.directory.display().to_string(), journal(of, plan)));
-    if let Some(journal) = journal.as_ref().filter(|_| !as_json) {
-        print(journal);
-    }
-    let asked = if offline { Vec::new() } else { ask(config, plan).await };
-    let fine =
-        asked.iter().chain(&journal).flat_map(|(.., found)| found).all(|finding| finding.verdict != Verdict::Wrong);
+    let brokers = if offline { Vec::new() } else { check_brokers(config, plan).await };
+    let findings = brokers.iter().chain(&journal).flat_map(|section| &section.findings);
+    let fine = findings.into_iter().all(|finding| finding.verdict != Verdict::Wrong);
     if as_json {
-        let mut out =
-            json!({"routes": plan.routes(), "dead_letters": plan.dead_letters(), "endpoint": endpoint, "fine": fine});
-        if let Some((.., found)) = journal {
-            out["journal"] = json!(found);
+        let (routes, dead_letters, endpoint) = (plan.routes(), plan.dead_letters(), endpoint.findings);
+        let mut out = json!({"routes": routes, "dead_letters": dead_letters, "endpoint": endpoint, "fine": fine});
+        if let Some(journal) = journal {
+            out["journal"] = json!(journal.findings);
         }
         if !offline {
-            let brokers = asked.iter().map(|(name, _, found)| ((*name).to_owned(), json!(found)));
+            let brokers = brokers.iter().map(|section| (section.name.to_owned(), json!(section.findings)));
             out["brokers"] = brokers.collect::<serde_json::Map<_, _>>().into();
         }
         println!("{out:#}");
     } else {
-        asked.iter().for_each(print);
+        brokers.iter().for_each(print);
     }
     if fine { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Who may send to it.
+/// Which senders the endpoint accepts.
 fn endpoint(config: &Config, tokens: Option<&Tokens>) -> Vec<Finding> {
     let counted = tokens.map(Tokens::count).map(|(all, bound)| format!("{all}, of which {bound} bound to instances"));
-    let open = || config.open_to().map(|(anyone, remedy)| Finding::note("tokens", format!("none: {anyone}"), remedy));
-    let tokens = counted.map(|counted| Finding::fine("tokens", counted)).or_else(open);
+    let anonymous =
+        || config.anonymous_access().map(|(anyone, remedy)| Finding::note("tokens", format!("none: {anyone}"), remedy));
+    let tokens = counted.map(|counted| Finding::fine("tokens", counted)).or_else(anonymous);
     let from = config.auth.allow_from.as_ref().map(|all| all.iter().map(ToString::to_string).collect::<Vec<_>>());
     let from = from.map_or("any address".into(), |all| format!("only {}", all.join(", ")));
     tokens.into_iter().chain([Finding::fine("from", from)]).collect()
 }
 
-/// Whether a bridge would start with the journal, and keep what comes.
+/// Whether a bridge would start with the journal, and could store records in it.
 fn journal(config: &journal::Config, plan: &Plan) -> Vec<Finding> {
-    let outlook = match Journal::look_at(config) {
-        Ok(outlook) => outlook,
+    let preflight = match Journal::preflight(config) {
+        Ok(preflight) => preflight,
         Err(error) => return vec![Finding::wrong("directory", error.to_string(), "")],
     };
-    let unused = Broker::ALL.into_iter().filter(|broker| !plan.use_broker(*broker));
-    let owing = unused.map(|broker| (broker, outlook.owed[broker as usize])).filter(|(_, owed)| *owed > 0);
-    let owing = owing.map(|(broker, owed)| {
-        let [found, remedy] = bridge::owing(broker, owed);
-        Finding::wrong("owed", found, remedy)
+    let unused = Broker::ALL.into_iter().filter(|broker| !plan.uses_broker(*broker));
+    let backlogs = unused.map(|broker| (broker, preflight.backlog[broker])).filter(|(_, records)| *records > 0);
+    let backlogs = backlogs.map(|(broker, records)| {
+        let UnusedBroker { problem, remedy } = UnusedBroker::new(broker, records);
+        Finding::wrong("backlog", problem, remedy)
     });
-    owing.chain([room(config, &outlook)]).collect()
+    let has_broker = Broker::ALL.into_iter().any(|broker| plan.uses_broker(broker));
+    let unrouted = unrouted(preflight.journal_only, has_broker);
+    let unrouted = unrouted.map(|(problem, remedy)| Finding::note("backlog", problem, remedy));
+    let risks = preflight.risks.iter().map(|risk| Finding::note("directory", risk.problem.clone(), risk.remedy));
+    backlogs.chain(risks).chain(unrouted).chain([capacity(config, &preflight)]).collect()
 }
 
-/// Whether the journal can have what it may.
-fn room(config: &journal::Config, outlook: &Outlook) -> Finding {
+/// Whether the disk has space for all that the journal may take.
+fn capacity(config: &journal::Config, preflight: &Preflight) -> Finding {
     let shown = |bytes: u64| bytesize::ByteSize::b(bytes).display().iec().to_string();
-    let [most, least, for_log] = [config.max_bytes, config.min_free, config.for_log()].map(|bytes| bytes as u64);
-    let beside = match outlook.aside {
+    let (max_bytes, min_free) = (config.max_bytes as u64, config.min_free as u64);
+    let reserve = match preflight.reserved {
         0 => String::new(),
-        aside => format!(" beside {} that it sets aside", shown(aside)),
+        reserved => format!(" beside its reserve of {}", shown(reserved)),
     };
-    let free = format!("{} free{beside}", shown(outlook.free));
-    match outlook.room {
-        Err("full") => {
-            let found = format!("full: {}", journal::taken(outlook.used, most, for_log));
-            Finding::wrong("room", found, "raise journal.max_bytes; until there is room nothing is kept")
+    let free = format!("{} free{reserve}", shown(preflight.free));
+    match preflight.accepts {
+        Err(JournalRefusal::Full) => {
+            let usage = journal::describe_usage(preflight.used, max_bytes, config.wal_reserve() as u64);
+            let remedy = "raise journal.max_bytes; until there is space nothing more is stored";
+            Finding::wrong("room", format!("full: {usage}"), remedy)
         }
         Err(_) => {
-            let remedy = "make room, or lower journal.min_free; until then nothing is kept";
-            Finding::wrong("room", format!("{free}, too little for min_free = {}", shown(least)), remedy)
+            let remedy = "free disk space, or lower journal.min_free; until then nothing is stored";
+            Finding::wrong("room", format!("{free}, too little for min_free = {}", shown(min_free)), remedy)
         }
-        Ok(()) if outlook.free < most.saturating_add(least) => {
-            let found = format!("{free}, less than max_bytes = {} and min_free = {}", shown(most), shown(least));
-            Finding::note("room", found, "make room, or lower journal.max_bytes; it ends where min_free begins")
+        Ok(()) if preflight.free < max_bytes.saturating_add(min_free) => {
+            let found =
+                format!("{free}, less than max_bytes = {} and min_free = {}", shown(max_bytes), shown(min_free));
+            let remedy = "free disk space, or lower journal.max_bytes; the journal is full when only min_free is free";
+            Finding::note("room", found, remedy)
         }
-        Ok(()) => Finding::fine("room", format!("{free}, max_bytes = {}", shown(most))),
+        Ok(()) => Finding::fine("room", format!("{free}, max_bytes = {}", shown(max_bytes))),
     }
 }
 
-async fn ask(config: &Config, plan: &Plan) -> Vec<Asked> {
-    let mut asked = Vec::new();
+/// Connects to every broker that a route leads to, and checks it.
+async fn check_brokers(config: &Config, plan: &Plan) -> Vec<Section> {
+    let mut sections = Vec::new();
     let window = config.dedupe.window;
-    #[cfg(feature = "kafka")]
-    if let Some(kafka) = config.kafka.as_ref().filter(|_| plan.use_broker(Broker::Kafka)) {
-        let found = kafka::check(kafka, &plan.topics(), window).await;
-        asked.push(("kafka", kafka.bootstrap_servers.join(", "), found));
+    if let Some(kafka) = config.kafka.as_ref().filter(|_| plan.uses_broker(Broker::Kafka)) {
+        let findings = kafka::check(kafka, &plan.topics(), window).await;
+        sections.push(Section { name: "kafka", location: kafka.bootstrap_servers.join(", "), findings });
     }
-    #[cfg(feature = "nats")]
-    if let Some(nats) = config.nats.as_ref().filter(|_| plan.use_broker(Broker::Nats)) {
-        let found = nats::check(nats, &plan.subjects(), window, config.journal.is_some()).await;
-        asked.push(("nats", nats.servers.join(", "), found));
+    if let Some(nats) = config.nats.as_ref().filter(|_| plan.uses_broker(Broker::Nats)) {
+        let findings = nats::check(nats, &plan.subjects(), window, config.journal.is_some()).await;
+        sections.push(Section { name: "nats", location: nats.servers.join(", "), findings });
     }
-    asked
+    sections
 }
 
-fn print((name, servers, found): &Asked) {
-    println!("\n{name}: {servers}");
-    for Finding { verdict, about, found, remedy } in found {
+fn print(Section { name, location, findings }: &Section) {
+    println!("\n{name}: {location}");
+    for Finding { verdict, about, found, remedy } in findings {
         let remedy = if remedy.is_empty() { String::new() } else { format!("  → {remedy}") };
         println!("{} {about:<13} {found}{remedy}", verdict.mark());
     }

@@ -1,17 +1,23 @@
-//! The commands: they talk to people and own no logic.
+//! The command line. In: arguments, environment, configuration. Out: what is printed, and the exit code.
+//!
+//! `commands` lists the commands; each has a module of its own. They own no logic of the bridge: they call the modules
+//! that do the work. `args` has the values of options that several commands share, `progress` the progress of long work,
+//! `output` prints.
 
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "this room talks to people")]
+#[macro_use]
+mod output;
 
+mod args;
 mod check;
+mod commands;
 mod dead_letter;
-#[cfg(feature = "journal")]
 mod journal;
-mod numbers;
+mod progress;
 mod provision;
 mod routes;
+mod run;
 mod send;
 mod signals;
-#[cfg(feature = "journal")]
 mod tail;
 
 use std::ffi::OsString;
@@ -19,117 +25,50 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{Parser, Subcommand};
+use clap::Parser as _;
+use tracing_subscriber::EnvFilter;
 
-use crate::bridge::{Bridge, Ended};
 use crate::config::{self, Config};
-use crate::observe::logging;
+use crate::telemetry;
+use commands::{Arguments, Command, Configured};
 use routes::Plan;
-use signals::Signals;
 
-const EXAMPLES: &str = "Examples:
-  greenapi-bridge provision --config bridge.toml   create the stream, the topics
-  greenapi-bridge check --config bridge.toml       are the brokers ready?
-  greenapi-bridge --config bridge.toml             serve
-  greenapi-bridge                                  serve without any broker: keep all in ./data
-  greenapi-bridge tail                             follow what is kept
-  greenapi-bridge journal status --config bridge.toml
-  greenapi-bridge send --config bridge.toml        notifications to try it with
-  BRIDGE_NATS__SERVERS='[\"nats://nats:4222\"]' greenapi-bridge";
-
-/// Stores GREEN-API webhooks in NATS JetStream and Apache Kafka: a 200 means stored.
-#[derive(Debug, Parser)]
-#[command(version, about, after_help = EXAMPLES)]
-struct Arguments {
-    /// The configuration file; every key can also be set as BRIDGE_<SECTION>__<KEY>.
-    #[arg(long, global = true, value_name = "FILE")]
-    config: Option<PathBuf>,
-    #[command(subcommand)]
-    command: Option<Command>,
-}
-
-#[derive(Debug, Subcommand)]
-enum Command {
-    #[command(flatten)]
-    Configured(Configured),
-    /// Send notifications as GREEN-API does: samples of every type, one after the other, again until they are stored.
-    ///
-    /// Needs no configuration. Exit code 0: everything was answered 200, 1: not everything, 2: a wrong flag.
-    #[command(after_help = send::help())]
-    Send(Box<send::Arguments>),
-    /// Follow what is in the journal: the last 10, then what comes.
-    ///
-    /// Reads the journal's folder, also beside a running bridge; what was forwarded to its brokers is no longer in it.
-    /// With --url it needs no configuration. Exit code 0: all is printed, or a signal ended it, 1: it cannot be read,
-    /// 2: the configuration or a flag cannot be used.
-    #[cfg(feature = "journal")]
-    #[command(after_help = tail::EXAMPLES)]
-    Tail(Box<tail::Arguments>),
-}
-
-/// What needs a configuration.
-#[derive(Debug, Subcommand)]
-enum Configured {
-    /// Serve (the default).
-    ///
-    /// Ends on SIGTERM or SIGINT. Exit code 0: nothing was left, 1: it could not go on, 2: the configuration cannot be
-    /// used, 3: the grace was over first; nothing answered 200 is lost.
-    #[command(after_help = "Example:
-  greenapi-bridge run --config bridge.toml")]
-    Run,
-    /// Ask the brokers whether their stream and topics would store what is sent to them, and keep it.
-    ///
-    /// Prints where each class goes, then a line for everything asked: ✓ fine, ! worth knowing, ✗ wrong, with the
-    /// remedy. Exit code 0: nothing is wrong, 1: something is, 2: the configuration cannot be used.
-    #[command(after_help = "Examples:
-  greenapi-bridge check --config bridge.toml
-  greenapi-bridge check --config bridge.toml --offline
-  greenapi-bridge check --config bridge.toml --json | jq '.brokers[][] | select(.verdict == \"wrong\")'")]
-    Check {
-        /// Read the configuration and print the routes; ask nobody.
-        #[arg(long)]
-        offline: bool,
-        /// Print JSON.
-        #[arg(long)]
-        json: bool,
-    },
-    /// Create the stream and the topics the routes need, or widen the stream; never narrows or deletes.
-    ///
-    /// Prints what was done to each: + what it has now, ? what a dry run cannot be sure of, = what is otherwise than
-    /// asked for and stays. Exit code 0: it is done, 1: it is not, 2: the configuration cannot be used.
-    #[command(after_help = "Examples:
-  greenapi-bridge provision --config bridge.toml --dry-run
-  BRIDGE_NATS__PROVISION__MAX_AGE=30d greenapi-bridge provision --config bridge.toml")]
-    Provision {
-        /// Say what would be done; change nothing.
-        #[arg(long)]
-        dry_run: bool,
-    },
-    /// Look into the dead letter of the brokers, and send what lies there on its way again.
-    #[command(subcommand, after_help = dead_letter::EXAMPLES)]
-    DeadLetter(dead_letter::Command),
-    /// Say what waits in the journal, and move it, give it up or erase it.
-    #[cfg(feature = "journal")]
-    #[command(
-        subcommand,
-        after_help = "Example:
-  greenapi-bridge journal status --config bridge.toml"
-    )]
-    Journal(journal::Journal),
-}
-
-/// Runs the command line. 0 clean, 1 failed, 2 configuration, 3 grace exceeded.
+/// Runs the command line. Exit code 0: clean, 1: failed, 2: wrong configuration or arguments, 3: grace exceeded.
 pub fn main() -> ExitCode {
-    let Arguments { config, command } = Arguments::parse_from(arguments(std::env::args_os()));
-    match command.unwrap_or(Command::Configured(Configured::Run)) {
-        Command::Configured(command) => configured(command, config.as_deref()),
+    let Arguments { config, log, command } = match Arguments::try_parse_from(arguments(std::env::args_os())) {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // help is an error to clap
+            if let Err(unwritten) = error.print() {
+                output::end_unless_closed(&unwritten);
+            }
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    let config =
+        config.or_else(|| std::env::var_os(CONFIG_VARIABLE).filter(|name| !name.is_empty()).map(PathBuf::from));
+    let command = command.unwrap_or(Command::Configured(Configured::Run));
+    if config.is_none() && command.reads_config() && Path::new(CONFIG_FILE).exists() {
+        eprintln!(
+            "greenapi-bridge: ./{CONFIG_FILE} is here, and no configuration is named; use it with --config {CONFIG_FILE} \
+             (or {CONFIG_VARIABLE}={CONFIG_FILE}), or run this in another folder to do without"
+        );
+        return ExitCode::from(2);
+    }
+    match command {
+        Command::Configured(command) => run_configured(command, config.as_deref(), log.level()),
         Command::Send(arguments) => send::send(&arguments, config.as_deref()),
-        #[cfg(feature = "journal")]
         Command::Tail(arguments) => tail::tail(&arguments, config.as_deref()),
     }
 }
 
-/// `help --help` is what `help` prints: clap's own command takes no flags.
+/// The environment variable that names the configuration file.
+const CONFIG_VARIABLE: &str = "BRIDGE_CONFIG";
+
+/// The file that most people have meant to name where they named none: without it the bridge would serve without tokens.
+const CONFIG_FILE: &str = "bridge.toml";
+
+/// Lets `help --help` print what `help` prints: clap's own `help` command takes no options.
 fn arguments(words: impl Iterator<Item = OsString>) -> Vec<OsString> {
     let mut words: Vec<_> = words.collect();
     if words.get(1).is_some_and(|word| word == "help") {
@@ -138,24 +77,24 @@ fn arguments(words: impl Iterator<Item = OsString>) -> Vec<OsString> {
     words
 }
 
-fn configured(command: Configured, config: Option<&Path>) -> ExitCode {
-    let overlooked = overlooked();
-    let loaded = Config::load(config, environment());
-    // every command finds out what only serving would need
+fn run_configured(command: Configured, file: Option<&Path>, log_level: Option<&str>) -> ExitCode {
+    let mut warnings = misspelt_variables();
+    let loaded = Config::load(file, environment());
+    // every command refuses a configuration that `run` would refuse
     let checked = loaded.and_then(|config| {
-        let [tokens, _] = config.tokens()?;
+        let tokens = config.webhook_tokens()?;
+        config.admin_tokens()?;
         Plan::new(&config).map(|plan| (config, tokens, plan))
     });
     let (config, tokens, plan) = match checked {
         Ok(all) => all,
         Err(error) => {
-            say(&overlooked);
-            eprintln!("greenapi-bridge: {error}");
-            return ExitCode::from(2);
+            print_warnings(&warnings);
+            return refuse(&error);
         }
     };
     if !matches!(command, Configured::Run) {
-        say(&overlooked);
+        print_warnings(&warnings);
     }
     let runtime = match runtime(&command, config.http.workers) {
         Ok(runtime) => runtime,
@@ -165,28 +104,39 @@ fn configured(command: Configured, config: Option<&Path>) -> ExitCode {
         }
     };
     let code = match command {
-        Configured::Run => runtime.block_on(serve(config, &overlooked)),
+        Configured::Run => {
+            if file.is_none() {
+                warnings.extend(without_file(&config));
+            }
+            match log_filter(&config, log_level) {
+                Ok(filter) => runtime.block_on(run::run(config, filter, &warnings)),
+                Err(error) => refuse(&error),
+            }
+        }
         Configured::Check { offline, json } => {
-            let how = check::Asking { offline, as_json: json };
-            runtime.block_on(check::check(&config, tokens.as_ref(), &plan, how))
+            let options = check::Options { offline, as_json: json };
+            runtime.block_on(check::check(&config, tokens.as_ref(), &plan, options))
         }
         Configured::Provision { dry_run } => runtime.block_on(provision::provision(&config, &plan, dry_run)),
         Configured::DeadLetter(command) => runtime.block_on(dead_letter::run(&config, command)),
-        #[cfg(feature = "journal")]
-        Configured::Journal(command) => runtime.block_on(journal::journal(command, &config)),
+        Configured::Journal(command) => runtime.block_on(journal::run(command, &config)),
     };
-    // all that counts is done; what still asks a broker that does not answer would hold the process up
-    runtime.shutdown_timeout(LEAVE_WITHIN);
-    #[cfg(feature = "kafka")]
-    crate::brokers::kafka::let_clients_end(LEAVE_WITHIN * 2);
+    // the work is done; a task or thread that still waits for a broker must not delay the exit
+    runtime.shutdown_timeout(THREADS_END_WITHIN);
     code
 }
 
-/// How long threads that wait for a broker get to notice that it is over.
-const LEAVE_WITHIN: Duration = Duration::from_millis(500);
+/// Says why the configuration cannot be used.
+fn refuse(error: &dyn std::fmt::Display) -> ExitCode {
+    eprintln!("greenapi-bridge: {error}");
+    ExitCode::from(2)
+}
 
-/// One worker is the thread that is there: what it has to do then waits in one line, and what one turn of it brings
-/// for a broker goes there in one write.
+/// How long threads that wait for a broker get to end.
+const THREADS_END_WITHIN: Duration = Duration::from_millis(500);
+
+/// With one worker everything runs on the current thread: all tasks share one run queue, and the messages that one pass over
+/// it produces reach a broker in one write.
 fn runtime(command: &Configured, workers: usize) -> std::io::Result<tokio::runtime::Runtime> {
     use tokio::runtime::Builder;
     match command {
@@ -195,69 +145,40 @@ fn runtime(command: &Configured, workers: usize) -> std::io::Result<tokio::runti
     }
 }
 
-/// What is no Unicode is changed, not left out: it must be refused, and a tokens file must not go missing.
+/// The environment. Values that are no Unicode are changed, not left out: they must be refused, since a missing tokens file
+/// would open the bridge to everyone.
 fn environment() -> impl Iterator<Item = (String, String)> {
     std::env::vars_os().map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()))
 }
 
-/// Names in the environment that look as if they were read.
-fn overlooked() -> Vec<String> {
-    config::overlooked(environment().map(|(name, _)| name))
+/// Warnings about variables that look like configuration keys and are none.
+fn misspelt_variables() -> Vec<String> {
+    config::misspelt_variables(environment().map(|(name, _)| name))
 }
 
-fn say(warnings: &[String]) {
+/// What is logged: by the option, else by `RUST_LOG`, else by the configuration.
+fn log_filter(config: &Config, option: Option<&str>) -> Result<EnvFilter, String> {
+    let variable = std::env::var("RUST_LOG").ok().filter(|level| !level.trim().is_empty());
+    let (source, level) = match (option, variable.as_deref()) {
+        (Some(level), _) => ("--log-level", level),
+        (None, Some(level)) => ("RUST_LOG", level),
+        (None, None) => ("log.level", config.log.level.as_str()),
+    };
+    telemetry::logging::filter(level).map_err(|error| format!("{source} = {level:?}: {error}"))
+}
+
+/// Says where a bridge without a configuration file stores.
+fn without_file(config: &Config) -> Option<String> {
+    let directory = &config.journal.as_ref().filter(|_| config.kafka.is_none() && config.nats.is_none())?.directory;
+    let directory = std::path::absolute(directory).unwrap_or_else(|_| directory.clone());
+    let directory = directory.display();
+    Some(format!(
+        "no configuration is named, and no broker: all is stored in {directory} alone; name one with --config"
+    ))
+}
+
+fn print_warnings(warnings: &[String]) {
     warnings.iter().for_each(|warning| eprintln!("greenapi-bridge: {warning}"));
-}
-
-async fn serve(config: Config, overlooked: &[String]) -> ExitCode {
-    let _logging = logging::start();
-    outlive_hangups();
-    overlooked.iter().for_each(|warning| tracing::warn!("{warning}"));
-    if let Some((anyone, remedy)) = config.open_to() {
-        tracing::warn!("{anyone}; {remedy}");
-    }
-    let (mut first, mut all) = (Signals::new(), Signals::new());
-    let built = tokio::select! {
-        built = Bridge::build(config) => built,
-        // a large journal takes its time to open; cut off there, it is as after a crash: nothing is lost
-        () = first.next() => {
-            tracing::info!("stopped before it served");
-            return ExitCode::SUCCESS;
-        }
-    };
-    let bridge = match built {
-        Ok(bridge) => bridge,
-        Err(error) => {
-            eprintln!("greenapi-bridge: {error}");
-            let configured = matches!(error, crate::bridge::BuildError::Config(_));
-            return ExitCode::from(if configured { 2 } else { 1 });
-        }
-    };
-    let ended = tokio::select! {
-        ended = bridge.run(first.next()) => ended,
-        () = async { all.next().await; all.next().await } => {
-            tracing::error!("a second signal ends it at once; what is left was not answered 200");
-            Ended::GraceExceeded
-        }
-    };
-    ExitCode::from(match ended {
-        Ended::Clean => 0,
-        Ended::Failed => 1,
-        Ended::GraceExceeded => 3,
-    })
-}
-
-/// SIGHUP asks for the files to be read again, which a restart does; unheard, it would end the process.
-fn outlive_hangups() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let Ok(mut hangup) = signal(SignalKind::hangup()) else { return };
-    tokio::spawn(async move {
-        while hangup.recv().await.is_some() {
-            tracing::warn!(
-                "SIGHUP: nothing is read again; restart for a changed configuration, tokens or certificates"
-            );
-        }
-    });
 }
 
 #[cfg(test)]
@@ -267,18 +188,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn help_takes_its_own_flag() {
-        let said = |words: &str| {
+    fn help_accepts_help_flag() {
+        let output = |words: &str| {
             let words = arguments(words.split(' ').map(OsString::from));
             Arguments::try_parse_from(words).unwrap_err().to_string()
         };
-        assert!(said("greenapi-bridge help --help").starts_with("Stores GREEN-API webhooks"));
-        assert_eq!(said("greenapi-bridge help check -h"), said("greenapi-bridge check --help"));
-        assert_ne!(said("greenapi-bridge check -h"), said("greenapi-bridge check --help"), "shorter");
+        assert!(output("greenapi-bridge help --help").starts_with("Stores GREEN-API webhooks"));
+        assert_eq!(output("greenapi-bridge help check -h"), output("greenapi-bridge check --help"));
+        assert_ne!(output("greenapi-bridge check -h"), output("greenapi-bridge check --help"), "shorter");
     }
 
     #[test]
-    fn the_help_of_each_command_has_an_example() {
+    fn help_of_each_command_has_an_example() {
         let mut arguments = Arguments::command();
         arguments.clone().debug_assert();
         for command in arguments.get_subcommands_mut() {

@@ -1,26 +1,28 @@
-//! Being told to stop.
+//! The signals that stop a command.
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// Hears SIGTERM and SIGINT from when it is made, also those that come before it is waited for. Unheard, either ends
-/// the process.
-pub(super) struct Signals([Option<Signal>; 2]);
+/// Receives SIGTERM and SIGINT, from its creation on: a signal that comes before [`Signals::next`] is not lost. Without a
+/// receiver, either ends the process. None means the handler could not be installed.
+pub(super) struct Signals {
+    terminate: Option<Signal>,
+    interrupt: Option<Signal>,
+}
 
 impl Signals {
-    /// To be made inside a runtime.
+    /// Must be called inside a runtime.
     pub(super) fn new() -> Self {
-        Self([SignalKind::terminate(), SignalKind::interrupt()].map(|kind| signal(kind).ok()))
+        Self { terminate: signal(SignalKind::terminate()).ok(), interrupt: signal(SignalKind::interrupt()).ok() }
     }
 
-    /// Waits for the next one.
+    /// Waits for the next signal.
     pub(super) async fn next(&mut self) {
-        let [terminate, interrupt] = &mut self.0;
-        tokio::select! { () = one(terminate) => {}, () = one(interrupt) => {} }
+        tokio::select! { () = receive(&mut self.terminate) => {}, () = receive(&mut self.interrupt) => {} }
     }
 }
 
-async fn one(of: &mut Option<Signal>) {
-    match of {
+async fn receive(signal: &mut Option<Signal>) {
+    match signal {
         Some(signal) => drop(signal.recv().await),
         None => std::future::pending().await,
     }

@@ -1,22 +1,20 @@
-//! What must be right of a broker's own section, and of where it is sent what.
+//! Checks of the brokers' own sections and of the destinations.
 
 use super::{Config, ConfigError};
 use crate::brokers::{Replicas, kafka, nats};
 use crate::message::Broker;
-use crate::route::{Named, Place, Routes};
+use crate::route::{BrokerTemplate, ConfiguredTemplate, Routes};
 
-pub(super) fn check(config: &Config, places: &[Place]) -> Result<(), ConfigError> {
-    let routes = Routes::new(&config.route, places)?;
-    destinations(&routes, places)?;
-    config.kafka.as_ref().map_or(Ok(()), of_kafka)?;
-    config.nats.as_ref().map_or(Ok(()), of_nats)
+pub(super) fn check(config: &Config, templates: &[BrokerTemplate]) -> Result<(), ConfigError> {
+    let routes = Routes::new(&config.route, templates)?;
+    destinations(&routes, templates)?;
+    config.kafka.as_ref().map_or(Ok(()), kafka_section)?;
+    config.nats.as_ref().map_or(Ok(()), nats_section)
 }
 
-/// Whether each broker's own library takes what its section says. Reads the secrets; asks nobody.
-pub(super) fn usable(config: &Config) -> Result<(), ConfigError> {
-    #[cfg(feature = "kafka")]
-    config.kafka.as_ref().map_or(Ok(()), kafka::validate).map_err(of_client)?;
-    #[cfg(feature = "nats")]
+/// Whether each broker's own library accepts its section. Reads the secret files; connects to nothing.
+pub(super) fn accepted_by_clients(config: &Config) -> Result<(), ConfigError> {
+    config.kafka.as_ref().map_or(Ok(()), kafka::validate).map_err(client_error)?;
     config.nats.as_ref().map_or(Ok(()), nats::validate).map_err(|error| {
         let nats::ConnectError { key, value, source } = error;
         ConfigError::new(&format!("nats.{key}"), value, source.to_string())
@@ -24,17 +22,17 @@ pub(super) fn usable(config: &Config) -> Result<(), ConfigError> {
     Ok(())
 }
 
-/// Whether each broker takes the names it is given.
-fn destinations(routes: &Routes, places: &[Place]) -> Result<(), ConfigError> {
-    for Named { broker, key, text, template } in routes.templates() {
+/// Whether each destination is a valid name at its broker.
+fn destinations(routes: &Routes, templates: &[BrokerTemplate]) -> Result<(), ConfigError> {
+    for ConfiguredTemplate { broker, key, text, template } in routes.templates() {
         name(*broker, key, text, &template.example())?;
     }
-    for place in places {
-        let key = match place.broker {
+    for configured in templates {
+        let key = match configured.broker {
             Broker::Kafka => "kafka.dead_letter_topic",
             Broker::Nats => "nats.dead_letter_subject",
         };
-        name(place.broker, key, &place.dead_letter, &place.dead_letter)?;
+        name(configured.broker, key, &configured.dead_letter, &configured.dead_letter)?;
     }
     Ok(())
 }
@@ -63,7 +61,7 @@ fn is_subject(text: &str) -> bool {
 
 fn addresses(key: &str, servers: &[String]) -> Result<(), ConfigError> {
     match servers.iter().find(|server| server.is_empty() || server.contains(char::is_whitespace)) {
-        // what stands there may hold a password
+        // the value may hold a password
         Some(wrong) if !wrong.contains('@') => {
             Err(ConfigError::new(key, format!("{wrong:?}"), "no address; give host and port"))
         }
@@ -72,8 +70,8 @@ fn addresses(key: &str, servers: &[String]) -> Result<(), ConfigError> {
     }
 }
 
-/// `[nats]` alone.
-fn of_nats(nats: &nats::Config) -> Result<(), ConfigError> {
+/// Checks `[nats]` alone.
+fn nats_section(nats: &nats::Config) -> Result<(), ConfigError> {
     if nats.servers.is_empty() {
         return Err(ConfigError::new("nats.servers", "[]", "no server; give one, such as \"nats://127.0.0.1:4222\""));
     }
@@ -89,7 +87,7 @@ fn of_nats(nats: &nats::Config) -> Result<(), ConfigError> {
     secrets(nats)
 }
 
-/// As librdkafka reads it: a host, perhaps with a port behind it and a security protocol before it.
+/// The form librdkafka accepts: a host, with an optional port after it and an optional security protocol before it.
 fn is_kafka_server(text: &str) -> bool {
     let protocol = |(protocol, _): &(&str, &str)| ["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"].contains(protocol);
     let rest = text.split_once("://").filter(protocol).map_or(text, |(_, rest)| rest);
@@ -100,8 +98,8 @@ fn is_kafka_server(text: &str) -> bool {
     !host.is_empty() && !host.contains(['/', '@']) && port.parse::<std::num::NonZeroU16>().is_ok()
 }
 
-/// `[kafka]` alone.
-fn of_kafka(kafka: &kafka::Config) -> Result<(), ConfigError> {
+/// Checks `[kafka]` alone.
+fn kafka_section(kafka: &kafka::Config) -> Result<(), ConfigError> {
     if kafka.bootstrap_servers.is_empty() {
         let problem = "no server; give one, such as \"127.0.0.1:9092\"";
         return Err(ConfigError::new("kafka.bootstrap_servers", "[]", problem));
@@ -124,10 +122,10 @@ fn of_kafka(kafka: &kafka::Config) -> Result<(), ConfigError> {
         let problem = "less than min_insync_replicas, so nothing would be acknowledged; raise it or lower the other";
         return Err(ConfigError::new("kafka.provision.replicas", count, problem));
     }
-    kafka::may_be_set(kafka).map_err(of_client)
+    kafka::check_properties(kafka).map_err(client_error)
 }
 
-fn of_client(error: kafka::ClientError) -> ConfigError {
+fn client_error(error: kafka::ClientError) -> ConfigError {
     ConfigError { key: format!("kafka.{}", error.key), value: None, problem: error.problem }
 }
 
@@ -168,7 +166,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn kafka_servers_are_what_librdkafka_can_reach() {
+    fn kafka_servers_have_the_form_librdkafka_accepts() {
         for server in ["kafka:9092", "kafka", "10.0.0.1:9092", "[::1]:9092", "[::1]", "SASL_SSL://kafka.example:9092"] {
             assert!(is_kafka_server(server), "{server}");
         }

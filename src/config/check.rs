@@ -1,34 +1,37 @@
-//! What only shows across parts. Everything here is refused at start, with the remedy.
+//! Checks across the parts of a configuration. What they refuse stops the start, with the remedy.
 
 use std::net::{IpAddr, SocketAddr};
 
 use super::{Config, ConfigError, brokers};
-use crate::observe::AdminConfig;
+use crate::admin::AdminConfig;
 use crate::units::show;
+use crate::{journal, telemetry};
 
-/// The most of anything one process can have at once.
-const MOST_AT_ONCE: usize = 10_000_000;
+/// An upper bound for every count: one process cannot have more.
+const MAX_COUNT: usize = 10_000_000;
 
-/// The most threads worth having; more is a slip of the keyboard.
-const MOST_WORKERS: usize = 64;
+/// More threads than this are a typing error.
+const MAX_WORKERS: usize = 64;
 
 pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
+    let level = &config.log.level;
+    telemetry::logging::filter(level).map_err(|error| ConfigError::new("log.level", level, error.to_string()))?;
     listeners(config)?;
     limits(config)?;
     times(config)?;
     built(config)?;
     journal(config)?;
-    let places = config.places();
+    let templates = config.broker_templates();
     let none_named = config.route.brokers.as_ref().is_some_and(Vec::is_empty);
     if config.journal.is_none() && none_named {
         let problem = "no broker and no journal: nothing could be stored; name one, or add the section [journal]";
         return Err(ConfigError::new("route.brokers", "[]", problem));
     }
-    if config.journal.is_none() && places.is_empty() {
+    if config.journal.is_none() && templates.is_empty() {
         let problem = "no broker and no journal: nothing could be stored; add the section [nats], [kafka] or [journal]";
         return Err(ConfigError { key: "route.brokers".into(), value: None, problem: problem.into() });
     }
-    brokers::check(config, &places)
+    brokers::check(config, &templates)
 }
 
 fn journal(config: &Config) -> Result<(), ConfigError> {
@@ -36,10 +39,17 @@ fn journal(config: &Config) -> Result<(), ConfigError> {
     let least = journal.least_bytes();
     if journal.max_bytes < least {
         let problem = format!(
-            "no room for its log and one notification of http.max_body; give at least \"{}MiB\"",
+            "too small for its log and one notification of http.max_body; give at least \"{}MiB\"",
             least.div_ceil(1024 * 1024)
         );
         return Err(ConfigError::new("journal.max_bytes", journal.max_bytes, problem));
+    }
+    if journal.min_free < journal::Config::MIN_FREE {
+        let least = journal::Config::MIN_FREE / (1024 * 1024);
+        let problem = format!(
+            "too small for the journal's log, without which nothing can be forwarded on a full disk; give at least \"{least}MiB\""
+        );
+        return Err(ConfigError::new("journal.min_free", journal.min_free, problem));
     }
     for (key, retention) in [("journal", journal.retention), ("dead_letter", config.dead_letter.retention)] {
         if retention.is_zero() {
@@ -70,8 +80,8 @@ fn built(config: &Config) -> Result<(), ConfigError> {
     }
 }
 
-/// Whether one socket would take what is meant for the other. The IPv6 wildcard takes IPv4 too.
-fn same_place(one: SocketAddr, other: SocketAddr) -> bool {
+/// Whether two listeners overlap. The IPv6 wildcard address includes IPv4.
+fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
     let takes = |any: IpAddr, ip: IpAddr| any.is_unspecified() && (any.is_ipv6() || ip.is_ipv4());
     let (a, b) = (one.ip(), other.ip());
     one.port() == other.port()
@@ -79,13 +89,13 @@ fn same_place(one: SocketAddr, other: SocketAddr) -> bool {
         && (a.to_canonical() == b.to_canonical() || takes(a, b) || takes(b, a))
 }
 
-/// Whether each listener has a place of its own.
-fn places_of_listeners(config: &Config) -> Result<(), ConfigError> {
+/// Refuses listeners that overlap.
+fn distinct_listeners(config: &Config) -> Result<(), ConfigError> {
     let mut known = vec![("http.listen", config.http.listen)];
     let admin = config.admin.as_ref().map(|admin| ("admin.listen", admin.listen));
     let probes = config.probes.as_ref().map(|probes| ("probes.listen", probes.listen));
     for (key, listen) in admin.into_iter().chain(probes) {
-        if let Some((other, at)) = known.iter().find(|(_, at)| same_place(*at, listen)) {
+        if let Some((other, at)) = known.iter().find(|(_, at)| overlap(*at, listen)) {
             return Err(ConfigError::new(key, listen, format!("taken by {other} = {at}; choose another port")));
         }
         known.push((key, listen));
@@ -94,7 +104,7 @@ fn places_of_listeners(config: &Config) -> Result<(), ConfigError> {
 }
 
 fn listeners(config: &Config) -> Result<(), ConfigError> {
-    places_of_listeners(config)?;
+    distinct_listeners(config)?;
     let listen = config.http.listen;
     if config.auth.tokens_file.is_some() && config.auth.allow_anonymous {
         let problem = "with auth.tokens_file, one of the two has no meaning; remove one";
@@ -108,8 +118,8 @@ fn listeners(config: &Config) -> Result<(), ConfigError> {
         let problem = "would refuse everyone; name addresses, or leave it out to take any";
         return Err(ConfigError::new("auth.allow_from", "[]", problem));
     }
-    let open = |admin: &&AdminConfig| !admin.listen.ip().is_loopback() && admin.tokens_file.is_none();
-    if let Some(admin) = config.admin.as_ref().filter(open) {
+    let without_token = |admin: &&AdminConfig| !admin.listen.ip().is_loopback() && admin.tokens_file.is_none();
+    if let Some(admin) = config.admin.as_ref().filter(without_token) {
         let problem = "reachable beyond this machine without a token; set admin.tokens_file, or give a loopback address such as 127.0.0.1:3001";
         return Err(ConfigError::new("admin.listen", admin.listen, problem));
     }
@@ -120,11 +130,11 @@ fn limits(config: &Config) -> Result<(), ConfigError> {
     let (http, limits) = (&config.http, &config.http.limits);
     let path = http.path.bytes().all(|byte| byte.is_ascii_graphic() && !b"?#".contains(&byte));
     if !http.path.starts_with('/') || !path {
-        let problem = "no path a request can have; begin with /, leave out spaces, ? and #, percent-encode the rest";
+        let problem = "not a path of a request; begin with /, leave out spaces, ? and #, percent-encode the rest";
         return Err(ConfigError::new("http.path", &http.path, problem));
     }
-    if !(1..=MOST_WORKERS).contains(&http.workers) {
-        let problem = format!("not a number of threads; give 1 to {MOST_WORKERS}, at most one for each core");
+    if !(1..=MAX_WORKERS).contains(&http.workers) {
+        let problem = format!("not a number of threads; give 1 to {MAX_WORKERS}, at most one for each core");
         return Err(ConfigError::new("http.workers", http.workers, problem));
     }
     for (key, value) in [
@@ -133,9 +143,9 @@ fn limits(config: &Config) -> Result<(), ConfigError> {
         ("connections", limits.connections),
         ("connections_per_address", limits.connections_per_address),
     ] {
-        if !(1..=MOST_AT_ONCE).contains(&value) {
+        if !(1..=MAX_COUNT).contains(&value) {
             let problem =
-                format!("would refuse every notification, or bound nothing; give at least 1, at most {MOST_AT_ONCE}");
+                format!("would refuse every notification, or bound nothing; give at least 1, at most {MAX_COUNT}");
             return Err(ConfigError::new(&format!("http.limits.{key}"), value, problem));
         }
     }
@@ -145,8 +155,8 @@ fn limits(config: &Config) -> Result<(), ConfigError> {
             return Err(ConfigError::new(&format!("http.limits.{key}"), show(value), problem));
         }
     }
-    if config.dedupe.max_ids > MOST_AT_ONCE {
-        let problem = format!("more than one process can remember; give at most {MOST_AT_ONCE}");
+    if config.dedupe.max_ids > MAX_COUNT {
+        let problem = format!("more ids than one process can hold; give at most {MAX_COUNT}");
         return Err(ConfigError::new("dedupe.max_ids", config.dedupe.max_ids, problem));
     }
     if http.max_body == 0 || http.body_time.is_zero() {
@@ -156,7 +166,7 @@ fn limits(config: &Config) -> Result<(), ConfigError> {
     }
     if http.max_body > limits.in_flight_bytes {
         let problem = format!(
-            "more than http.limits.in_flight_bytes = {}, so it could never be taken; lower it",
+            "more than http.limits.in_flight_bytes = {}, so such a body could never be accepted; lower it",
             limits.in_flight_bytes
         );
         return Err(ConfigError::new("http.max_body", http.max_body, problem));

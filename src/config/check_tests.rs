@@ -10,20 +10,20 @@ fn each_refusal_names_its_key() {
     for (toml, begins) in [
         ("", "route.brokers: no broker and no journal"),
         ("nats = {}\nroute.brokers = []", "route.brokers = []: no broker and no journal"),
-        ("journal.max_bytes = \"1MiB\"", "journal.max_bytes = 1048576: no room for its log"),
+        ("journal.max_bytes = \"1MiB\"", "journal.max_bytes = 1048576: too small for its log"),
         ("journal.retention = \"0s\"", "journal.retention = 0s: would delete"),
         ("nats = {}\n[http]\nlisten = \"0.0.0.0:3000\"", "http.listen = 0.0.0.0:3000: reachable beyond"),
         ("nats = {}\n[admin]\nlisten = \"0.0.0.0:3001\"", "admin.listen = 0.0.0.0:3001: reachable beyond"),
         ("nats = {}\n[http]\nworkers = 0", "http.workers = 0: not a number of threads"),
-        ("nats = {}\n[http]\npath = \"x\"", "http.path = x: no path a request can have"),
-        ("nats = {}\n[http]\npath = \"/a?b\"", "http.path = /a?b: no path a request can have"),
+        ("nats = {}\n[http]\npath = \"x\"", "http.path = x: not a path of a request"),
+        ("nats = {}\n[http]\npath = \"/a?b\"", "http.path = /a?b: not a path of a request"),
         ("nats = {}\n[auth]\nallow_from = []", "auth.allow_from = []: would refuse everyone"),
         ("nats.servers = []", "nats.servers = []: no server"),
         ("nats.stream = \"A.B\"", "nats.stream = A.B: no name of a stream"),
         ("nats.provision.replicas = 9", "nats.provision.replicas = 9: JetStream has 1 to 5"),
         ("kafka.bootstrap_servers = []", "kafka.bootstrap_servers = []: no server"),
         ("kafka.provision.replicas = 1", "kafka.provision.replicas = 1: less than min_insync_replicas"),
-        ("nats = {}\ndedupe.max_ids = 10000000000", "dedupe.max_ids = 10000000000: more than one process"),
+        ("nats = {}\ndedupe.max_ids = 10000000000", "dedupe.max_ids = 10000000000: more ids than one process"),
         ("nats = {}\n[http]\nmax_body = \"65MiB\"", "http.max_body = 68157440: more than"),
         ("nats = {}\n[http.limits]\nin_flight = 0", "http.limits.in_flight = 0: would refuse"),
         ("nats = {}\n[http]\nbody_time = \"0s\"", "http.max_body and http.body_time = 8388608 and 0s: would refuse"),
@@ -41,7 +41,7 @@ fn each_refusal_names_its_key() {
 }
 
 #[test]
-fn so_does_each_that_shows_only_across_parts() {
+fn refusals_across_sections_name_their_key_too() {
     for (toml, begins) in [
         ("nats = {}\n[publish]\ntimeout = \"15s\"", "publish.timeout = 15s: must be less than http.answer_within"),
         ("nats = {}\n[publish]\ntimeout = \"0s\"", "publish.timeout = 0s: means the journal first"),
@@ -71,7 +71,7 @@ fn so_does_each_that_shows_only_across_parts() {
 }
 
 #[test]
-fn no_two_listeners_have_one_place() {
+fn listeners_with_overlapping_addresses_are_refused() {
     for (one, other, same) in [
         ("127.0.0.1:3000", "127.0.0.1:3000", true),
         ("127.0.0.1:3000", "0.0.0.0:3000", true),
@@ -83,17 +83,17 @@ fn no_two_listeners_have_one_place() {
         ("127.0.0.1:0", "127.0.0.1:0", false),
     ] {
         let [one, other] = [one, other].map(|at| at.parse().unwrap());
-        assert_eq!((same_place(one, other), same_place(other, one)), (same, same), "{one} {other}");
+        assert_eq!((overlap(one, other), overlap(other, one)), (same, same), "{one} {other}");
     }
 }
 
 #[test]
-fn the_defaults_with_a_broker_are_fine() {
+fn defaults_with_a_broker_are_accepted() {
     assert_eq!(check(&toml::from_str("nats = {}").unwrap()), Ok(()));
 }
 
 #[test]
-fn with_a_token_operators_may_come_from_elsewhere() {
+fn admin_listener_with_tokens_may_be_remote() {
     let toml = "nats = {}\n[admin]\nlisten = \"0.0.0.0:3001\"\ntokens_file = \"t\"";
     assert_eq!(check(&toml::from_str(toml).unwrap()), Ok(()));
 }

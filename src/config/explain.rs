@@ -1,21 +1,21 @@
-//! What is wrong with a key in the words of a configuration: the library speaks of Rust's types.
+//! Errors of the TOML library in the words of a configuration: the library speaks of Rust's types.
 
 use toml::{Table, Value};
 
 use super::ConfigError;
 use super::names::variable;
 
-/// What one key was given.
+/// A key and the value it was given.
 struct Given<'g> {
-    /// The key, without the place in a list.
+    /// The key, without an index into a list.
     key: String,
-    /// None where it is not there, or may be a secret.
+    /// None means that there is no value, or that it may be a secret.
     value: Option<&'g Value>,
     /// The variable it comes from.
     variable: Option<String>,
 }
 
-/// What the library says of a path, in our words.
+/// Rewrites the library's message about a path.
 pub(super) fn explain(table: &Table, path: &str, message: &str, from_environment: &[String]) -> ConfigError {
     let key = path.split('[').next().unwrap_or(path).to_owned();
     let value = get(table, path).filter(|value| !may_be_secret(&key, value));
@@ -23,16 +23,16 @@ pub(super) fn explain(table: &Table, path: &str, message: &str, from_environment
     let given = Given { key, value, variable };
     let mut quoted = message.split('`').skip(1).step_by(2);
     match message.split_once(" `").map_or("", |(kind, _)| kind) {
-        "unknown field" => unknown(given, quoted.next().unwrap_or_default(), &quoted.collect::<Vec<_>>()),
-        "unknown variant" => choice(given, quoted.next().unwrap_or_default(), &quoted.collect::<Vec<_>>()),
+        "unknown field" => unknown_key(given, quoted.next().unwrap_or_default(), &quoted.collect::<Vec<_>>()),
+        "unknown variant" => unknown_word(given, quoted.next().unwrap_or_default(), &quoted.collect::<Vec<_>>()),
         "missing field" => {
             let key = format!("{}.{}", given.key, quoted.next().unwrap_or_default());
-            ConfigError { key, value: None, problem: "must be set where its section is there".into() }
+            ConfigError { key, value: None, problem: "is required in this section; set it".into() }
         }
         _ => {
             let problem = match message.rsplit_once("expected ") {
-                Some((_, expected)) if message.starts_with("invalid ") => wanted(&given, expected),
-                _ => own(message),
+                Some((_, expected)) if message.starts_with("invalid ") => expected_form(&given, expected),
+                _ => own_message(message),
             };
             given.fault(problem)
         }
@@ -46,8 +46,8 @@ impl Given<'_> {
     }
 }
 
-/// What the parts of the configuration say themselves is in our words already.
-fn own(message: &str) -> String {
+/// Messages of the parts' own deserializers are in plain words already.
+fn own_message(message: &str) -> String {
     match message {
         _ if message.contains("socket address") => {
             "not an address and a port; give both, such as \"127.0.0.1:3000\"".into()
@@ -56,13 +56,13 @@ fn own(message: &str) -> String {
     }
 }
 
-/// The form a key wants, where it was given another.
-fn wanted(given: &Given<'_>, expected: &str) -> String {
+/// The form that a key expects.
+fn expected_form(given: &Given<'_>, expected: &str) -> String {
     match expected {
         "a boolean" => "give true or false".into(),
         "a sequence" => list(given),
-        "socket address" => own(expected),
-        "usize" | "u64" | "u32" | "u16" | "i64" => "give a number, whole and not below 0".into(),
+        "socket address" => own_message(expected),
+        "usize" | "u64" | "u32" | "u16" | "i64" => "give a whole number, 0 or more".into(),
         "a string" | "string" | "string only" | "path string" => text(given),
         "a map" => format!("give a section: [{}]", given.key),
         section if section.starts_with("struct ") => format!("give a section: [{}]", given.key),
@@ -90,13 +90,13 @@ fn text(given: &Given<'_>) -> String {
     }
 }
 
-/// One of a few words, and none of them was given.
-fn choice(given: Given<'_>, word: &str, known: &[&str]) -> ConfigError {
-    // a word that is a key has no path of its own
+/// The value is none of the allowed words.
+fn unknown_word(given: Given<'_>, word: &str, known: &[&str]) -> ConfigError {
+    // the path of a word that is a key itself ends in `?`
     if let Some(section) = given.key.strip_suffix(".?") {
         let problem = match nearest(word, known) {
-            Some(near) => format!("no class; the nearest is {near}"),
-            None => format!("no class; give one of {}", known.join(", ")),
+            Some(near) => format!("unknown class; the nearest is {near}"),
+            None => format!("unknown class; give one of {}", known.join(", ")),
         };
         return ConfigError { key: format!("{section}.{word}"), value: None, problem };
     }
@@ -105,14 +105,14 @@ fn choice(given: Given<'_>, word: &str, known: &[&str]) -> ConfigError {
         Some((last, others)) if !others.is_empty() => format!("{} or {last}", others.join(", ")),
         _ => words.concat(),
     };
-    given.fault(format!("unknown word; give {words}"))
+    given.fault(format!("unknown value; give {words}"))
 }
 
-/// A key there is not. One that would hold a secret is led to the file that may.
-fn unknown(given: Given<'_>, word: &str, known: &[&str]) -> ConfigError {
+/// The key is unknown. If its name sounds like a secret, the error names the key for its file.
+fn unknown_key(given: Given<'_>, word: &str, known: &[&str]) -> ConfigError {
     let section = given.key.rsplit_once('.').map_or("", |(section, _)| section);
     let key = if given.key.rsplit('.').next() == Some(word) { given.key.clone() } else { format!("{section}.{word}") };
-    let files = Some(files(section, word, known)).filter(|files| names_secret(word) && !files.is_empty());
+    let files = Some(secret_file_keys(section, word, known)).filter(|files| names_secret(word) && !files.is_empty());
     let problem = match (files, nearest(word, known)) {
         (Some(files), _) => format!("unknown key; secrets come from files: {files}"),
         (None, Some(near)) => format!("unknown key; the nearest known one is `{near}`"),
@@ -121,8 +121,8 @@ fn unknown(given: Given<'_>, word: &str, known: &[&str]) -> ConfigError {
     ConfigError { key, ..given.fault(problem) }
 }
 
-/// The keys that name the file of a secret: the one most like this word, or else all.
-fn files(section: &str, word: &str, known: &[&str]) -> String {
+/// The keys that name files of secrets: the most similar one, or else all.
+fn secret_file_keys(section: &str, word: &str, known: &[&str]) -> String {
     let files: Vec<_> = known.iter().filter_map(|known| known.strip_suffix("_file")).collect();
     let inside = |name: &str| if section.is_empty() { name.to_owned() } else { format!("{section}.{name}") };
     if let Some(file) = nearest(word, &files) {
@@ -135,13 +135,13 @@ fn files(section: &str, word: &str, known: &[&str]) -> String {
     all.map(|known| inside(known)).collect::<Vec<_>>().join(", ")
 }
 
-/// The known word most like this one, if it is like it.
+/// The most similar known word, if it is similar enough.
 fn nearest<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
     let far = |known: &str| strsim::damerau_levenshtein(known, word);
     known.iter().copied().min_by_key(|known| far(known)).filter(|nearest| far(nearest) * 2 <= word.len())
 }
 
-/// Whether a key, perhaps one we do not have, may have been given a secret.
+/// Whether the value of a key, known or not, may be a secret.
 fn may_be_secret(path: &str, value: &Value) -> bool {
     if path == "route.key" {
         return false;
@@ -157,7 +157,7 @@ fn names_secret(key: &str) -> bool {
     !key.ends_with("_file") && names.iter().any(|name| key.contains(name))
 }
 
-/// What stands at a path such as `nats.servers[0]`.
+/// The value at a path such as `nats.servers[0]`.
 pub(super) fn get<'t>(table: &'t Table, path: &str) -> Option<&'t Value> {
     let mut keys = path.split('.').flat_map(|key| key.split('[')).map(|key| key.trim_end_matches(']'));
     let first = table.get(keys.next()?)?;
@@ -179,22 +179,28 @@ mod tests {
     }
 
     #[test]
-    fn the_form_a_key_wants_is_shown() {
+    fn errors_show_the_expected_form() {
         for (toml, says) in [
             ("publish.timeout = 12", "publish.timeout = 12: give a text with a unit, such as \"12s\""),
             ("http.max_body = 5", "http.max_body = 5: give a text with a unit, such as \"8MiB\""),
-            ("http.workers = \"two\"", "http.workers = \"two\": give a number, whole and not below 0"),
+            ("http.workers = \"two\"", "http.workers = \"two\": give a whole number, 0 or more"),
             ("auth.allow_anonymous = \"yes\"", "auth.allow_anonymous = \"yes\": give true or false"),
             ("nats.user = 5", "nats.user = 5: give a text, such as \"5\""),
             ("route.key = 5", "route.key = 5: give a text, such as \"5\""),
             ("http = 5", "http = 5: give a section: [http]"),
             ("nats.servers = \"nats://h:1\"", "nats.servers = \"nats://h:1\": give a list, such as [\"nats://h:1\"]"),
             ("admin.hosts = 5", "admin.hosts = 5: give a list, such as [\"…\"]"),
-            ("route.brokers = [\"rabbit\"]", "route.brokers = \"rabbit\": unknown word; give \"kafka\" or \"nats\""),
-            ("route.classes.incomming = {}", "route.classes.incomming: no class; the nearest is incoming"),
-            ("route.classes.x = {}", "route.classes.x: no class; give one of incoming, outgoing, state, device, other"),
-            ("probes = {}", "probes.listen: must be set where its section is there"),
-            ("nats.provision.replicas = true", "nats.provision.replicas = true: give a number of copies, or \"auto\""),
+            ("route.brokers = [\"rabbit\"]", "route.brokers = \"rabbit\": unknown value; give \"kafka\" or \"nats\""),
+            ("route.classes.incomming = {}", "route.classes.incomming: unknown class; the nearest is incoming"),
+            (
+                "route.classes.x = {}",
+                "route.classes.x: unknown class; give one of incoming, outgoing, state, device, other",
+            ),
+            ("probes = {}", "probes.listen: is required in this section; set it"),
+            (
+                "nats.provision.replicas = true",
+                "nats.provision.replicas = true: give a number of replicas, or \"auto\"",
+            ),
         ] {
             assert_eq!(fault(toml, &[]), says);
         }
@@ -208,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn a_variable_is_shown_as_it_must_be_written() {
+    fn errors_show_how_to_write_a_variable() {
         for (name, value, says) in [
             (
                 "BRIDGE_KAFKA__BOOTSTRAP_SERVERS",
@@ -218,7 +224,7 @@ mod tests {
             (
                 "BRIDGE_HTTP__WORKERS",
                 "two",
-                "http.workers = \"two\": give a number, whole and not below 0; it comes from BRIDGE_HTTP__WORKERS",
+                "http.workers = \"two\": give a whole number, 0 or more; it comes from BRIDGE_HTTP__WORKERS",
             ),
             (
                 "BRIDGE_VALIDATION__MODE",
@@ -233,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_meant_for_a_secret_is_led_to_its_file_and_not_shown() {
+    fn a_secret_under_a_wrong_key_is_not_shown_and_its_file_key_is_named() {
         for (key, file) in [
             ("nats.password", "nats.password_file"),
             ("nats.token", "nats.token_file"),
@@ -254,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_must_know_rust() {
+    fn errors_never_name_rust_types() {
         let (mut seen, keys) = (0, names::below(""));
         for key in keys.iter().filter(|key| !key.is_empty()) {
             for value in ["5", "-5", "0.5", "true", "\"x!\"", "[]", "[5]", "[[]]", "{ x = 5 }"] {

@@ -1,30 +1,48 @@
-//! From a file and the environment to a [`Config`].
+//! Loading: the TOML file and the environment become a [`Config`].
 
 use std::path::Path;
 
 use toml::{Table, Value};
 
 use super::explain::{explain, get};
-use super::{Config, ConfigError};
+use super::renamed::{self, RENAMED, Renamed};
+use super::{Config, ConfigError, syntax};
 
-/// Sections of the product that this version does not have; refused, never ignored.
-const LATER: [&str; 5] = ["validation", "http.tls", "http.proxy", "tracing", "inspector"];
+/// Sections whose keys are names of other systems. Environment variables cannot set them: those have no small letters.
+const FREE_FORM: [&str; 3] = ["route.types", "kafka.properties", "kafka.secret_files"];
 
-/// Sections whose keys are names of others: the environment, whose names have no small letters, cannot tell them.
-const OPEN: [&str; 3] = ["route.types", "kafka.properties", "kafka.secret_files"];
-
-/// The configuration, and the keys of it that were set in the environment.
+/// The configuration, and the keys that were set in the environment.
 pub(super) fn read(
     file: Option<&Path>,
     environment: impl Iterator<Item = (String, String)>,
 ) -> Result<(Config, Vec<String>), ConfigError> {
+    read_with(file, environment, RENAMED)
+}
+
+fn read_with(
+    file: Option<&Path>,
+    environment: impl Iterator<Item = (String, String)>,
+    renamed_keys: &[Renamed],
+) -> Result<(Config, Vec<String>), ConfigError> {
+    let (table, from_environment) = merged(file, environment)?;
+    let config = renamed::refuse(&table, renamed_keys)
+        .and_then(|()| typed(table, &from_environment))
+        .map_err(|error| error.naming_variable(&from_environment))?;
+    Ok((config, from_environment))
+}
+
+/// The table of the file with the keys of the environment, and the names of the latter.
+fn merged(
+    file: Option<&Path>,
+    environment: impl Iterator<Item = (String, String)>,
+) -> Result<(Table, Vec<String>), ConfigError> {
     let mut table = file.map(read_file).transpose()?.unwrap_or_default();
     let mut from_environment = Vec::new();
     for (name, value) in environment {
         if let Some(path) = name.strip_prefix("BRIDGE_").filter(|rest| rest.contains("__")) {
             let path: Vec<_> = path.split("__").map(str::to_ascii_lowercase).collect();
             let key = path.join(".");
-            if let Some(section) = OPEN.iter().find(|section| key.starts_with(&format!("{section}."))) {
+            if let Some(section) = FREE_FORM.iter().find(|section| key.starts_with(&format!("{section}."))) {
                 let problem = format!("names in [{section}] are not all upper-case letters; set it in the file");
                 return Err(ConfigError { key, value: None, problem });
             }
@@ -35,29 +53,20 @@ pub(super) fn read(
             from_environment.push(key);
         }
     }
-    for section in LATER {
-        if get(&table, section).is_some() {
-            let problem = "this version does not have it; remove it".into();
-            let error = ConfigError { key: section.into(), value: None, problem };
-            return Err(error.said_of(&from_environment));
-        }
-    }
-    let config = typed(table, &from_environment).map_err(|error| error.said_of(&from_environment))?;
-    Ok((config, from_environment))
+    Ok((table, from_environment))
 }
 
 fn read_file(path: &Path) -> Result<Table, ConfigError> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| ConfigError::new("--config", path.display(), super::unreadable(&error)))?;
+    let refused = |problem| ConfigError::new("--config", path.display(), problem);
+    let text = super::read_text(path).map_err(refused)?;
     text.parse().map_err(|error: toml::de::Error| {
-        // the library's own text shows the line itself, which may hold what someone took for a key of ours
-        let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
-        let line = before.matches('\n').count() + 1;
-        ConfigError::new("--config", path.display(), format!("line {line}: {}", error.message()))
+        let at = error.span().map_or(0, |span| span.start);
+        // the library's own text quotes the line, which may hold a secret under a wrong key
+        refused(syntax::explain(&text, at, error.message()))
     })
 }
 
-/// Environment values are text; one whose key wants something else is read again as TOML.
+/// Environment values are text. A value whose key has another type is parsed again as TOML.
 fn typed(mut table: Table, from_environment: &[String]) -> Result<Config, ConfigError> {
     let mut as_text = from_environment.to_vec();
     loop {
@@ -66,10 +75,10 @@ fn typed(mut table: Table, from_environment: &[String]) -> Result<Config, Config
             Err(error) => error,
         };
         let (path, message) = (error.path().to_string(), error.inner().message());
-        let Some(place) = as_text.iter().position(|known| *known == path) else {
+        let Some(index) = as_text.iter().position(|known| *known == path) else {
             return Err(explain(&table, &path, message, from_environment));
         };
-        as_text.swap_remove(place);
+        as_text.swap_remove(index);
         let text = get(&table, &path).and_then(Value::as_str).unwrap_or_default().to_owned();
         let Ok(mut read) = format!("value = {text}").parse::<Table>() else {
             return Err(explain(&table, &path, message, from_environment));
@@ -79,7 +88,7 @@ fn typed(mut table: Table, from_environment: &[String]) -> Result<Config, Config
     }
 }
 
-/// False where a key above it is no section.
+/// False means that a key above it is not a section.
 fn set(table: &mut Table, path: &[String], value: Value) -> bool {
     match path {
         [] => false,
@@ -128,18 +137,36 @@ mod tests {
     }
 
     #[test]
-    fn faults_name_key_value_and_remedy() {
+    fn a_renamed_key_answers_with_its_new_name() {
+        let renamed = [Renamed { old: "http.port", new: "http.listen" }];
+        let loaded = |toml: &str, environment: &[(&str, &str)]| {
+            let file = tempfile::NamedTempFile::new().unwrap();
+            std::fs::write(file.path(), toml).unwrap();
+            let environment = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+            read_with(Some(file.path()), environment, &renamed).map(drop).map_err(|error| error.to_string())
+        };
+        let says = "http.port: was renamed; write http.listen instead, with the same value";
+        assert_eq!(loaded("http.port = 3000", &[]).unwrap_err(), says);
+        let variable = loaded("", &[("BRIDGE_HTTP__PORT", "3000")]).unwrap_err();
+        assert_eq!(variable, format!("{says}; it comes from BRIDGE_HTTP__PORT"));
+        assert_eq!(loaded("http.listen = \"127.0.0.1:3000\"", &[]), Ok(()));
+    }
+
+    #[test]
+    fn errors_name_key_value_and_remedy() {
         let fault = |toml| from(toml, &[]).unwrap_err();
         assert_eq!(
             fault("[http]\nlisen = \"x\""),
             "http.lisen = \"x\": unknown key; the nearest known one is `listen`"
         );
         assert_eq!(fault("[nast]\nx = 1"), "nast: unknown key; the nearest known one is `nats`");
-        assert!(fault("[log]\nx = 1").starts_with("log: unknown key; known are http, auth, route,"));
+        assert!(fault("[zzz]\nx = 1").starts_with("zzz: unknown key; known are http, auth, route,"));
         assert!(fault("[http]\nlisten = \"localhost:1\"").ends_with("such as \"127.0.0.1:3000\""));
-        assert!(fault("[nats]\nprovision.replicas = \"three\"").contains("a number of copies, or \"auto\""));
+        assert!(fault("[nats]\nprovision.replicas = \"three\"").contains("a number of replicas, or \"auto\""));
         assert!(fault("[http]\nbody_time = \"10\"").starts_with("http.body_time = \"10\": not a duration"));
-        assert!(fault("[http.limits]\nin_flight = \"x\"").starts_with("http.limits.in_flight = \"x\": give a number"));
+        assert!(
+            fault("[http.limits]\nin_flight = \"x\"").starts_with("http.limits.in_flight = \"x\": give a whole number")
+        );
         let secrets = [
             "[nats]\npassword = \"hunter2\"",
             "[auth]\ntokens = [\"hunter2\"]",
@@ -147,7 +174,7 @@ mod tests {
             "[nats]\nservers = \"nats://u:hunter2@h\"",
         ];
         assert!(
-            fault("[route]\nkey = \"phone\"").starts_with("route.key = \"phone\": unknown word; give \"instance\"")
+            fault("[route]\nkey = \"phone\"").starts_with("route.key = \"phone\": unknown value; give \"instance\"")
         );
         for secret in secrets {
             assert!(!fault(secret).contains("hunter2"), "{}", fault(secret));

@@ -1,11 +1,16 @@
-//! The configuration: each part's own, put together, read from a file and the environment, and checked for
-//! what only shows across parts.
+//! The configuration: composes each part's own `Config`, loads file, environment and token files, and checks what only
+//! shows across parts.
+//!
+//! In: a TOML file and `BRIDGE_<SECTION>__<KEY>` variables. Out: a [`Config`] that can be used, or the first
+//! [`ConfigError`] with key, value and remedy. Unknown keys are refused; a renamed key answers with its new name.
 
 mod brokers;
 mod check;
 mod explain;
 mod load;
 mod names;
+mod renamed;
+mod syntax;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -13,39 +18,41 @@ use std::time::Duration;
 use serde::Deserialize;
 use thiserror::Error;
 
-pub use names::overlooked;
+pub use names::misspelt_variables;
 
-use crate::admit::Tokens;
+use crate::auth::Tokens;
 use crate::message::Broker;
-use crate::route::{Place, RouteError};
-use crate::{admit, brokers::kafka, brokers::nats, deliver, journal, observe, receive, route, shutdown};
+use crate::route::{BrokerTemplate, RouteError};
+use crate::{admin, auth, brokers::kafka, brokers::nats, delivery, journal, route, shutdown, telemetry, webhook};
 
-/// All of it.
+/// The whole configuration.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// `[http]`.
-    pub http: receive::Config,
+    pub http: webhook::Config,
     /// `[auth]`.
-    pub auth: admit::Config,
+    pub auth: auth::Config,
     /// `[route]`.
     pub route: route::Config,
-    /// `[kafka]`; absent: no Kafka.
+    /// `[kafka]`. None means no Kafka.
     pub kafka: Option<kafka::Config>,
-    /// `[nats]`; absent: no NATS.
+    /// `[nats]`. None means no NATS.
     pub nats: Option<nats::Config>,
     /// `[publish]`.
-    pub publish: deliver::PublishConfig,
-    /// `[journal]`; absent: no journal.
+    pub publish: delivery::PublishConfig,
+    /// `[journal]`. None means no journal.
     pub journal: Option<journal::Config>,
     /// `[dead_letter]`.
     pub dead_letter: journal::DeadLetterConfig,
     /// `[dedupe]`.
-    pub dedupe: deliver::DedupeConfig,
-    /// `[admin]`; absent: no such listener.
-    pub admin: Option<observe::AdminConfig>,
-    /// `[probes]`; absent: no such listener.
-    pub probes: Option<observe::ProbesConfig>,
+    pub dedupe: delivery::DedupeConfig,
+    /// `[admin]`. None means no admin listener.
+    pub admin: Option<admin::AdminConfig>,
+    /// `[probes]`. None means no listener for probes.
+    pub probes: Option<admin::ProbesConfig>,
+    /// `[log]`.
+    pub log: telemetry::logging::LogConfig,
     /// `[shutdown]`.
     pub shutdown: shutdown::Config,
 }
@@ -73,9 +80,10 @@ impl ConfigError {
         Self { key: key.into(), value: Some(value.to_string()), problem: problem.into() }
     }
 
-    /// Names the variable, where one of these keys was set in the environment.
-    fn said_of(mut self, from_environment: &[String]) -> Self {
-        let unknown = ["unknown key", "this version"].iter().any(|begin| self.problem.starts_with(begin));
+    /// Adds the name of the environment variable, if the key was set there.
+    fn naming_variable(mut self, from_environment: &[String]) -> Self {
+        let unknown =
+            ["unknown key", "this version", "was renamed"].iter().any(|begin| self.problem.starts_with(begin));
         let inside = |key: &str| key.strip_prefix(&self.key).is_some_and(|rest| unknown && rest.starts_with('.'));
         if let Some(key) = from_environment.iter().find(|key| **key == self.key || inside(key)) {
             let variable = names::variable(key);
@@ -88,8 +96,8 @@ impl ConfigError {
 }
 
 impl Config {
-    /// Reads, puts together and checks: the file, then `BRIDGE_<SECTION>__<KEY>` from `environment`. Relative
-    /// paths in the file are relative to its folder.
+    /// Loads the file, then `BRIDGE_<SECTION>__<KEY>` from `environment`, and checks the result. Relative paths are
+    /// relative to the folder of the file.
     ///
     /// # Errors
     /// [`ConfigError`], for the first thing that is wrong.
@@ -98,32 +106,32 @@ impl Config {
         environment: impl Iterator<Item = (String, String)>,
     ) -> Result<Self, ConfigError> {
         let environment: Vec<_> = environment.collect();
-        // a name that was meant to be read is a configuration too
-        let meant = !overlooked(environment.iter().map(|(name, _)| name.clone())).is_empty();
+        // a misspelt variable means that somebody wanted to configure something
+        let misspelt = !misspelt_variables(environment.iter().map(|(name, _)| name.clone())).is_empty();
         let (mut config, from_environment) = load::read(file, environment.into_iter())?;
-        if file.is_none() && from_environment.is_empty() && !meant {
-            config.embed();
+        if file.is_none() && from_environment.is_empty() && !misspelt {
+            config.use_embedded_journal();
         }
         let folder = file.and_then(std::path::Path::parent).unwrap_or(std::path::Path::new(""));
-        config.checked(folder).map_err(|error| error.said_of(&from_environment))
+        config.checked(folder).map_err(|error| error.naming_variable(&from_environment))
     }
 
-    /// With no configuration at all: what comes is kept on this machine's disk, and read at the admin listener.
-    fn embed(&mut self) {
+    /// The default without any configuration: a journal in `./data`, read at the admin listener.
+    fn use_embedded_journal(&mut self) {
         if cfg!(feature = "journal") {
             self.journal = Some(journal::Config::default());
-            self.admin = Some(observe::AdminConfig::default());
+            self.admin = Some(admin::AdminConfig::default());
         }
     }
 
-    /// How long a broker gets.
+    /// The wait for a broker's ack: `publish.timeout`, or its default with or without a journal.
     pub fn publish_timeout(&self) -> Duration {
         self.publish.timeout(self.journal.is_some())
     }
 
     fn checked(mut self, folder: &std::path::Path) -> Result<Self, ConfigError> {
         if let Some(journal) = &mut self.journal {
-            journal.largest = self.http.max_body;
+            journal.max_body = self.http.max_body;
         }
         check::check(&self)?;
         for (key, path) in self.files() {
@@ -133,19 +141,19 @@ impl Config {
         if let Some(journal) = &mut self.journal {
             journal.directory = folder.join(&journal.directory);
         }
-        brokers::usable(&self)?;
+        brokers::accepted_by_clients(&self)?;
         Ok(self)
     }
 
-    /// Where each broker's own section sends messages.
-    pub fn places(&self) -> Vec<Place> {
-        let kafka = self.kafka.as_ref().map(|kafka| Place {
+    /// The destination templates of each broker's own section.
+    pub fn broker_templates(&self) -> Vec<BrokerTemplate> {
+        let kafka = self.kafka.as_ref().map(|kafka| BrokerTemplate {
             broker: Broker::Kafka,
             key: "kafka.topic",
             template: kafka.topic.clone(),
             dead_letter: kafka.dead_letter_topic.clone(),
         });
-        let nats = self.nats.as_ref().map(|nats| Place {
+        let nats = self.nats.as_ref().map(|nats| BrokerTemplate {
             broker: Broker::Nats,
             key: "nats.subject",
             template: nats.subject.clone(),
@@ -154,17 +162,24 @@ impl Config {
         kafka.into_iter().chain(nats).collect()
     }
 
-    /// The tokens of the endpoint, and those of the admin listener; none where there is no file.
+    /// Reads the tokens of `auth.tokens_file`. None means there is no such file.
     ///
     /// # Errors
-    /// [`ConfigError`]: a file that cannot be read, or holds no tokens. Never shows one.
-    pub fn tokens(&self) -> Result<[Option<Tokens>; 2], ConfigError> {
-        let admin = self.admin.as_ref().and_then(|admin| admin.tokens_file.as_ref());
-        Ok([read_tokens("auth.tokens_file", self.auth.tokens_file.as_ref())?, read_tokens("admin.tokens_file", admin)?])
+    /// [`ConfigError`]: the file cannot be read, or holds no tokens. The error never shows one.
+    pub fn webhook_tokens(&self) -> Result<Option<Tokens>, ConfigError> {
+        read_tokens("auth.tokens_file", self.auth.tokens_file.as_ref())
     }
 
-    /// Where nobody needs a token: who may send, and what to do about it.
-    pub fn open_to(&self) -> Option<(String, &'static str)> {
+    /// Reads the tokens of `admin.tokens_file`. None means there is no such file.
+    ///
+    /// # Errors
+    /// As [`Self::webhook_tokens`].
+    pub fn admin_tokens(&self) -> Result<Option<Tokens>, ConfigError> {
+        read_tokens("admin.tokens_file", self.admin.as_ref().and_then(|admin| admin.tokens_file.as_ref()))
+    }
+
+    /// Which senders need no token, and the remedy. None means that every sender needs a token.
+    pub fn anonymous_access(&self) -> Option<(String, &'static str)> {
         let listen = self.http.listen;
         let proxy = if listen.ip().is_loopback() { ", also through a proxy on this machine" } else { "" };
         let remedy = match self.auth.allow_anonymous {
@@ -174,7 +189,7 @@ impl Config {
         self.auth.tokens_file.is_none().then(|| (format!("anyone who reaches {listen} may send{proxy}"), remedy))
     }
 
-    /// Every file it names, with its key.
+    /// Every file the configuration names, with its key.
     fn files(&mut self) -> Vec<(&'static str, &mut PathBuf)> {
         let mut files = vec![("auth.tokens_file", self.auth.tokens_file.as_mut())];
         if let Some(admin) = &mut self.admin {
@@ -213,10 +228,17 @@ pub fn unreadable(error: &std::io::Error) -> String {
     format!("{error}; {remedy}")
 }
 
+/// The text of a file, without a byte-order mark; or why it cannot be read, and what to do.
+fn read_text(path: &std::path::Path) -> Result<String, String> {
+    let bytes = std::fs::read(path).map_err(|error| unreadable(&error))?;
+    let text = String::from_utf8(bytes).map_err(|error| syntax::not_utf8(error.as_bytes()))?;
+    Ok(text.strip_prefix('\u{feff}').map_or_else(|| text.clone(), Into::into))
+}
+
 fn read_tokens(key: &str, path: Option<&PathBuf>) -> Result<Option<Tokens>, ConfigError> {
     let Some(path) = path else { return Ok(None) };
     let read = || {
-        let text = std::fs::read_to_string(path).map_err(|error| unreadable(&error))?;
+        let text = read_text(path)?;
         Tokens::parse(&text).map_err(|error| error.to_string())
     };
     read().map(Some).map_err(|problem| ConfigError::new(key, path.display(), problem))

@@ -1,28 +1,28 @@
-//! The names of all keys, and names in the environment that are almost those of one.
+//! The names of all keys, and environment variables that are almost the name of one.
 
 use toml::{Table, Value};
 
 use super::Config;
 
-/// What to say of each name in the environment that would be read if it had two underscores where it has one.
+/// A warning for each variable that names a key with one underscore where two are needed.
 ///
-/// All others without two are not ours: Kubernetes sets `BRIDGE_PORT` where there is a service `bridge`.
-pub fn overlooked(names: impl Iterator<Item = String>) -> Vec<String> {
+/// Other names without two underscores are not ours: Kubernetes sets `BRIDGE_PORT` where there is a service `bridge`.
+pub fn misspelt_variables(names: impl Iterator<Item = String>) -> Vec<String> {
     let keys = std::cell::LazyCell::new(|| below(""));
-    let told = |name: String| {
+    let warning = |name: String| {
         let rest = name.strip_prefix("BRIDGE_").filter(|rest| !rest.contains("__"))?.to_ascii_lowercase();
         let key = keys.iter().find(|key| key.contains('.') && key.replace('.', "_") == rest)?;
         Some(format!("{name} is not read; two underscores stand between section and key: {}", variable(key)))
     };
-    names.filter_map(told).collect()
+    names.filter_map(warning).collect()
 }
 
-/// The name of a key in the environment.
+/// The environment variable of a key.
 pub(super) fn variable(key: &str) -> String {
     format!("BRIDGE_{}", key.replace('.', "__").to_ascii_uppercase())
 }
 
-/// Every key below a section, and the section itself. A section says which keys it has when it is given one it has not.
+/// Every key below a section, and the section itself. The keys come from the error for an unknown key, which names all.
 pub(super) fn below(section: &str) -> Vec<String> {
     let mut asked = Value::Table(Table::from_iter([("?".to_owned(), Value::Boolean(true))]));
     for name in section.rsplit('.').filter(|name| !name.is_empty()) {
@@ -42,12 +42,12 @@ pub(super) fn below(section: &str) -> Vec<String> {
 mod tests {
     use super::*;
 
-    fn said(names: &[&str]) -> Vec<String> {
-        overlooked(names.iter().map(|name| (*name).to_owned()))
+    fn warnings(names: &[&str]) -> Vec<String> {
+        misspelt_variables(names.iter().map(|name| (*name).to_owned()))
     }
 
     #[test]
-    fn a_name_with_one_underscore_too_few_is_told() {
+    fn a_variable_with_one_underscore_too_few_gets_a_warning() {
         for (name, meant) in [
             ("BRIDGE_HTTP_LISTEN", "BRIDGE_HTTP__LISTEN"),
             ("BRIDGE_HTTP_LIMITS_IN_FLIGHT", "BRIDGE_HTTP__LIMITS__IN_FLIGHT"),
@@ -58,15 +58,15 @@ mod tests {
             ("BRIDGE_ROUTE_TYPES", "BRIDGE_ROUTE__TYPES"),
         ] {
             let line = format!("{name} is not read; two underscores stand between section and key: {meant}");
-            assert_eq!(said(&[name]), [line]);
+            assert_eq!(warnings(&[name]), [line]);
         }
     }
 
     #[test]
-    fn what_is_read_and_what_is_not_ours_is_not_told() {
+    fn variables_that_are_read_or_not_ours_get_no_warning() {
         let names = "BRIDGE_HTTP__LISTEN BRIDGE_PORT BRIDGE_SERVICE_HOST BRIDGE_HTTP_PORT BRIDGE_HTTP BRIDGE_ \
             BRIDGE_HTTP_PORT_3000_TCP_PROTO BRIDGE_SERVICE_PORT_HTTP_LISTEN HTTP_LISTEN XBRIDGE_HTTP_LISTEN \
             BRIDGE_PORT_3000_TCP_ADDR BRIDGE_NATS BRIDGE_NATS_SERVICE_HOST";
-        assert!(said(&names.split_whitespace().collect::<Vec<_>>()).is_empty());
+        assert!(warnings(&names.split_whitespace().collect::<Vec<_>>()).is_empty());
     }
 }

@@ -1,94 +1,88 @@
-//! The dead letter, read again: what lies there, put together from its parts, and what a replay makes of it.
+//! Dead letters, read back and replayed.
 //!
-//! A replay is remembered where the letter lies: in the journal by the letter itself, in the transaction that keeps the
-//! notification; at a broker, after the notification is stored, a note follows in the same topic
-//! or stream, with the letter's id and no body ([`Notes`]). So it is known to whoever looks next, on any machine, for
-//! as long as the letter is kept, in whatever order letters are replayed; and it needs no right and no file of its
-//! own. A replay that is cut off between the two is repeated: JetStream drops the repeat by its `Nats-Msg-Id`, in
-//! Kafka it carries the same `ce_id`.
+//! In: the records of a dead letter topic, a dead letter subject or the journal ([`Source`]). Out: each dead letter, put
+//! together from its parts ([`DeadLetterReader`]), and the notification that a replay makes of it ([`decide_replay`]).
+//!
+//! A replay is marked where the dead letter is, so no right and no file of its own is needed. The journal marks the dead
+//! letter itself, in the transaction that stores the notification. At a broker a marker follows in the same topic or
+//! stream once the notification is stored: the id, and no body ([`ReplayMarkers`]). So every reader on any machine knows
+//! of it as long as the dead letter is there, in whatever order dead letters are replayed. A replay that is cut off
+//! before its marker is repeated: JetStream drops the repeat by its `Nats-Msg-Id`; in Kafka it has the same `ce_id`.
 
-mod again;
-mod behind;
-#[cfg(feature = "journal")]
-mod kept;
-mod notes;
+mod filter;
+mod journal_backlog;
+mod journal_dead_letters;
 mod parts;
-mod reading;
+mod reader;
 mod record;
+mod replay_decision;
+mod replay_markers;
 mod replayer;
-mod select;
 
-pub use again::{Again, again, note};
-pub use behind::Behind;
-#[cfg(feature = "journal")]
-pub use kept::{Kept, kept};
-pub use notes::Notes;
-pub use parts::{Parts, Whole};
-pub use reading::Reading;
-pub use record::{Head, Record, place_name, read};
-pub use replayer::{Outcome, Replayer};
-pub use select::{Selection, read_id};
+pub use filter::{DeadLetterFilter, parse_id};
+pub use journal_backlog::JournalBacklog;
+pub use journal_dead_letters::{JournalDeadLetters, from_journal};
+pub use parts::{DeadLetter, PartAssembler};
+pub use reader::DeadLetterReader;
+pub use record::{DlqHeaders, ParsedRecord, location_name, parse_record};
+pub use replay_decision::{ReplayDecision, decide_replay, replay_marker};
+pub use replay_markers::ReplayMarkers;
+pub use replayer::{DeadLetterDestination, ReplayOutcome, Replayer};
 
-#[cfg(feature = "kafka")]
-use crate::brokers::kafka;
-#[cfg(feature = "nats")]
-use crate::brokers::nats;
-use crate::message::{Broker, Letter};
+use crate::brokers::{kafka, nats};
+use crate::message::{Broker, DlqRecord};
 
-/// Where dead letters lie.
+/// Whether bodies are needed. A source may leave them out where they are not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bodies {
+    /// Read them.
+    Read,
+    /// Only headers are needed.
+    Skip,
+}
+
+/// Where dead letters are.
 pub enum Source {
     /// In a topic.
-    #[cfg(feature = "kafka")]
     Kafka(Box<kafka::Reader>),
     /// In a stream.
-    #[cfg(feature = "nats")]
     Nats(Box<nats::Reader>),
-    /// In the journal, where no broker is used.
-    #[cfg(feature = "journal")]
-    Journal(Box<Kept>),
+    /// In the journal, where there was no broker for them.
+    Journal(Box<JournalDeadLetters>),
 }
 
 impl Source {
-    /// Where that is, in a word.
+    /// Its name.
     pub fn name(&self) -> &'static str {
         match self {
-            #[cfg(feature = "kafka")]
             Self::Kafka(_) => Broker::Kafka.as_str(),
-            #[cfg(feature = "nats")]
             Self::Nats(_) => Broker::Nats.as_str(),
-            #[cfg(feature = "journal")]
-            Self::Journal(_) => place_name(None),
+            Self::Journal(_) => location_name(None),
         }
     }
 
-    /// Begins to read from the oldest record to what is there now; says how many there are, at most. Where no
-    /// `bodies` are wanted they may be left out.
+    /// Begins with the oldest record, and ends with the last there is now. Returns how many there are, at most.
     ///
     /// # Errors
-    /// What is wrong, and the remedy.
-    pub async fn begin(&mut self, bodies: bool) -> Result<u64, String> {
+    /// What is wrong, and what to do.
+    pub async fn begin(&mut self, bodies: Bodies) -> Result<u64, String> {
+        let bodies = bodies == Bodies::Read;
         match self {
-            #[cfg(feature = "kafka")]
             Self::Kafka(kafka) => kafka.begin(bodies).await,
-            #[cfg(feature = "nats")]
             Self::Nats(nats) => nats.begin(bodies).await,
-            #[cfg(feature = "journal")]
-            Self::Journal(kept) => kept.begin().await,
+            Self::Journal(journal) => journal.begin().await,
         }
     }
 
-    /// The next record; none after the last.
+    /// The next record. `None` means that all were read.
     ///
     /// # Errors
-    /// What is wrong, and the remedy.
-    pub async fn next(&mut self) -> Result<Option<Letter>, String> {
+    /// What is wrong, and what to do.
+    pub async fn next(&mut self) -> Result<Option<DlqRecord>, String> {
         match self {
-            #[cfg(feature = "kafka")]
             Self::Kafka(kafka) => kafka.next().await,
-            #[cfg(feature = "nats")]
             Self::Nats(nats) => nats.next().await,
-            #[cfg(feature = "journal")]
-            Self::Journal(kept) => kept.next().await,
+            Self::Journal(journal) => journal.next().await,
         }
     }
 }

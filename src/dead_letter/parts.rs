@@ -1,130 +1,135 @@
-//! Bodies put together from their parts.
+//! Putting dead letters together from their parts.
 
 use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 
-use super::Head;
+use super::DlqHeaders;
 use crate::message::Id;
 
-/// How many bytes of parts are held at most, while others are to come. The parts of a letter are stored one after the
-/// other, so they lie near each other.
-const HELD: usize = 64 * 1024 * 1024;
+/// The most bytes of parts in memory while others are still to be read. The parts of one dead letter are stored one
+/// after the other, so they are near each other.
+const MAX_BYTES: usize = 64 * 1024 * 1024;
 
-/// How many letters are held at most.
-const LETTERS: usize = 1024;
+/// The most dead letters in memory of which parts are still to be read.
+const MAX_INCOMPLETE: usize = 1024;
 
-/// A dead letter, with all of its body or what there is of it.
+/// A dead letter, with its whole body or what there is of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Whole {
-    /// What it says of itself; of one in parts what the first that was read says, with the size of all that are there.
-    pub head: Head,
-    /// Its body, as far as bodies are read.
+pub struct DeadLetter {
+    /// Its headers; of one in parts those of the first part that was read, with the size of all that were.
+    pub headers: DlqHeaders,
+    /// Its body; empty where only headers are read.
     pub body: Bytes,
-    /// In how many parts it was cut; 1 if it was not.
-    pub count: usize,
-    /// The parts that are not there, or that came too far apart to be held.
+    /// How many parts it has; 1 if it was not split.
+    pub part_count: usize,
+    /// The parts that are not there, or were too far apart.
     pub missing: Vec<usize>,
 }
 
-impl Whole {
-    /// Whether it has all its bytes, and they are those it was named after; else what is wrong.
+impl DeadLetter {
+    /// A dead letter that was not split.
+    pub fn whole(headers: DlqHeaders, body: Bytes) -> Self {
+        Self { headers, body, part_count: 1, missing: Vec::new() }
+    }
+
+    /// Checks that all bytes are there, and that the id was made of them.
     ///
     /// # Errors
-    /// Which parts are missing.
-    pub fn complete(&self) -> Result<(), String> {
+    /// Which parts are missing, or that the bytes are others.
+    pub fn check_complete(&self) -> Result<(), String> {
         if !self.missing.is_empty() {
-            return Err(format!(
-                "{} of {} parts are not there: {}",
-                self.missing.len(),
-                self.count,
-                some(&self.missing)
-            ));
+            let (missing, count) = (self.missing.len(), self.part_count);
+            return Err(format!("{missing} of {count} parts are not there: {}", first_of(&self.missing)));
         }
-        if Id::of(&self.body) != self.head.id {
-            return Err("its bytes are not those that its id was made of".into());
+        if Id::of(&self.body) != self.headers.id {
+            return Err("its body does not match its id (SHA-256)".into());
         }
         Ok(())
     }
 }
 
-/// The first of many.
-fn some(parts: &[usize]) -> String {
+/// The first of many numbers.
+fn first_of(parts: &[usize]) -> String {
     const SHOWN: usize = 10;
     let shown: Vec<_> = parts.iter().take(SHOWN).map(ToString::to_string).collect();
     let more = if parts.len() > SHOWN { ", …" } else { "" };
     format!("{}{more}", shown.join(", "))
 }
 
-/// Letters of which parts are still to come, the oldest first.
+/// Dead letters of which parts are still to be read, the oldest first.
 #[derive(Debug)]
-pub struct Parts {
-    held: VecDeque<Set>,
+pub struct PartAssembler {
+    incomplete: VecDeque<Incomplete>,
     bytes: usize,
-    most: usize,
+    max_bytes: usize,
 }
 
 #[derive(Debug)]
-struct Set {
-    head: Head,
-    count: usize,
+struct Incomplete {
+    headers: DlqHeaders,
+    part_count: usize,
+    /// The bytes and the size of each part, by its number. Where only headers are read there is a size and no bytes.
     parts: BTreeMap<usize, (Bytes, usize)>,
 }
 
-impl Default for Parts {
+impl Default for PartAssembler {
     fn default() -> Self {
-        Self { held: VecDeque::new(), bytes: 0, most: HELD }
+        Self { incomplete: VecDeque::new(), bytes: 0, max_bytes: MAX_BYTES }
     }
 }
 
-impl Parts {
-    /// Takes one record; gives out what is whole with it, and what there is no room for any more.
-    pub fn add(&mut self, head: Head, body: Bytes) -> Vec<Whole> {
-        let Some(part) = head.part else {
-            return vec![Whole { head, body, count: 1, missing: Vec::new() }];
-        };
-        let same = |set: &Set| (set.head.id, set.count) == (head.id, part.count);
-        let place = self.held.iter().position(same).unwrap_or(self.held.len());
-        if place == self.held.len() {
-            self.held.push_back(Set { head: head.clone(), count: part.count, parts: BTreeMap::new() });
+impl PartAssembler {
+    /// Adds one record. Returns the dead letters that are complete with it, and those given up because others need the
+    /// memory.
+    pub fn add(&mut self, headers: DlqHeaders, body: Bytes) -> Vec<DeadLetter> {
+        let Some(part) = headers.part else { return vec![DeadLetter::whole(headers, body)] };
+        let index = self.incomplete.iter().position(|one| one.is_of(&headers)).unwrap_or(self.incomplete.len());
+        if index == self.incomplete.len() {
+            let one = Incomplete { headers: headers.clone(), part_count: part.count, parts: BTreeMap::new() };
+            self.incomplete.push_back(one);
         }
-        let Some(set) = self.held.get_mut(place) else { return Vec::new() };
+        let Some(one) = self.incomplete.get_mut(index) else { return Vec::new() };
         self.bytes += body.len();
-        if let Some((before, _)) = set.parts.insert(part.number, (body, head.size)) {
-            self.bytes -= before.len();
+        if let Some((replaced, _)) = one.parts.insert(part.number, (body, headers.size)) {
+            self.bytes -= replaced.len();
         }
         let mut out = Vec::new();
-        if set.parts.len() == set.count {
-            out.extend(self.give_out(place));
+        if one.parts.len() == one.part_count {
+            out.extend(self.take(index));
         }
-        // the one that grows is not given up for itself
-        while self.held.len() > LETTERS || self.bytes > self.most && self.held.len() > 1 {
-            let oldest = usize::from(self.held.front().is_some_and(|set| same_letter(set, &head)));
-            out.extend(self.give_out(oldest));
+        // never give up the dead letter that this part belongs to
+        while self.incomplete.len() > MAX_INCOMPLETE || self.bytes > self.max_bytes && self.incomplete.len() > 1 {
+            let oldest = usize::from(self.incomplete.front().is_some_and(|one| one.is_of(&headers)));
+            out.extend(self.take(oldest));
         }
         out
     }
 
-    /// What is left when all was read.
-    pub fn rest(&mut self) -> Vec<Whole> {
-        std::iter::from_fn(|| self.give_out(0)).collect()
+    /// Takes what is still incomplete when all was read.
+    pub fn take_rest(&mut self) -> Vec<DeadLetter> {
+        std::iter::from_fn(|| self.take(0)).collect()
     }
 
-    fn give_out(&mut self, place: usize) -> Option<Whole> {
-        let Set { mut head, count, parts } = self.held.remove(place)?;
-        // a count is only what a header says: nothing is made as large as that
-        const NAMED: usize = 10_000;
-        let missing = (1..=count).filter(|number| !parts.contains_key(number)).take(NAMED).collect();
-        head.size = parts.values().map(|(_, size)| size).sum();
+    fn take(&mut self, index: usize) -> Option<DeadLetter> {
+        let Incomplete { mut headers, part_count, parts } = self.incomplete.remove(index)?;
+        // the header may claim any count: memory is not allocated by it
+        const MAX_MISSING: usize = 10_000;
+        let missing = (1..=part_count).filter(|number| !parts.contains_key(number)).take(MAX_MISSING).collect();
+        headers.size = parts.values().map(|(_, size)| size).sum();
         let body: Vec<u8> = parts.into_values().flat_map(|(body, _)| body).collect();
-        // parts hold as much as the body that was made of them
+        // the body has the bytes of its parts
         self.bytes -= body.len();
-        Some(Whole { head, body: body.into(), count, missing })
+        Some(DeadLetter { headers, body: body.into(), part_count, missing })
     }
 }
 
-fn same_letter(set: &Set, head: &Head) -> bool {
-    set.head.id == head.id && head.part.is_some_and(|part| part.count == set.count)
+impl Incomplete {
+    /// Whether a record is a part of this dead letter.
+    fn is_of(&self, headers: &DlqHeaders) -> bool {
+        let part_count = headers.part.map(|part| part.count);
+        self.headers.id == headers.id && Some(self.part_count) == part_count
+    }
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Parts in any order make the body they were cut from, or are missed.
+//! Parts in any order make the body they were split from, or are named as missing.
 
 use std::time::UNIX_EPOCH;
 
@@ -7,8 +7,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::message::{Broker, Part};
 
-fn head(body: &[u8], part: Option<Part>, size: usize) -> Head {
-    Head {
+fn headers(body: &[u8], part: Option<Part>, size: usize) -> DlqHeaders {
+    DlqHeaders {
         broker: Some(Broker::Nats),
         position: String::new(),
         id: Id::of(body),
@@ -19,27 +19,26 @@ fn head(body: &[u8], part: Option<Part>, size: usize) -> Head {
         kind: None,
         part,
         size,
-        headers: Vec::new(),
+        all: Vec::new(),
     }
 }
 
-/// A body of its own for each number, cut into so many bytes each.
-fn cut(number: usize, length: usize, limit: usize) -> (Vec<u8>, Vec<(Head, Bytes)>) {
+/// A body of its own for each number, split into parts of at most `limit` bytes.
+fn split(number: usize, length: usize, limit: usize) -> (Vec<u8>, Vec<(DlqHeaders, Bytes)>) {
     let body: Vec<u8> = (0..length).map(|place| (place / 3 + number * 31) as u8).collect();
     let count = length.div_ceil(limit);
-    let parts = body
-        .chunks(limit)
-        .zip(1..)
-        .map(|(chunk, number)| (head(&body, Some(Part { number, count }), chunk.len()), Bytes::copy_from_slice(chunk)));
+    let parts = body.chunks(limit).zip(1..).map(|(chunk, number)| {
+        (headers(&body, Some(Part { number, count }), chunk.len()), Bytes::copy_from_slice(chunk))
+    });
     let parts = parts.collect();
     (body, parts)
 }
 
-fn read_all(parts: Vec<(Head, Bytes)>) -> Vec<Whole> {
-    let mut held = Parts::default();
-    let mut out: Vec<_> = parts.into_iter().flat_map(|(head, body)| held.add(head, body)).collect();
-    out.extend(held.rest());
-    assert_eq!(held.bytes, 0);
+fn read_all(parts: Vec<(DlqHeaders, Bytes)>) -> Vec<DeadLetter> {
+    let mut assembler = PartAssembler::default();
+    let mut out: Vec<_> = parts.into_iter().flat_map(|(headers, body)| assembler.add(headers, body)).collect();
+    out.extend(assembler.take_rest());
+    assert_eq!(assembler.bytes, 0);
     out
 }
 
@@ -50,57 +49,58 @@ proptest! {
         order in any::<u64>(),
         twice in any::<prop::sample::Index>(),
     ) {
-        let cut: Vec<_> = letters.iter().enumerate().map(|(number, (length, limit))| cut(number, *length, *limit)).collect();
-        let mut all: Vec<_> = cut.iter().flat_map(|(_, parts)| parts.clone()).collect();
-        // the first of them once more, before the letter is whole
-        let again = all[twice.index(all.len())].clone();
+        let letters: Vec<_> = letters.iter().enumerate().map(|(number, (length, limit))| split(number, *length, *limit)).collect();
+        let mut all: Vec<_> = letters.iter().flat_map(|(_, parts)| parts.clone()).collect();
+        // the first of them once more, before the dead letter is complete
+        let duplicate = all[twice.index(all.len())].clone();
         let mut keyed: Vec<_> = all.drain(..).enumerate().map(|(place, part)| (Id::of(&(order ^ place as u64).to_be_bytes()).as_u128(), part)).collect();
         keyed.sort_by_key(|(key, _)| *key);
         let mut all: Vec<_> = keyed.into_iter().map(|(_, part)| part).collect();
-        all.insert(0, again);
+        all.insert(0, duplicate);
         let out = read_all(all);
-        let whole: Vec<_> = out.iter().filter(|whole| whole.complete().is_ok()).collect();
-        prop_assert_eq!(whole.len(), cut.len());
-        for (body, _) in &cut {
-            let found = whole.iter().find(|whole| whole.head.id == Id::of(body)).unwrap();
+        let complete: Vec<_> = out.iter().filter(|letter| letter.check_complete().is_ok()).collect();
+        prop_assert_eq!(complete.len(), letters.len());
+        for (body, _) in &letters {
+            let found = complete.iter().find(|letter| letter.headers.id == Id::of(body)).unwrap();
             prop_assert_eq!(&found.body[..], &body[..]);
-            prop_assert_eq!(found.head.size, body.len());
+            prop_assert_eq!(found.headers.size, body.len());
         }
     }
 
     #[test]
-    fn a_part_that_is_not_there_is_named(length in 20_usize..200, limit in 3_usize..19, lost in any::<prop::sample::Index>()) {
-        let (_, mut parts) = cut(0, length, limit);
+    fn a_missing_part_is_named(length in 20_usize..200, limit in 3_usize..19, lost in any::<prop::sample::Index>()) {
+        let (_, mut parts) = split(0, length, limit);
         let lost = lost.index(parts.len());
         parts.remove(lost);
         let count = parts.len() + 1;
         let out = read_all(parts);
         prop_assert_eq!(out.len(), 1);
         prop_assert_eq!(&out[0].missing, &vec![lost + 1]);
-        prop_assert_eq!(out[0].complete(), Err(format!("1 of {count} parts are not there: {}", lost + 1)));
+        prop_assert_eq!(out[0].check_complete(), Err(format!("1 of {count} parts are not there: {}", lost + 1)));
     }
 }
 
 #[test]
-fn what_is_held_has_a_limit_and_one_letter_is_never_given_up_for_itself() {
-    let mut held = Parts { most: 100, ..Parts::default() };
-    let (_, first) = cut(0, 60, 20);
-    let (body, second) = cut(1, 200, 20);
-    let out: Vec<_> = first.into_iter().take(2).chain(second).flat_map(|(head, body)| held.add(head, body)).collect();
+fn parts_in_memory_are_limited_and_the_growing_dead_letter_stays() {
+    let mut assembler = PartAssembler { max_bytes: 100, ..PartAssembler::default() };
+    let (_, first) = split(0, 60, 20);
+    let (body, second) = split(1, 200, 20);
+    let out: Vec<_> =
+        first.into_iter().take(2).chain(second).flat_map(|(headers, body)| assembler.add(headers, body)).collect();
     assert_eq!(out.len(), 2);
-    assert_eq!((&out[0].missing, out[0].head.size), (&vec![3], 40), "the older one, once both are too much");
+    assert_eq!((&out[0].missing, out[0].headers.size), (&vec![3], 40), "the older one, once both are too much");
     assert_eq!(out[1].body, body);
 }
 
 #[test]
-fn bytes_of_another_letter_are_found_out() {
-    let whole = Whole { head: head(b"a", None, 1), body: Bytes::from_static(b"b"), count: 1, missing: Vec::new() };
-    assert!(whole.complete().unwrap_err().contains("not those"));
+fn bytes_of_another_body_are_refused() {
+    let letter = DeadLetter::whole(headers(b"a", None, 1), Bytes::from_static(b"b"));
+    assert!(letter.check_complete().unwrap_err().contains("does not match"));
 }
 
 #[test]
-fn a_count_nobody_can_have_meant_costs_nothing() {
+fn an_absurd_part_count_costs_nothing() {
     let part = Part { number: 1, count: usize::MAX };
-    let out = read_all(vec![(head(b"a", Some(part), 1), Bytes::from_static(b"a"))]);
+    let out = read_all(vec![(headers(b"a", Some(part), 1), Bytes::from_static(b"a"))]);
     assert_eq!(out[0].missing.len(), 10_000);
 }

@@ -1,28 +1,33 @@
-//! What a record in the dead letter is.
+//! What a record of the dead letter destination is, by its headers.
 
 use std::time::SystemTime;
 
 use bytes::Bytes;
 
-use crate::message::{Attribute, Broker, Id, Letter, Part, Replay, TraceContext};
+use crate::message::{Attribute, Broker, DlqRecord, Id, MessageKind, Part, TraceContext};
 
-/// A record, as far as its headers tell.
+/// A record, as far as its headers say.
 #[derive(Debug)]
-pub enum Record {
-    /// A dead letter, or one part of it.
-    Letter(Box<Head>, Bytes),
-    /// Says that what has this id, and was received until then, has been replayed.
-    Note(Id, SystemTime),
-    /// Not of the bridge's making.
+pub enum ParsedRecord {
+    /// A dead letter, or one part of it, with its bytes.
+    DeadLetter(Box<DlqHeaders>, Bytes),
+    /// The dead letters with this id that were received until then have been replayed.
+    ReplayMarker {
+        /// Their id.
+        id: Id,
+        /// Covers those received until then.
+        until: SystemTime,
+    },
+    /// The bridge did not write this record.
     Foreign,
 }
 
-/// What a dead letter says of itself.
+/// What the headers of a dead letter say.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Head {
-    /// Where it lies; none: in the journal.
+pub struct DlqHeaders {
+    /// The broker that has it. `None` means the journal.
     pub broker: Option<Broker>,
-    /// Its place there; of one in parts that of the first that was read.
+    /// Its position there; of a dead letter in parts, that of the first part that was read.
     pub position: String,
     /// `ce_id`.
     pub id: Id,
@@ -32,63 +37,63 @@ pub struct Head {
     pub reason: String,
     /// `bridge-detail`.
     pub detail: String,
-    /// The instance, where it is known.
+    /// The instance. `None` means that it is not known.
     pub instance: Option<u64>,
-    /// The type as in `ce_type`; none where it is not known.
+    /// The type as in `ce_type`, without its prefix. `None` means that it is not known.
     pub kind: Option<String>,
-    /// Which part it is, where the body was cut.
+    /// Which part this is. `None` means that the body was not split.
     pub part: Option<Part>,
-    /// How many bytes its body has.
+    /// The bytes of its body.
     pub size: usize,
     /// Every header, as the broker has it.
-    pub headers: Vec<(String, String)>,
+    pub all: Vec<(String, String)>,
 }
 
-impl Head {
-    /// The trace context it came with.
+impl DlqHeaders {
+    /// The trace context that the notification came with.
     pub fn trace(&self) -> TraceContext {
-        let header = |name: &str| self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone());
+        let header = |name: &str| self.all.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone());
         let parent = header("traceparent");
         TraceContext { state: header("tracestate").filter(|_| parent.is_some()), parent }
     }
 }
 
-/// Where letters lie, in a word.
-pub fn place_name(broker: Option<Broker>) -> &'static str {
+/// The name of what stores dead letters: a broker, or the journal.
+pub fn location_name(broker: Option<Broker>) -> &'static str {
     broker.map_or("journal", Broker::as_str)
 }
 
-/// Reads a record's headers.
-pub fn read(letter: Letter) -> Record {
-    let Some(id) = letter.attribute(Attribute::Id).and_then(id) else { return Record::Foreign };
-    let time = letter.attribute(Attribute::RecordedTime);
-    let received = time.and_then(|time| humantime::parse_rfc3339(time).ok()).unwrap_or(letter.at);
-    if letter.header(Replay::HEADER).is_some() {
-        return Record::Note(id, received);
+/// Reads the headers of a record.
+pub fn parse_record(record: DlqRecord) -> ParsedRecord {
+    let Some(id) = record.attribute(Attribute::Id).and_then(id) else { return ParsedRecord::Foreign };
+    let time = record.attribute(Attribute::RecordedTime);
+    let received = time.and_then(|time| humantime::parse_rfc3339(time).ok()).unwrap_or(record.at);
+    if record.header(MessageKind::REPLAYED_HEADER).is_some() {
+        return ParsedRecord::ReplayMarker { id, until: received };
     }
-    let Some(reason) = letter.header("bridge-reason").map(str::to_owned) else { return Record::Foreign };
-    let cut = letter.header("bridge-part").map(part);
-    if matches!(cut, Some(None)) {
-        return Record::Foreign;
+    let Some(reason) = record.header("bridge-reason").map(str::to_owned) else { return ParsedRecord::Foreign };
+    let part = record.header("bridge-part").map(part);
+    if matches!(part, Some(None)) {
+        return ParsedRecord::Foreign;
     }
-    let kind = letter.attribute(Attribute::Type).and_then(|kind| kind.strip_prefix("com.green-api."));
-    let head = Head {
-        broker: letter.broker,
+    let kind = record.attribute(Attribute::Type).and_then(|kind| kind.strip_prefix("com.green-api."));
+    let headers = DlqHeaders {
+        broker: record.broker,
         id,
         received,
         reason,
-        detail: letter.header("bridge-detail").unwrap_or_default().to_owned(),
-        instance: letter.attribute(Attribute::Instance).and_then(|instance| instance.parse().ok()),
+        detail: record.header("bridge-detail").unwrap_or_default().to_owned(),
+        instance: record.attribute(Attribute::Instance).and_then(|instance| instance.parse().ok()),
         kind: kind.filter(|kind| *kind != "unparsed").map(str::to_owned),
-        part: cut.flatten(),
-        size: letter.size,
-        position: letter.position,
-        headers: letter.headers,
+        part: part.flatten(),
+        size: record.size,
+        position: record.position,
+        all: record.headers,
     };
-    Record::Letter(Box::new(head), letter.body)
+    ParsedRecord::DeadLetter(Box::new(headers), record.body)
 }
 
-/// An id as it is shown.
+/// Reads an id in the form that it is shown in.
 pub(super) fn id(text: &str) -> Option<Id> {
     let is_id = text.len() == 32 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
     u128::from_str_radix(text, 16).ok().filter(|_| is_id).map(Id::from)
@@ -106,19 +111,28 @@ mod tests {
 
     use super::*;
 
-    fn letter(headers: &[(&str, &str)]) -> Letter {
+    fn record(headers: &[(&str, &str)]) -> DlqRecord {
         let headers = headers.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
         let body = Bytes::from_static(b"{");
-        Letter { broker: Some(Broker::Kafka), position: "0/1".into(), at: UNIX_EPOCH, headers, size: body.len(), body }
+        DlqRecord {
+            broker: Some(Broker::Kafka),
+            position: "0/1".into(),
+            at: UNIX_EPOCH,
+            headers,
+            size: body.len(),
+            body,
+        }
     }
 
     const ID: (&str, &str) = ("ce_id", "00000000000000000000000000000007");
 
     #[test]
-    fn only_what_the_bridge_made_is_a_letter() {
+    fn only_a_record_that_the_bridge_wrote_is_a_dead_letter() {
         let reason = ("bridge-reason", "not_json");
-        assert!(matches!(read(letter(&[ID, reason])), Record::Letter(..)));
-        assert!(matches!(read(letter(&[ID, ("bridge-replayed", "1")])), Record::Note(id, _) if id == Id::from(7)));
+        assert!(matches!(parse_record(record(&[ID, reason])), ParsedRecord::DeadLetter(..)));
+        assert!(
+            matches!(parse_record(record(&[ID, ("bridge-replayed", "1")])), ParsedRecord::ReplayMarker { id, .. } if id == Id::from(7))
+        );
         for foreign in [
             &[reason][..],
             &[ID],
@@ -129,22 +143,26 @@ mod tests {
             &[ID, reason, ("bridge-part", "0/3")],
             &[ID, reason, ("bridge-part", "x")],
         ] {
-            assert!(matches!(read(letter(foreign)), Record::Foreign), "{foreign:?}");
+            assert!(matches!(parse_record(record(foreign)), ParsedRecord::Foreign), "{foreign:?}");
         }
     }
 
     #[test]
-    fn what_is_not_known_is_not_made_up() {
+    fn an_unknown_type_or_instance_is_none() {
         let reason = ("bridge-reason", "not_json");
-        let Record::Letter(head, _) = read(letter(&[ID, reason, ("ce_type", "com.green-api.unparsed")])) else {
-            panic!("a letter")
+        let ParsedRecord::DeadLetter(headers, _) =
+            parse_record(record(&[ID, reason, ("ce_type", "com.green-api.unparsed")]))
+        else {
+            panic!("a dead letter")
         };
-        assert_eq!((head.kind, head.instance, head.received), (None, None, UNIX_EPOCH));
+        assert_eq!((headers.kind, headers.instance, headers.received), (None, None, UNIX_EPOCH));
         let known = [ID, reason, ("ce_type", "com.green-api.x"), ("ce_instance", "7"), ("bridge-part", "2/3")];
         let time = ("ce_recordedtime", "1970-01-01T00:00:07.500Z");
-        let Record::Letter(head, _) = read(letter(&[&known[..], &[time]].concat())) else { panic!("a letter") };
-        assert_eq!((head.kind.as_deref(), head.instance), (Some("x"), Some(7)));
-        assert_eq!(head.received, UNIX_EPOCH + Duration::from_millis(7500));
-        assert_eq!(head.part, Some(Part { number: 2, count: 3 }));
+        let ParsedRecord::DeadLetter(headers, _) = parse_record(record(&[&known[..], &[time]].concat())) else {
+            panic!("a dead letter")
+        };
+        assert_eq!((headers.kind.as_deref(), headers.instance), (Some("x"), Some(7)));
+        assert_eq!(headers.received, UNIX_EPOCH + Duration::from_millis(7500));
+        assert_eq!(headers.part, Some(Part { number: 2, count: 3 }));
     }
 }

@@ -1,142 +1,163 @@
-//! Sends letters on their way again, and notes it.
+//! Replays the dead letters of a broker to it, and marks them as replayed.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use futures_util::future::join_all;
-use tokio::time::{Instant, sleep};
+use parking_lot::Mutex;
+use tokio::time::{Instant, sleep_until};
 
-use super::{Again, Behind, Head, Notes, Whole, again, note};
-use crate::brokers::{Fault, FaultKind, Publisher, RETRY_AFTER};
+use super::{DeadLetter, DlqHeaders, JournalBacklog, ReplayDecision, ReplayMarkers, decide_replay, replay_marker};
+use crate::brokers::{Fault, FaultKind, Publisher, RETRY};
 use crate::message::{Broker, Message};
 use crate::route::Routes;
 
-/// How long a fault that may pass is waited out.
-const PATIENCE: Duration = Duration::from_secs(15);
+/// How long a transient fault is retried, and how long a replay waits for the journal's backlog.
+const RETRY_WITHIN: Duration = Duration::from_secs(15);
 
-const OWED: &str = "the journal owes what goes there before it; wait until `greenapi-bridge journal status` says that \
-    nothing is owed, and run this again";
+const BACKLOG: &str = "the journal has a backlog for the same lane, which goes first; wait until `greenapi-bridge journal \
+    status` shows no backlog, and run this again";
 
-/// What became of a letter.
+/// What became of one dead letter.
 #[derive(Debug)]
-pub enum Outcome {
-    /// It is stored there; or with a dry run, would be sent there.
+pub enum ReplayOutcome {
+    /// The broker stores it at this destination; with a dry run it would be sent there.
     Replayed(String),
-    /// It was replayed before.
-    Before,
-    /// It stays what it is, and why.
-    Stays(String),
-    /// It is not known to be stored, or not noted; why.
+    /// It was replayed before; nothing was done.
+    AlreadyReplayed,
+    /// It stays a dead letter, for this reason.
+    NotReplayable(String),
+    /// It may not be stored, for this reason.
     Failed(String),
-    /// As [`Self::Failed`], and others would fare no better.
-    Unreached(String),
+    /// As [`Self::Failed`], and every other dead letter would fail too.
+    Unreachable(String),
 }
 
-/// Replays letters of one broker to it.
+/// Where a broker stores dead letters.
+#[derive(Debug, Clone, Copy)]
+pub struct DeadLetterDestination<'q> {
+    /// The broker.
+    pub broker: Broker,
+    /// Its topic or subject for them.
+    pub destination: &'q str,
+}
+
+/// Replays the dead letters of one broker to it.
 pub struct Replayer<'r> {
     routes: &'r Routes,
-    /// None: nothing is sent.
+    /// `None` means a dry run: nothing is sent.
     publisher: Option<Publisher>,
-    /// Where the letters lie.
-    dead_letter: (Broker, &'r str),
-    notes: Mutex<Notes>,
-    behind: Behind,
-    /// Whether also what was replayed before.
-    once_more: bool,
+    queue: DeadLetterDestination<'r>,
+    markers: Mutex<ReplayMarkers>,
+    backlog: JournalBacklog,
+    /// Whether to replay also what was replayed before.
+    include_replayed: bool,
 }
 
 impl<'r> Replayer<'r> {
-    /// `dead_letter` is where the letters lie, `notes` what was replayed of them, and `behind` what goes before them;
-    /// without a publisher it is a dry run.
+    /// `markers` says which dead letters were replayed, and `backlog` what goes first. Without a publisher it is a dry run.
     pub fn new(
         routes: &'r Routes,
         publisher: Option<Publisher>,
-        dead_letter: (Broker, &'r str),
-        (notes, behind): (Notes, Behind),
-        once_more: bool,
+        queue: DeadLetterDestination<'r>,
+        markers: ReplayMarkers,
+        backlog: JournalBacklog,
+        include_replayed: bool,
     ) -> Self {
-        Self { routes, publisher, dead_letter, notes: Mutex::new(notes), behind, once_more }
+        Self { routes, publisher, queue, markers: Mutex::new(markers), backlog, include_replayed }
     }
 
-    /// Whether a letter has had its replay.
-    pub fn is_done(&self, head: &Head) -> bool {
-        self.with_notes(|notes| notes.has_here(head.id) || notes.has(head) && !self.once_more)
+    /// Closes the publisher.
+    pub async fn close(&self) {
+        if let Some(publisher) = &self.publisher {
+            publisher.close().await;
+        }
+    }
+
+    /// Whether a dead letter needs no replay any more.
+    pub fn is_done(&self, letter: &DlqHeaders) -> bool {
+        self.with_markers(|markers| {
+            markers.replayed_here(letter.id) || markers.is_replayed(letter) && !self.include_replayed
+        })
     }
 
     /// Replays these: those of one instance one after the other, instances side by side.
-    pub async fn replay(&self, letters: Vec<Whole>) -> Vec<(Head, Outcome)> {
-        let mut instances: BTreeMap<_, Vec<Whole>> = BTreeMap::new();
-        for whole in letters {
-            // of a body that could not be read nothing is known: those stay in order among each other
-            instances.entry(whole.head.instance).or_default().push(whole);
+    pub async fn replay(&self, letters: Vec<DeadLetter>) -> Vec<(DlqHeaders, ReplayOutcome)> {
+        let mut instances: BTreeMap<_, Vec<DeadLetter>> = BTreeMap::new();
+        for letter in letters {
+            // bodies that could not be parsed have no instance: their order among each other stays
+            instances.entry(letter.headers.instance).or_default().push(letter);
         }
         let each = instances.into_values().map(async |letters| {
-            let mut done = Vec::new();
-            for whole in letters {
-                let outcome = self.one(&whole).await;
-                let over = matches!(outcome, Outcome::Unreached(_));
-                done.push((whole.head, outcome));
-                if over {
+            let mut outcomes = Vec::new();
+            for letter in letters {
+                let outcome = self.replay_one(&letter).await;
+                let unreachable = matches!(outcome, ReplayOutcome::Unreachable(_));
+                outcomes.push((letter.headers, outcome));
+                if unreachable {
                     break;
                 }
             }
-            done
+            outcomes
         });
         join_all(each).await.into_iter().flatten().collect()
     }
 
-    async fn one(&self, whole: &Whole) -> Outcome {
-        let head = &whole.head;
-        if self.is_done(head) {
-            return Outcome::Before;
+    async fn replay_one(&self, letter: &DeadLetter) -> ReplayOutcome {
+        let headers = &letter.headers;
+        if self.is_done(headers) {
+            return ReplayOutcome::AlreadyReplayed;
         }
-        let (before, now) = (self.with_notes(|notes| notes.times(head.id)), SystemTime::now());
-        let message = match again(whole, self.routes, before, now) {
-            Again::Notification(message) => message,
-            Again::Stays(why) => return Outcome::Stays(why),
+        let (earlier, now) = (self.with_markers(|markers| markers.times(headers.id)), SystemTime::now());
+        let message = match decide_replay(letter, self.routes, earlier, now) {
+            ReplayDecision::Replay(message) => message,
+            ReplayDecision::NotReplayable(why) => return ReplayOutcome::NotReplayable(why),
         };
-        let (broker, dead_letter) = self.dead_letter;
+        let DeadLetterDestination { broker, destination: dead_letter_destination } = self.queue;
         let to = message.destination(broker).to_owned();
         let Some(publisher) = &self.publisher else {
-            self.with_notes(|notes| notes.enter(head.id, head.received, true));
-            return Outcome::Replayed(to);
+            self.with_markers(|markers| markers.add_replay(headers.id, headers.received));
+            return ReplayOutcome::Replayed(to);
         };
-        match self.behind.wait(&message, broker, Instant::now() + PATIENCE).await {
+        match self.backlog.wait_until_empty(&message, broker, Instant::now() + RETRY_WITHIN).await {
             Ok(true) => {}
-            Ok(false) => return Outcome::Failed(format!("{to}: {OWED}")),
-            Err(problem) => return Outcome::Unreached(problem),
+            Ok(false) => return ReplayOutcome::Failed(format!("{to}: {BACKLOG}")),
+            Err(problem) => return ReplayOutcome::Unreachable(problem),
         }
         if let Err(fault) = publish(publisher, &message).await {
             return match fault.kind {
-                FaultKind::Record => Outcome::Stays(format!("{} does not take it: {fault}", broker.as_str())),
-                FaultKind::Destination => Outcome::Failed(format!("{to}: {fault}")),
-                FaultKind::Connection => Outcome::Unreached(format!("{}: {fault}", broker.as_str())),
+                FaultKind::Record => ReplayOutcome::NotReplayable(format!("{} refuses it: {fault}", broker.as_str())),
+                FaultKind::Destination => ReplayOutcome::Failed(format!("{to}: {fault}")),
+                FaultKind::Connection => ReplayOutcome::Unreachable(format!("{}: {fault}", broker.as_str())),
             };
         }
-        let note = note(head, self.dead_letter, before, now);
-        if let Err(fault) = publish(publisher, &note).await {
-            return Outcome::Unreached(format!(
-                "it is stored in {to}, but that cannot be noted in {dead_letter}: {fault}; a repeat sends it again"
+        let marker = replay_marker(headers, self.queue, earlier, now);
+        if let Err(fault) = publish(publisher, &marker).await {
+            return ReplayOutcome::Unreachable(format!(
+                "it is stored in {to}, but its replay marker is not in {dead_letter_destination}: {fault}; a repeat \
+                 sends it again"
             ));
         }
-        self.with_notes(|notes| notes.enter(head.id, note.event.recorded, true));
-        Outcome::Replayed(to)
+        self.with_markers(|markers| markers.add_replay(headers.id, marker.event.recorded));
+        ReplayOutcome::Replayed(to)
     }
 
-    fn with_notes<R>(&self, act: impl FnOnce(&mut Notes) -> R) -> R {
-        act(&mut self.notes.lock().unwrap_or_else(PoisonError::into_inner))
+    fn with_markers<R>(&self, act: impl FnOnce(&mut ReplayMarkers) -> R) -> R {
+        act(&mut self.markers.lock())
     }
 }
 
-/// Publishes, and again while the fault is a passing one.
+/// Publishes a message, and retries while its fault is transient.
 async fn publish(publisher: &Publisher, message: &Message) -> Result<(), Fault> {
-    let until = Instant::now() + PATIENCE;
+    let (until, mut failures) = (Instant::now() + RETRY_WITHIN, 0);
     loop {
-        publisher.ready(until).await;
-        match publisher.publish(message).await {
-            Err(fault) if fault.passing && Instant::now() + RETRY_AFTER < until => sleep(RETRY_AFTER).await,
-            settled => return settled,
+        publisher.wait_until_up(until).await;
+        let Err(fault) = publisher.publish(message).await else { return Ok(()) };
+        failures += 1;
+        let next = Instant::now() + RETRY.pause(failures);
+        if !fault.transient || next >= until {
+            return Err(fault);
         }
+        sleep_until(next).await;
     }
 }

@@ -7,8 +7,8 @@ use serde::Deserialize;
 
 use crate::units;
 
-/// The log is brought into the database when it has about so many bytes; then it is written from its beginning again.
-pub(super) const LOG: usize = 4 * 1024 * 1024;
+/// Size in bytes of the write-ahead log from which it is checkpointed and restarted.
+pub(super) const WAL_BYTES: usize = 4 * 1024 * 1024;
 
 /// `[journal]`: the durable store on this machine's disk.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -16,34 +16,37 @@ pub(super) const LOG: usize = 4 * 1024 * 1024;
 pub struct Config {
     /// Its folder, which no other process may write. Default `data`.
     pub directory: PathBuf,
-    /// The most bytes it takes on disk, its log included. Beyond it notifications are refused (503): nothing that was
-    /// answered 200 is deleted to make room. Default 1 GiB, over a million notifications of ordinary size.
+    /// The most bytes on disk, its WAL included. Beyond it notifications are refused (503): nothing that was answered 200
+    /// is deleted to make space. Default 1 GiB, over a million notifications of ordinary size.
     #[serde(deserialize_with = "units::size")]
     pub max_bytes: usize,
-    /// What it leaves free on its file system, beside 8 MiB that it takes as a reserve, for a start on a full disk. Below
-    /// it notifications are refused (503). Default 64 MiB.
+    /// The bytes it leaves free on its file system, beside a reserve of 8 MiB for a full disk. Below it notifications are
+    /// refused (503). Default 64 MiB; at least 4 MiB, the size of its log.
     #[serde(deserialize_with = "units::size")]
     pub min_free: usize,
-    /// How long notifications that are owed to no broker are kept. What was forwarded is deleted at once. Default 7 d.
+    /// How long notifications for the journal alone are stored. What all brokers acked is deleted at once. Default 7 d.
     #[serde(deserialize_with = "units::duration")]
     pub retention: Duration,
-    /// The largest body that comes: `http.max_body`. Default 8 MiB.
+    /// The largest body: `http.max_body`. Default 8 MiB.
     #[serde(skip)]
-    pub largest: usize,
+    pub max_body: usize,
 }
 
 impl Config {
-    /// The bytes that the database leaves to the log: once its pages are there they stay, and the largest body must have
-    /// room in the log too when all of them are empty.
-    pub fn for_log(&self) -> usize {
-        // it is cut off when it is twice as long as it should be
-        (4 * LOG).max(2 * LOG + self.largest)
+    /// The bytes of `max_bytes` that are reserved for the WAL. The database file never shrinks, so the WAL must fit the
+    /// largest body even if all pages are free.
+    pub fn wal_reserve(&self) -> usize {
+        // the WAL is truncated at twice [`WAL_BYTES`]
+        (4 * WAL_BYTES).max(2 * WAL_BYTES + self.max_body)
     }
 
-    /// The least `max_bytes` with which the largest body can be kept at all.
+    /// The smallest `min_free`: the WAL must have room also on a file system that cannot allocate it beforehand.
+    pub const MIN_FREE: usize = WAL_BYTES;
+
+    /// The smallest `max_bytes` with which the largest body fits.
     pub fn least_bytes(&self) -> usize {
         const TABLES: usize = 1024 * 1024;
-        self.for_log() + self.largest + TABLES
+        self.wal_reserve() + self.max_body + TABLES
     }
 }
 
@@ -54,16 +57,25 @@ impl Default for Config {
             max_bytes: 1024 * 1024 * 1024,
             min_free: 64 * 1024 * 1024,
             retention: Duration::from_secs(7 * 24 * 3600),
-            largest: 8 * 1024 * 1024,
+            max_body: 8 * 1024 * 1024,
         }
     }
 }
 
-/// `[dead_letter]`: those that are kept in the journal.
+/// Which ids the journal stores for the dedup window (`[dedupe]`).
+#[derive(Debug, Clone, Copy)]
+pub struct DedupLimits {
+    /// Ids younger than this.
+    pub window: Duration,
+    /// At most this many, the youngest.
+    pub max_ids: usize,
+}
+
+/// `[dead_letter]`: dead letters in the journal.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DeadLetterConfig {
-    /// How long. Default 30 d: someone has to look at them.
+    /// How long they are stored. Default 30 d: someone has to read them.
     #[serde(deserialize_with = "units::duration")]
     pub retention: Duration,
 }

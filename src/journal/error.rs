@@ -1,122 +1,164 @@
-//! What can be wrong of a journal.
+//! The errors of a journal.
 
 use std::path::PathBuf;
 
 use thiserror::Error;
 
+/// What SQLite reports.
+type Source = Box<dyn std::error::Error + Send + Sync>;
+
 /// Why a journal cannot be opened, and what to do about it.
 #[derive(Debug, Error)]
 pub enum OpenError {
-    /// Its folder.
-    #[error("{}: {source}; give a folder this user can make and write", path.display())]
+    /// The folder cannot be used.
+    #[error("{}: {source}; give a folder that this user can create and write", path.display())]
     Directory {
-        /// Which.
+        /// `journal.directory`.
         path: PathBuf,
-        /// Why.
+        /// Error of making or opening it.
         source: std::io::Error,
     },
-    /// A file system of other machines.
+    /// The folder is on a file system of other machines.
     #[error("{} is on a network file system ({name}), whose locks and syncs cannot be relied on; give a folder on a disk of this machine", path.display())]
     Network {
-        /// The folder.
+        /// `journal.directory`.
         path: PathBuf,
         /// The file system.
         name: &'static str,
     },
+    /// The folder is in use for something else.
+    #[error("{} is in use for something else: it has {file}, and no journal; name an empty folder, or one that does not exist", path.display())]
+    Occupied {
+        /// `journal.directory`.
+        path: PathBuf,
+        /// One of the files there.
+        file: String,
+    },
+    /// The database is a symbolic link.
+    #[error("{}: a symbolic link, whose target can change; set journal.directory to the folder of the database itself", path.display())]
+    Link {
+        /// The link.
+        path: PathBuf,
+    },
     /// Another process writes it.
-    #[error("{} is written by another process; give each bridge a folder of its own, or stop the other", path.display())]
-    Taken {
-        /// The folder.
+    #[error("{} is in use by another process; give each bridge a folder of its own, or stop the other", path.display())]
+    InUse {
+        /// `journal.directory`.
         path: PathBuf,
     },
     /// There is none.
     #[error("no journal in {}; give the configuration of the bridge that has one with --config, or its folder as journal.directory", path.display())]
-    None {
-        /// The folder.
+    NoJournal {
+        /// `journal.directory`.
         path: PathBuf,
     },
-    /// Of another version.
+    /// Its schema has another version.
     #[error("{}: of version {found}, this program knows {known}; use the program that wrote it, or run the bridge once to bring it up to date", path.display())]
-    Newer {
+    OtherVersion {
         /// The file.
         path: PathBuf,
         /// Its version.
         found: usize,
-        /// Ours.
+        /// The version of this program.
         known: usize,
     },
-    /// This build has none.
+    /// This program was built without the journal.
     #[error("this build has no journal; build with the feature `journal`")]
     NotBuilt,
     /// Its disk is full.
-    #[cfg(feature = "journal")]
-    #[error("{}: {source}; its disk is full: make room there, 16 MiB at least", path.display())]
+    #[error("{}: its disk is full; free at least {} MiB more there", path.display(), missing.div_ceil(1024 * 1024))]
     Full {
         /// The file.
         path: PathBuf,
-        /// Why.
-        source: rusqlite::Error,
+        /// How many bytes the start needs that the disk does not have.
+        missing: u64,
     },
-    /// A database that something else made.
+    /// Another program made the database.
     #[error("{}: no journal, but the database of another program; give another folder", path.display())]
     Foreign {
         /// The file.
         path: PathBuf,
     },
-    /// It is none, or one that lost a part of itself.
-    #[cfg(feature = "journal")]
-    #[error("{}: {source}; this is no journal, or a broken one: give journal.directory another folder, or put a whole copy of it there", path.display())]
+    /// The file is not a journal, or has lost a part of itself.
+    #[error("{}: {source}; not a journal, or corrupt; restore a complete copy, or set journal.directory to another folder", path.display())]
     Broken {
         /// The file.
         path: PathBuf,
-        /// Why.
-        source: rusqlite::Error,
+        /// Error of SQLite or of the file system.
+        source: Source,
     },
-    /// SQLite says no.
-    #[cfg(feature = "journal")]
-    #[error("{}: {source}; see that its disk can be read and written, and that nothing else holds it", path.display())]
+    /// SQLite reports another error.
+    #[error("{}: {source}; see that its disk can be read and written, and that no other process has it open", path.display())]
     Database {
         /// The file.
         path: PathBuf,
-        /// Why.
-        source: rusqlite::Error,
+        /// Error of SQLite or of the file system.
+        source: Source,
     },
 }
 
-#[cfg(feature = "journal")]
-impl OpenError {
-    /// What SQLite says of this file.
-    pub(super) fn of(path: PathBuf, source: rusqlite::Error) -> Self {
-        use rusqlite::{Error, ErrorCode, ffi};
-        // what it knows no code for is a table or a column that is not there
-        let (Error::SqliteFailure(ffi::Error { code, .. }, _)
-        | Error::SqlInputError { error: ffi::Error { code, .. }, .. }) = &source
-        else {
-            return Self::Database { path, source };
-        };
-        match code {
-            ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt | ErrorCode::Unknown => Self::Broken { path, source },
-            _ => Self::Database { path, source },
+/// Why the journal does not store a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("not stored in the journal: {}", self.as_str())]
+pub enum JournalRefusal {
+    /// It has as many bytes as `journal.max_bytes` permits.
+    Full,
+    /// Its file system has too little left.
+    NoSpace,
+    /// Its file system is read-only.
+    ReadOnly,
+    /// Its disk returned another error.
+    Failed,
+    /// Its disk hangs.
+    Stalled,
+    /// Too many records wait for its disk.
+    QueueFull,
+    /// Its disk lost what was written, or the journal is closed.
+    Broken,
+}
+
+impl JournalRefusal {
+    /// The label in logs, metrics and `/readyz`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::NoSpace => "no_space",
+            Self::ReadOnly => "read_only",
+            Self::Failed => "failed",
+            Self::Stalled => "stalled",
+            Self::QueueFull => "queue_full",
+            Self::Broken => "broken",
         }
     }
 }
 
-/// Why a record was not kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error("not kept: {reason}")]
-pub struct Refused {
-    /// A bounded tag.
-    pub reason: &'static str,
+impl From<JournalRefusal> for &'static str {
+    fn from(refusal: JournalRefusal) -> Self {
+        refusal.as_str()
+    }
 }
 
-/// Why a journal was not changed.
-#[cfg(feature = "journal")]
+/// Why a journal could not be read.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum ReadError {
+    /// SQLite reports an error.
+    #[error("the journal cannot be read: {0}")]
+    Sqlite(String),
+    /// Too many others wait for it.
+    #[error("the journal cannot be read now: too many wait for its disk")]
+    Busy,
+    /// The thread that reads has ended.
+    #[error("the journal is closed")]
+    Closed,
+}
+
+/// Why a batch of an edit changed nothing; earlier batches stay applied.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum ChangeError {
-    /// The writer is gone.
+    /// The writer has ended.
     #[error("the journal is closed; nothing more was changed")]
-    Gone,
-    /// SQLite says no.
+    Closed,
+    /// SQLite reports an error.
     #[error("the journal cannot be changed: {0}")]
     Sqlite(String),
 }

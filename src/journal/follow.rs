@@ -1,43 +1,41 @@
-//! Following a journal: what is in it in the order it came, from a place that was asked for, a page at a time.
+//! Following a journal: its records in the order of their arrival, from a position that the reader names, page by page.
 //!
-//! Nothing is read ahead of the page whose records are handed out, and no transaction is open meanwhile: whoever reads
-//! slowly costs one page of memory, and holds up nobody.
+//! A follower reads a page only after the one before is handed out, and has no transaction open meanwhile: a slow reader
+//! costs one page of memory, and delays nothing.
 
 use std::collections::VecDeque;
 use std::time::SystemTime;
 
-use super::Record;
-use super::store::queries::{self, Filter};
-use super::store::{ReadError, Reader, find};
+use super::{EventFilter, JournalReader, PageLimit, ReadError, Record};
 
-/// The most records one page looks at, and the most bytes of bodies it holds, but for its last one.
-const PAGE: (usize, usize) = (500, 256 * 1024);
+/// One page.
+const PAGE: PageLimit = PageLimit { records: 500, bytes: 256 * 1024 };
 
-/// Where to begin.
+/// Where a follower begins.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub enum Start {
-    /// At the oldest there is. Whoever names no place wants to lose nothing.
+pub enum FollowFrom {
+    /// At the oldest record: a reader that names no position is to miss nothing.
     #[default]
     Oldest,
-    /// Behind this one: `<journal>-<seq>`, or its number alone; 0 is before all.
+    /// After this position: `<journal>-<seq>`, or the sequence number alone; 0 is before all.
     After(String),
-    /// At the first that came then or later.
+    /// At the first record received at this time or later.
     Since(SystemTime),
-    /// With so many that are there already.
+    /// At this many records before the end.
     Last(usize),
 }
 
-/// Why a place is not known, so that something may be missing: it begins with the oldest there is instead.
+/// Why a position is not known. The follower begins at the oldest record instead, and the reader may miss some.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Lost {
-    /// Of another journal, of no journal, or further on than this one is.
+pub enum PositionLost {
+    /// It is of another journal, or beyond the end of this one.
     Unknown,
-    /// It was deleted, and what came behind it may have been.
+    /// Its record was deleted, and later ones may have been.
     Trimmed,
 }
 
-impl Lost {
-    /// A word for it.
+impl PositionLost {
+    /// The label in events and logs.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Unknown => "unknown",
@@ -46,38 +44,37 @@ impl Lost {
     }
 }
 
-/// Goes through a journal.
+/// Follows a journal.
 pub struct Follower {
     name: String,
-    reader: Reader,
-    filter: Filter,
+    reader: JournalReader,
+    filter: EventFilter,
     after: i64,
     page: VecDeque<Record>,
 }
 
 impl Follower {
-    /// Begins at a place, and says so where it is not known. `end` is the number of the last record there ever was, for
-    /// whoever knows.
+    /// Starts at this position. If it is lost, starts at the oldest record and says so. `end` is the last sequence number ever
+    /// used; `None` means that the caller does not know it.
     ///
     /// # Errors
     /// [`ReadError`].
     pub async fn begin(
-        reader: Reader,
-        filter: Filter,
-        start: &Start,
+        reader: JournalReader,
+        filter: EventFilter,
+        start: &FollowFrom,
         end: Option<i64>,
-    ) -> Result<(Self, Option<Lost>), ReadError> {
-        let name = reader.read(find::name).await?;
+    ) -> Result<(Self, Option<PositionLost>), ReadError> {
+        let name = reader.name().await?;
         let mut follower = Self { name, reader, filter, after: 0, page: VecDeque::new() };
         let lost = match start {
-            Start::Oldest => None,
-            Start::After(place) => follower.after(place, end).await?,
-            Start::Since(at) => {
-                let at = *at;
-                follower.after = follower.reader.read(move |db| find::since(db, at)).await?;
+            FollowFrom::Oldest => None,
+            FollowFrom::After(position) => follower.seek(position, end).await?,
+            FollowFrom::Since(at) => {
+                follower.after = follower.reader.before(*at).await?;
                 None
             }
-            Start::Last(wanted) => {
+            FollowFrom::Last(wanted) => {
                 follower.after = follower.before_last(*wanted).await?;
                 None
             }
@@ -90,12 +87,12 @@ impl Follower {
         &self.name
     }
 
-    /// The last number that was looked at; before the first record, the place it began at.
-    pub fn looked_at(&self) -> i64 {
+    /// The sequence number of the last record examined; before the first one, the number it began after.
+    pub fn position(&self) -> i64 {
         self.after
     }
 
-    /// The next record; none where there is none yet.
+    /// The next record. `None` means there is none yet.
     ///
     /// # Errors
     /// [`ReadError`].
@@ -104,54 +101,45 @@ impl Follower {
             if let Some(record) = self.page.pop_front() {
                 return Ok(Some(record));
             }
-            let (filter, after) = (self.filter.clone(), self.after);
-            let page = self.reader.read(move |db| queries::page(db, &filter, after, PAGE.0, PAGE.1)).await?;
-            self.after = page.last;
+            let page = self.reader.page(&self.filter, self.after, PAGE).await?;
+            self.after = page.through;
             self.page = page.records.into();
-            if self.page.is_empty() && page.end {
+            if self.page.is_empty() && page.at_end {
                 return Ok(None);
             }
         }
     }
 
-    /// Goes to a place that a reader was at.
-    async fn after(&mut self, place: &str, end: Option<i64>) -> Result<Option<Lost>, ReadError> {
-        let Some(seq) = number(&self.name, place) else { return Ok(Some(Lost::Unknown)) };
-        // nothing can have been deleted behind the last one
+    /// Goes to a position where a reader was before.
+    async fn seek(&mut self, position: &str, end: Option<i64>) -> Result<Option<PositionLost>, ReadError> {
+        let Some(seq) = parse_position(&self.name, position) else { return Ok(Some(PositionLost::Unknown)) };
+        // after the last record nothing can have been deleted
         if seq == 0 || end == Some(seq) {
             self.after = seq;
             return Ok(None);
         }
-        // with either of the two all that came later is there, if nothing later was deleted for its age: what stands there
-        // may be a dead letter, which is kept for another time
-        let known = move |db: &_| {
-            let there = find::is_there(db, seq)? || find::is_there(db, seq + 1)?;
-            Ok((there && find::trimmed(db)? <= seq, queries::ends(db)?))
-        };
-        let (there, last) = self.reader.read(known).await?;
-        if there {
+        let resume = self.reader.resume(seq).await?;
+        if resume.is_complete {
             self.after = seq;
             return Ok(None);
         }
-        let last = end.or(last.map(|(_, last)| last)).unwrap_or(0);
-        Ok(Some(if seq > last { Lost::Unknown } else { Lost::Trimmed }))
+        let last = end.or(resume.range.map(|range| range.last)).unwrap_or(0);
+        Ok(Some(if seq > last { PositionLost::Unknown } else { PositionLost::Trimmed }))
     }
 
-    /// The place before the last so many.
+    /// The sequence number before the last records, as many as are wanted.
     async fn before_last(&self, wanted: usize) -> Result<i64, ReadError> {
         let (mut before, mut wanted) = (i64::MAX, wanted);
         if wanted == 0 {
-            let ends = self.reader.read(queries::ends).await?;
-            return Ok(ends.map_or(0, |(_, last)| last));
+            return Ok(self.reader.range().await?.map_or(0, |range| range.last));
         }
         loop {
-            let filter = self.filter.clone();
-            let back = self.reader.read(move |db| find::back(db, &filter, before, wanted, PAGE.0)).await?;
+            let back = self.reader.backwards(&self.filter, before, wanted, PAGE.records).await?;
             wanted -= back.found;
             if wanted == 0 {
                 return Ok(back.after);
             }
-            if back.end {
+            if back.at_end {
                 return Ok(0);
             }
             before = back.after + 1;
@@ -159,17 +147,17 @@ impl Follower {
     }
 }
 
-/// The number in `<journal>-<seq>`, if it is of this journal, or in a number alone.
-pub fn number(name: &str, place: &str) -> Option<i64> {
-    let seq = match place.rsplit_once('-') {
-        Some((of, seq)) => Some(seq).filter(|_| of == name)?,
-        None => place,
+/// The sequence number in `<journal>-<seq>`, if it is of this journal, or in a number alone.
+pub fn parse_position(journal: &str, position: &str) -> Option<i64> {
+    let seq = match position.rsplit_once('-') {
+        Some((of, seq)) => Some(seq).filter(|_| of == journal)?,
+        None => position,
     };
     is_digits(seq).then(|| seq.parse().ok()).flatten()
 }
 
-/// Whether this has the form of a place, of whichever journal.
-pub fn is_place(text: &str) -> bool {
+/// Whether this has the form of a position in any journal.
+pub fn is_position(text: &str) -> bool {
     let (of, seq) = text.rsplit_once('-').unwrap_or(("0", text));
     !of.is_empty() && of.bytes().all(|byte| byte.is_ascii_alphanumeric()) && is_digits(seq)
 }
@@ -180,17 +168,17 @@ fn is_digits(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{is_place, number};
+    use super::{is_position, parse_position};
 
     #[test]
-    fn a_place_is_a_number_of_this_journal() {
-        assert_eq!(number("ab12", "ab12-7"), Some(7));
-        assert_eq!(number("ab12", "7"), Some(7));
+    fn a_position_is_a_number_of_this_journal() {
+        assert_eq!(parse_position("ab12", "ab12-7"), Some(7));
+        assert_eq!(parse_position("ab12", "7"), Some(7));
         for other in ["ab13-7", "-7", "ab12-", "ab12--7", "ab12-+7", "", "x", "ab12-99999999999999999999"] {
-            assert_eq!(number("ab12", other), None, "{other}");
+            assert_eq!(parse_position("ab12", other), None, "{other}");
         }
         // of another journal, or further on than any: well-formed, though not known
-        assert!(["7", "ab12-7", "ab13-7", "99999999999999999999"].iter().all(|place| is_place(place)));
-        assert!(["", "x", "-7", "ab12-", "ab12--7", "ab12-+7", "a b-7"].iter().all(|other| !is_place(other)));
+        assert!(["7", "ab12-7", "ab13-7", "99999999999999999999"].iter().all(|position| is_position(position)));
+        assert!(["", "x", "-7", "ab12-", "ab12--7", "ab12-+7", "a b-7"].iter().all(|other| !is_position(other)));
     }
 }

@@ -1,7 +1,8 @@
-//! A record as one line of JSON, for moving it to another journal or looking at it elsewhere: a CloudEvent in its JSON
-//! form, with what a journal needs besides in attributes that begin with `bridge`.
+//! A record as one line of JSON, to move it to another journal or to read it elsewhere: a CloudEvent in its JSON form,
+//! with what a journal needs in attributes that begin with `bridge`.
 //!
-//! A body that is JSON on one line stands in it as it came; any other in base64. Either way it comes back byte for byte.
+//! A body that is JSON on one line is in the line as it came; any other is in base64. Either way the import reads the
+//! same bytes.
 
 use std::borrow::Cow;
 
@@ -10,28 +11,29 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use thiserror::Error;
 
+use super::Record;
 use super::record::{Columns, millis};
-use super::{Record, broker_names, brokers_named};
+use super::record_filter::{broker_names, brokers_named};
 use crate::message::{Brokers, Id, Message};
 
-/// Why a line is no record, and what to do.
+/// Why a line is not a record, and what to do.
 #[derive(Debug, Error)]
-pub enum NotALine {
-    /// Not JSON, or without what a record must have.
+pub enum LineError {
+    /// Not JSON, or without an attribute that a record must have.
     #[error("not a line of `greenapi-bridge journal export`: {0}")]
     Form(#[from] serde_json::Error),
-    /// A value that cannot be.
+    /// A value that no record has.
     #[error("`{name}` cannot be read; give the file as `greenapi-bridge journal export` wrote it")]
     Value {
         /// The attribute.
         name: &'static str,
     },
-    /// The body has another id.
+    /// The id is not that of the body.
     #[error("`data` is not what `id` was made of; the body was changed since it was exported")]
     Changed,
 }
 
-/// What is read of a line; the other attributes are made of it.
+/// The attributes that an import reads; the others follow from them.
 #[derive(Deserialize)]
 struct Line<'l> {
     #[serde(borrow)]
@@ -42,33 +44,34 @@ struct Line<'l> {
     class: Option<String>,
     #[serde(default)]
     bridgeseq: i64,
-    #[serde(borrow)]
-    bridgeowed: Cow<'l, str>,
+    /// Exports of earlier versions have it as `bridgeowed`.
+    #[serde(borrow, alias = "bridgeowed")]
+    bridgebacklog: Cow<'l, str>,
     #[serde(default)]
     bridgeunknown: String,
     bridgereason: Option<String>,
     bridgerecord: String,
-    #[serde(borrow, default, deserialize_with = "there")]
+    #[serde(borrow, default, deserialize_with = "present")]
     data: Option<&'l RawValue>,
     data_base64: Option<String>,
 }
 
-/// A value that is there, also where it is `null`.
-fn there<'l, D: serde::Deserializer<'l>>(value: D) -> Result<Option<&'l RawValue>, D::Error> {
+/// A value that is present, also if it is `null`.
+fn present<'l, D: serde::Deserializer<'l>>(value: D) -> Result<Option<&'l RawValue>, D::Error> {
     Deserialize::deserialize(value).map(Some)
 }
 
 /// Writes a record as one line, its end included.
 pub fn write(record: &Record) -> Vec<u8> {
-    let Record { seq, message, owed, unknown } = record;
+    let Record { seq, message, backlog, maybe_stored } = record;
     let columns = Columns::of(message);
     let mut out = Vec::with_capacity(message.body.len() + 1024);
     out.push(b'{');
     let attributes = message.event.attributes().map(|(attribute, value)| (attribute.as_str(), value));
     let own = [
         ("datacontenttype", Some(message.event.content_type().into())),
-        ("bridgeowed", Some(broker_names(*owed).into())),
-        ("bridgeunknown", Some(broker_names(*unknown).into())),
+        ("bridgebacklog", Some(broker_names(*backlog).into())),
+        ("bridgeunknown", Some(broker_names(*maybe_stored).into())),
         ("bridgereason", columns.reason.clone()),
         ("bridgerecord", Some(columns.rest.as_str().into())),
     ];
@@ -84,7 +87,7 @@ pub fn write(record: &Record) -> Vec<u8> {
     out
 }
 
-/// The body, if it can stand in a line of JSON as it is, and comes out of it the same.
+/// The body, if a line of JSON can contain it as it is, and a reader finds the same bytes.
 fn verbatim(body: &[u8]) -> Option<&[u8]> {
     let one_line = !body.contains(&b'\n') && !body.contains(&b'\r');
     let read: &RawValue = serde_json::from_slice(body).ok().filter(|_| one_line)?;
@@ -94,10 +97,10 @@ fn verbatim(body: &[u8]) -> Option<&[u8]> {
 /// Reads a line back.
 ///
 /// # Errors
-/// [`NotALine`].
-pub fn read(line: &[u8]) -> Result<Record, NotALine> {
+/// [`LineError`].
+pub fn read(line: &[u8]) -> Result<Record, LineError> {
     let line: Line<'_> = serde_json::from_slice(line)?;
-    let wrong = |name| move || NotALine::Value { name };
+    let wrong = |name| move || LineError::Value { name };
     let id = u128::from_str_radix(&line.id, 16).map(Id::from).map_err(|_| wrong("id")())?;
     let recorded = humantime::parse_rfc3339(&line.recordedtime).map_err(|_| wrong("recordedtime")())?;
     let instance = line.instance.map(|text| text.parse::<u64>()).transpose().map_err(|_| wrong("instance")())?;
@@ -118,18 +121,19 @@ pub fn read(line: &[u8]) -> Result<Record, NotALine> {
     let message = columns.message(body).map_err(|_| wrong("bridgerecord")())?;
     // a part has the id of the whole
     if changed && !is_part(&message) {
-        return Err(NotALine::Changed);
+        return Err(LineError::Changed);
     }
     let brokers = |names: &str, name| brokers_named(names).ok_or_else(wrong(name));
-    let (owed, unknown) = (brokers(&line.bridgeowed, "bridgeowed")?, brokers(&line.bridgeunknown, "bridgeunknown")?);
-    if owed.each().any(|broker| message.to[broker as usize].is_none()) {
-        return Err(wrong("bridgeowed")());
+    let (backlog, maybe_stored) =
+        (brokers(&line.bridgebacklog, "bridgebacklog")?, brokers(&line.bridgeunknown, "bridgeunknown")?);
+    if backlog.each().any(|broker| message.to[broker].is_none()) {
+        return Err(wrong("bridgebacklog")());
     }
-    Ok(Record { seq: line.bridgeseq, message, owed, unknown: unknown.without(Brokers::JOURNAL) })
+    Ok(Record { seq: line.bridgeseq, message, backlog, maybe_stored: maybe_stored.without(Brokers::JOURNAL) })
 }
 
 fn is_part(message: &Message) -> bool {
-    message.dead_letter.as_ref().is_some_and(|dead| dead.part.is_some())
+    message.as_dead_letter().is_some_and(|dead| dead.part.is_some())
 }
 
 #[cfg(test)]
@@ -139,11 +143,11 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::message::{Broker, DeadLetter, Event, Reason, TraceContext};
+    use crate::message::{Broker, DeadLetter, Destinations, Event, MessageKind, Part, Reason, TraceContext};
 
     fn record(body: Vec<u8>, texts: [Option<String>; 5], numbers: (Option<u32>, u32, u8)) -> Record {
         let [subject, kind, key, parent, detail] = texts;
-        let (instance, at, owed) = numbers;
+        let (instance, at, backlog) = numbers;
         let event = Event {
             instance: instance.map(u64::from),
             kind,
@@ -151,34 +155,38 @@ mod tests {
             time: instance.map(u64::from),
             partition_key: key,
             json: instance.is_some(),
-            trace: TraceContext { parent, state: None },
-            ..Event::unparsed(Id::of(&body), UNIX_EPOCH + Duration::from_millis(at.into()))
+            trace: TraceContext { state: parent.as_ref().map(|parent| format!("{parent}=1")), parent },
+            id: Id::of(&body),
+            recorded: UNIX_EPOCH + Duration::from_millis(at.into()),
         };
-        let dead_letter = detail.map(|detail| DeadLetter::new(Reason::Ambiguous, detail));
-        let to = [Some("topic".into()), subject];
-        let owed = Broker::ALL.into_iter().filter(|broker| owed >> *broker as u8 & 1 == 1);
-        let owed: Brokers = owed.filter(|broker| to[*broker as usize].is_some()).collect();
-        let columns = Message {
-            to,
-            event,
-            body: body.into(),
-            dead_letter,
-            open: at % 2 == 0,
-            structured: at % 3 == 0,
-            replay: None,
+        let kind = match detail {
+            None => MessageKind::Notification { earlier_replays: (at % 5 == 0).then_some(at % 7) },
+            Some(detail) => MessageKind::DeadLetter(DeadLetter {
+                reason: Reason::Ambiguous,
+                detail,
+                part: (at % 3 == 0).then_some(Part { number: 1, count: 2 }),
+                replayed: at % 4,
+                earlier_replays: (at % 5 == 0).then_some(at % 7),
+            }),
         };
-        Record { seq: 7, message: columns, owed, unknown: owed }
+        let mut to = Destinations::only(Broker::Kafka, "topic".to_owned());
+        to[Broker::Nats] = subject;
+        let backlog = Broker::ALL.into_iter().filter(|broker| backlog >> *broker as u8 & 1 == 1);
+        let backlog: Brokers = backlog.filter(|broker| to[*broker].is_some()).collect();
+        let columns =
+            Message { to, event, body: body.into(), kind, topic_from_payload: at % 2 == 0, structured: at % 3 == 0 };
+        Record { seq: 7, message: columns, backlog, maybe_stored: backlog }
     }
 
     #[test]
-    fn a_body_that_is_null_comes_back_too() {
+    fn a_body_that_is_null_is_read_again() {
         let record = record(b"null".into(), [None, None, None, None, Some("no object".into())], (None, 0, 1));
         assert_eq!(&read(&write(&record)).unwrap().message.body[..], b"null");
     }
 
     proptest! {
         #[test]
-        fn a_record_comes_back_from_its_line_as_it_went(
+        fn a_record_is_read_from_its_line_as_it_was_written(
             body in prop_oneof![
                 prop::collection::vec(any::<u8>(), 0..200),
                 ".*".prop_map(String::into_bytes),
@@ -199,22 +207,34 @@ mod tests {
     }
 
     #[test]
-    fn a_body_of_json_can_be_read_in_its_line_by_anyone() {
+    fn a_body_of_json_is_readable_in_its_line() {
         let before = record(br#"{"a":1.10}"#.to_vec(), [None, None, None, None, None], (Some(7), 0, 1));
         let line = String::from_utf8(write(&before)).unwrap();
         assert!(line.ends_with("\"data\":{\"a\":1.10}}\n"), "{line}");
         let event: serde_json::Value = serde_json::from_str(&line).unwrap();
-        assert_eq!((&event["specversion"], &event["bridgeowed"]), (&"1.0".into(), &"kafka".into()));
+        assert_eq!((&event["specversion"], &event["bridgebacklog"]), (&"1.0".into(), &"kafka".into()));
     }
 
     #[test]
-    fn a_line_that_was_changed_is_refused() {
+    fn a_line_of_an_earlier_version_is_read_too() {
+        let record = record(br#"{"a":1}"#.to_vec(), [None, None, None, None, None], (Some(7), 0, 1));
+        let line = String::from_utf8(write(&record)).unwrap();
+        let earlier = line.replace("bridgebacklog", "bridgeowed");
+        assert_ne!(earlier, line);
+        assert_eq!(format!("{:?}", read(earlier.as_bytes()).unwrap()), format!("{record:?}"));
+    }
+
+    #[test]
+    fn a_line_with_a_changed_value_is_refused() {
         let line = write(&record(br#"{"a":1}"#.to_vec(), [None, None, None, None, None], (Some(7), 0, 1)));
         let line = String::from_utf8(line).unwrap();
         let refused = |from: &str, to: &str| read(line.replace(from, to).as_bytes()).unwrap_err();
-        assert!(matches!(refused("{\"a\":1}", "{\"a\":2}"), NotALine::Changed));
-        assert!(matches!(refused("\"kafka\"", "\"nats\""), NotALine::Value { name: "bridgeowed" }), "no way there");
-        assert!(matches!(refused("\"kafka\"", "\"rabbit\""), NotALine::Value { name: "bridgeowed" }));
-        assert!(matches!(refused("bridgerecord", "other"), NotALine::Form(_)));
+        assert!(matches!(refused("{\"a\":1}", "{\"a\":2}"), LineError::Changed));
+        assert!(
+            matches!(refused("\"kafka\"", "\"nats\""), LineError::Value { name: "bridgebacklog" }),
+            "it has no destination there"
+        );
+        assert!(matches!(refused("\"kafka\"", "\"rabbit\""), LineError::Value { name: "bridgebacklog" }));
+        assert!(matches!(refused("bridgerecord", "other"), LineError::Form(_)));
     }
 }

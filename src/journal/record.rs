@@ -1,7 +1,7 @@
-//! What the journal keeps of a message, and how.
+//! A record: one message in the journal, and the row it is stored as.
 //!
-//! What is searched for has a column of its own; the rest of what a broker is given stands in one JSON text, so that
-//! `sqlite3` shows all of it; the body is kept byte for byte.
+//! What the journal searches for has a column of its own. The rest of what a broker is given is one JSON text, so that
+//! `sqlite3` shows all of it. The body is stored byte for byte.
 
 use std::borrow::Cow;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -11,48 +11,49 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::message::{
-    Broker, Brokers, DeadLetter, Destinations, Event, Id, Message, Part, Reason, Replay, TraceContext,
+    Broker, Brokers, DeadLetter, Destinations, Event, Id, Message, MessageKind, Part, Reason, TraceContext,
 };
 
-/// A message as it is kept.
+/// A message in the journal.
 #[derive(Debug, Clone)]
 pub struct Record {
-    /// Its place among all records of this journal, ascending in the order they came; never used twice.
+    /// Its sequence number: ascends in the order of arrival, and is never used twice.
     pub seq: i64,
     /// The message.
     pub message: Message,
-    /// The brokers it is still owed to; none where it is kept for its own sake.
-    pub owed: Brokers,
-    /// Those of them that may have it all the same.
-    pub unknown: Brokers,
+    /// The brokers that have not acked it; none if it is for the journal alone.
+    pub backlog: Brokers,
+    /// Those of them that may have stored it already.
+    pub maybe_stored: Brokers,
 }
 
-/// What must stay in order at one broker: a topic or a stream, and a key. Numbers that meet are one lane, which keeps
-/// order too.
+/// The unit of order at one broker: topic or stream, and key, as a 48-bit hash. Keys whose hashes collide share a lane,
+/// which is stricter order, not less.
 ///
-/// The upper bits are of the topic, so that keys of different topics never meet; the lower 16 of the key, so that there
-/// are at most 65,536 lanes of a topic, whatever keys there are.
+/// The upper bits are of the topic, so that keys of different topics never share a lane; the lower 16 are of the key, so
+/// that a topic has at most 65,536 lanes, whatever its keys are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Lane(pub i64);
 
 impl Lane {
-    /// The lane of a message at a broker. Without a key it is that of its instance: in a stream even these are in order.
+    /// The lane of a message at a broker. A message without a key is in the lane of its instance: a stream keeps even
+    /// these in order.
     pub fn of(message: &Message, broker: Broker) -> Self {
-        // all subjects are of one stream
-        let place = match broker {
+        // one stream has all subjects
+        let destination = match broker {
             Broker::Kafka => message.destination(broker),
             Broker::Nats => "",
         };
         let event = &message.event;
         let instance = || event.instance.map(|instance| instance.to_string()).unwrap_or_default();
         let key = event.partition_key.as_deref().map_or_else(|| Cow::Owned(instance()), Cow::Borrowed);
-        Self(i64::from(number::<4>(place)) << 16 | i64::from(number::<2>(&key)))
+        Self(i64::from(hash::<4>(destination)) << 16 | i64::from(hash::<2>(&key)))
     }
 }
 
 /// The first bytes of a SHA-256, the same in every version.
-fn number<const BYTES: usize>(of: &str) -> u32 {
-    Sha256::digest(of.as_bytes()).iter().take(BYTES).fold(0, |number, byte| number << 8 | u32::from(*byte))
+fn hash<const BYTES: usize>(of: &str) -> u32 {
+    Sha256::digest(of.as_bytes()).iter().take(BYTES).fold(0, |hash, byte| hash << 8 | u32::from(*byte))
 }
 
 /// What has no column of its own.
@@ -74,15 +75,16 @@ struct Rest<'m> {
     traceparent: Option<Cow<'m, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     tracestate: Option<Cow<'m, str>>,
+    /// Of a dead letter: for people, why it is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     detail: Option<Cow<'m, str>>,
-    /// Which one, of how many.
+    /// Of a dead letter: which part, of how many.
     #[serde(skip_serializing_if = "Option::is_none")]
     part: Option<(usize, usize)>,
-    /// Of a dead letter, how many times it was replayed.
+    /// Of a dead letter: how many times it was replayed.
     #[serde(default, skip_serializing_if = "is_zero")]
     replayed: u32,
-    /// Of a notification that comes out of a dead letter, how many times it did before.
+    /// Of a replay: how many replays came before it.
     #[serde(skip_serializing_if = "Option::is_none")]
     again: Option<u32>,
 }
@@ -97,89 +99,96 @@ fn is_zero(it: &u32) -> bool {
     *it == 0
 }
 
-/// The columns of a record, but for its place and whom it is owed to.
+/// The columns of a record that its message decides; without its lanes and its body.
 #[derive(Debug)]
 pub(super) struct Columns<'m> {
     pub(super) id: [u8; 16],
     /// Unix milliseconds.
     pub(super) received: i64,
-    /// Its bits, for SQLite has no `u64`.
+    /// Its bits: SQLite has no `u64`.
     pub(super) instance: Option<i64>,
     pub(super) class: Option<Cow<'m, str>>,
-    /// Why it is a dead letter.
+    /// Why it is a dead letter. `None` means it is none.
     pub(super) reason: Option<Cow<'m, str>>,
     pub(super) rest: String,
 }
 
-/// Why a row is no record.
+/// A row that is not a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a record of this version")]
-pub struct NotARecord;
+pub struct InvalidRecord;
 
 impl<'m> Columns<'m> {
     pub(super) fn of(message: &'m Message) -> Self {
-        let Message { event, dead_letter, .. } = message;
+        // no field is left out: a new one does not compile until it is stored
+        let Message { to, event, body: _, kind: message_kind, topic_from_payload, structured } = message;
+        let Event { id, instance, kind, class, time, recorded, partition_key, json, trace } = event;
+        let TraceContext { parent, state } = trace;
+        let (reason, detail, part, replayed, again) = match message_kind {
+            MessageKind::Notification { earlier_replays } => (None, None, None, 0, *earlier_replays),
+            MessageKind::DeadLetter(DeadLetter { reason, detail, part, replayed, earlier_replays }) => {
+                (Some(reason), Some(detail), *part, *replayed, *earlier_replays)
+            }
+            // the journal never has replay markers
+            MessageKind::ReplayMarker { earlier_replays: _ } => (None, None, None, 0, None),
+        };
         let rest = Rest {
-            to: message.to.clone(),
-            kind: event.kind.as_deref().map(Cow::Borrowed),
-            time: event.time,
-            key: event.partition_key.as_deref().map(Cow::Borrowed),
-            json: event.json,
-            open: message.open,
-            structured: message.structured,
-            traceparent: event.trace.parent.as_deref().map(Cow::Borrowed),
-            tracestate: event.trace.state.as_deref().map(Cow::Borrowed),
-            detail: dead_letter.as_ref().map(|dead| dead.detail.as_str().into()),
-            part: dead_letter.as_ref().and_then(|dead| dead.part).map(|part| (part.number, part.count)),
-            replayed: dead_letter.as_ref().map_or(0, |dead| dead.replayed),
-            again: match message.replay {
-                Some(Replay::Notification(before)) => Some(before),
-                // notes lie beside letters, and are not kept
-                Some(Replay::Note(_)) | None => None,
-            },
+            to: to.clone(),
+            kind: kind.as_deref().map(Cow::Borrowed),
+            time: *time,
+            key: partition_key.as_deref().map(Cow::Borrowed),
+            json: *json,
+            open: *topic_from_payload,
+            structured: *structured,
+            traceparent: parent.as_deref().map(Cow::Borrowed),
+            tracestate: state.as_deref().map(Cow::Borrowed),
+            detail: detail.map(|detail| detail.as_str().into()),
+            part: part.map(|Part { number, count }| (number, count)),
+            replayed,
+            again,
         };
         Self {
-            id: event.id.as_u128().to_be_bytes(),
-            received: millis(event.recorded),
-            instance: event.instance.map(u64::cast_signed),
-            class: event.class.as_deref().map(Cow::Borrowed),
-            reason: dead_letter.as_ref().map(|dead| dead.reason.as_str().into()),
+            id: id.as_u128().to_be_bytes(),
+            received: millis(*recorded),
+            instance: instance.map(u64::cast_signed),
+            class: class.as_deref().map(Cow::Borrowed),
+            reason: reason.map(|reason| reason.as_str().into()),
             // strings, numbers and lists of them are always JSON
             rest: serde_json::to_string(&rest).unwrap_or_default(),
         }
     }
 
-    pub(super) fn message(self, body: Vec<u8>) -> Result<Message, NotARecord> {
-        let rest: Rest<'_> = serde_json::from_str(&self.rest).map_err(|_| NotARecord)?;
-        let owned = |text: Option<Cow<'_, str>>| text.map(Cow::into_owned);
-        let reason = match self.reason {
-            None => None,
-            Some(name) => Some(Reason::ALL.into_iter().find(|reason| reason.as_str() == name).ok_or(NotARecord)?),
+    pub(super) fn message(self, body: Vec<u8>) -> Result<Message, InvalidRecord> {
+        let Self { id, received, instance, class, reason, rest } = self;
+        let rest: Rest<'_> = serde_json::from_str(&rest).map_err(|_| InvalidRecord)?;
+        let Rest { to, kind, time, key, json, open, structured, traceparent, tracestate, .. } = rest;
+        let message_kind = match reason {
+            None => MessageKind::Notification { earlier_replays: rest.again },
+            Some(name) => MessageKind::DeadLetter(DeadLetter {
+                reason: Reason::ALL.into_iter().find(|reason| reason.as_str() == name).ok_or(InvalidRecord)?,
+                detail: rest.detail.map(Cow::into_owned).unwrap_or_default(),
+                part: rest.part.map(|(number, count)| Part { number, count }),
+                replayed: rest.replayed,
+                earlier_replays: rest.again,
+            }),
         };
-        let dead_letter = reason.map(|reason| DeadLetter {
-            reason,
-            detail: owned(rest.detail).unwrap_or_default(),
-            part: rest.part.map(|(number, count)| Part { number, count }),
-            replayed: rest.replayed,
-        });
         let event = Event {
-            instance: self.instance.map(i64::cast_unsigned),
-            kind: owned(rest.kind),
-            class: self.class.map(|class| Cow::Owned(class.into_owned())),
-            time: rest.time,
-            partition_key: owned(rest.key),
-            json: rest.json,
-            trace: TraceContext { parent: owned(rest.traceparent), state: owned(rest.tracestate) },
-            ..Event::unparsed(Id::from(u128::from_be_bytes(self.id)), time(self.received))
+            id: Id::from(u128::from_be_bytes(id)),
+            instance: instance.map(i64::cast_unsigned),
+            kind: kind.map(Cow::into_owned),
+            class: class.map(|class| Cow::Owned(class.into_owned())),
+            time,
+            recorded: self::time(received),
+            partition_key: key.map(Cow::into_owned),
+            json,
+            trace: TraceContext { parent: traceparent.map(Cow::into_owned), state: tracestate.map(Cow::into_owned) },
         };
-        let Rest { to, open, structured, again, .. } = rest;
-        let replay = again.map(Replay::Notification);
-        Ok(Message { to, event, body: Bytes::from(body), dead_letter, open, structured, replay })
+        Ok(Message { to, event, body: Bytes::from(body), kind: message_kind, topic_from_payload: open, structured })
     }
 }
 
-/// Adds an id to those that are seen, as 17 bytes.
-pub fn seen_as(ids: &mut Vec<u8>, id: Id, by: Brokers) {
+/// Adds an id and the brokers that have it to a list for [`super::Journal::append_dedup_ids`], as 17 bytes.
+pub fn push_id(ids: &mut Vec<u8>, id: Id, by: Brokers) {
     ids.extend(id.as_u128().to_be_bytes());
     ids.push(by.bits());
 }
@@ -215,29 +224,30 @@ mod tests {
             time: instance.map(u64::from),
             partition_key: key,
             json: instance.is_some(),
-            trace: TraceContext { parent, state: None },
-            ..Event::unparsed(id, UNIX_EPOCH + Duration::from_millis(at.into()))
+            trace: TraceContext { state: parent.as_ref().map(|parent| format!("{parent}=1")), parent },
+            id,
+            recorded: UNIX_EPOCH + Duration::from_millis(at.into()),
         };
-        let dead_letter = detail.map(|detail| DeadLetter {
-            part: part.map(|number| Part { number, count: number + 1 }),
-            replayed: at % 3,
-            ..DeadLetter::new(Reason::TooLarge, detail)
-        });
-        let (open, structured) = (subject.is_some(), topic.is_some());
-        Message {
-            to: [topic, subject],
-            event,
-            body: body.into(),
-            dead_letter,
-            open,
-            structured,
-            replay: part.map(|_| Replay::Notification(at % 2)),
-        }
+        let earlier_replays = part.map(|_| at % 2);
+        let kind = match detail {
+            None => MessageKind::Notification { earlier_replays },
+            Some(detail) => MessageKind::DeadLetter(DeadLetter {
+                reason: Reason::ALL[at as usize % Reason::ALL.len()],
+                detail,
+                part: part.map(|number| Part { number, count: number + 1 }),
+                replayed: at % 3,
+                earlier_replays,
+            }),
+        };
+        let (topic_from_payload, structured) = (subject.is_some(), topic.is_some());
+        let mut to = Destinations::default();
+        (to[Broker::Kafka], to[Broker::Nats]) = (topic, subject);
+        Message { to, event, body: body.into(), kind, topic_from_payload, structured }
     }
 
     proptest! {
         #[test]
-        fn a_message_comes_back_as_it_went(
+        fn a_message_is_read_as_it_was_stored(
             body in prop::collection::vec(any::<u8>(), 0..200),
             texts in prop::array::uniform6(prop::option::of(any::<String>())),
             numbers: (Option<u32>, u32, Option<u16>),
@@ -250,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lane_is_of_a_topic_or_the_stream_and_a_key() {
+    fn a_lane_is_a_topic_or_the_stream_and_a_key() {
         let of = |topic: &str, key: Option<&str>, instance| {
             let texts = [Some(topic.to_owned()), Some(topic.to_owned()), None, key.map(Into::into), None, None];
             let message = message(Vec::new(), texts, (instance, 0, None));

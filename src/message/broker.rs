@@ -1,6 +1,6 @@
-//! The brokers a message can go to.
+//! The brokers that a message can go to.
 
-/// A broker. Its place in [`Self::ALL`] is its place among labels, and its bit in [`Brokers`].
+/// A broker. Its index in [`Self::ALL`] is its index among labels, and its bit in [`Brokers`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Broker {
@@ -11,7 +11,7 @@ pub enum Broker {
 }
 
 impl Broker {
-    /// All there are.
+    /// Every broker.
     pub const ALL: [Self; 2] = [Self::Kafka, Self::Nats];
 
     /// Its name in configuration, labels and logs.
@@ -23,64 +23,64 @@ impl Broker {
     }
 }
 
-/// Some of the brokers.
+/// A set of brokers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Brokers(u8);
 
 impl Brokers {
-    /// None.
+    /// The empty set.
     pub const NONE: Self = Self(0);
 
-    /// In the place of brokers, where there is none: the journal, which keeps the message for its own sake.
+    /// Flag: stored in the journal only, for no broker.
     pub const JOURNAL: Self = Self(1 << 7);
 
-    /// Beside brokers, in what is written down: these no longer.
-    pub const NO_LONGER: Self = Self(1 << 6);
+    /// Persisted flag: removes these brokers from a dedup entry instead of adding them.
+    pub const REMOVED: Self = Self(1 << 6);
 
-    /// As bits that never change their meaning, for what is written down.
+    /// As bits that never change their meaning, for the journal.
     pub const fn bits(self) -> u8 {
         self.0
     }
 
-    /// What [`Self::bits`] gave.
+    /// From the result of [`Self::bits`].
     pub const fn from_bits(bits: u8) -> Self {
         Self(bits)
     }
 
-    /// These and this one.
+    /// This set with one more broker.
     #[must_use]
     pub const fn with(self, broker: Broker) -> Self {
         Self(self.0 | 1 << broker as u8)
     }
 
-    /// Each of these brokers.
+    /// Each broker of the set.
     pub fn each(self) -> impl Iterator<Item = Broker> {
         Broker::ALL.into_iter().filter(move |broker| self.has(*broker))
     }
 
-    /// All of both.
+    /// The union.
     #[must_use]
     pub const fn and(self, others: Self) -> Self {
         Self(self.0 | others.0)
     }
 
-    /// These, without the others.
+    /// The difference.
     #[must_use]
     pub const fn without(self, others: Self) -> Self {
         Self(self.0 & !others.0)
     }
 
-    /// Whether any of the others is among them.
+    /// Whether the sets share a broker or a flag.
     pub const fn has_any(self, others: Self) -> bool {
         self.0 & others.0 != 0
     }
 
-    /// Whether there is none.
+    /// Whether the set is empty.
     pub const fn is_empty(self) -> bool {
         self.0 == 0
     }
 
-    /// Whether this one is among them.
+    /// Whether the set has this broker.
     pub const fn has(self, broker: Broker) -> bool {
         self.0 & 1 << broker as u8 != 0
     }
@@ -97,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sets_are_put_together_and_taken_apart() {
+    fn sets_have_unions_and_differences() {
         let (kafka, nats) = (Brokers::NONE.with(Broker::Kafka), Brokers::NONE.with(Broker::Nats));
         assert_eq!(kafka.and(nats), Broker::ALL.into_iter().collect());
         assert_eq!(kafka.and(nats).without(kafka), nats);

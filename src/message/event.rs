@@ -1,4 +1,4 @@
-//! The CloudEvents 1.0 attributes of a message, in no broker's form yet.
+//! The CloudEvents 1.0 attributes of a message, before a broker formats them.
 
 use std::borrow::Cow;
 use std::fmt::{Display, Write as _};
@@ -12,21 +12,21 @@ use super::Id;
 pub struct Event {
     /// `id`.
     pub id: Id,
-    /// `instance`, and what `source` is made of; unknown where a body could not be read.
+    /// `instance`, and the end of `source`. None means that it could not be read from the body.
     pub instance: Option<u64>,
-    /// What `type` is made of: the notification's type, reduced to safe characters.
+    /// The end of `type`: the notification's type, sanitized. None means that it is not known.
     pub kind: Option<String>,
-    /// `class`; none where the type is not known.
+    /// `class`. None means that the type is not known.
     pub class: Option<Cow<'static, str>>,
-    /// `time`: when GREEN-API says it happened, Unix seconds.
+    /// `time`: when it happened according to GREEN-API, Unix seconds.
     pub time: Option<u64>,
     /// `recordedtime`: when the bridge received it.
     pub recorded: SystemTime,
-    /// `partitionkey`: what must stay in order; none for no key.
+    /// `partitionkey`: messages of one key stay in order. None means no key.
     pub partition_key: Option<String>,
     /// Whether the body is JSON; decides `datacontenttype`.
     pub json: bool,
-    /// W3C trace context of the request, passed on as it came.
+    /// W3C trace context of the request, passed on unchanged.
     pub trace: TraceContext,
 }
 
@@ -72,7 +72,7 @@ pub struct TraceContext {
 }
 
 impl Event {
-    /// The event of a body nothing is known about.
+    /// The event of a body of which nothing is known.
     pub fn unparsed(id: Id, recorded: SystemTime) -> Self {
         Self {
             id,
@@ -118,11 +118,11 @@ fn rfc3339(seconds: u64) -> String {
 }
 
 fn rfc3339_millis(at: SystemTime) -> String {
-    // a clock before 1970 must not stop a notification
+    // a clock that shows a time before 1970 must not stop a notification
     written(24, humantime::format_rfc3339_millis(at.max(UNIX_EPOCH)))
 }
 
-/// A value as text, for which about so many bytes are enough: growing costs more than writing.
+/// A value as text, with room for `bytes` from the start: growing the text costs more than writing it.
 fn written(bytes: usize, value: impl Display) -> String {
     let mut text = String::with_capacity(bytes);
     // writing to memory does not fail
@@ -135,11 +135,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_known_is_said_in_the_attributes() {
+    fn an_unparsed_body_says_so_in_its_attributes() {
         let event = Event::unparsed(Id::from(7), UNIX_EPOCH);
-        let seen: Vec<_> = event.attributes().map(|(name, value)| format!("{}={value}", name.as_str())).collect();
+        let attributes: Vec<_> = event.attributes().map(|(name, value)| format!("{}={value}", name.as_str())).collect();
         assert_eq!(
-            seen,
+            attributes,
             [
                 "id=00000000000000000000000000000007",
                 "source=urn:greenapi:instance:unknown",

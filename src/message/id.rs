@@ -4,7 +4,7 @@ use std::fmt;
 
 use sha2::{Digest, Sha256};
 
-/// The first 16 bytes of the SHA-256 of the raw body; shown as 32 lower-case hex digits.
+/// The first 16 bytes of the SHA-256 of the raw body, shown as 32 lower-case hex digits.
 ///
 /// Nothing inside a notification identifies it: `idMessage` repeats over statuses and is unique only inside
 /// one chat, and several types have none. Two byte-identical notifications are therefore one.
@@ -12,15 +12,15 @@ use sha2::{Digest, Sha256};
 pub struct Id(u128);
 
 impl Id {
-    /// None: a body that has it cannot be found.
+    /// Marker among the stored dedup ids: the brokers of this entry lost everything stored before it. No body has this id.
     pub const NONE: Self = Self(0);
 
     /// The identity of this body.
     pub fn of(body: &[u8]) -> Self {
         let digest: [u8; 32] = Sha256::digest(body).into();
-        let mut head = [0; 16];
-        head.copy_from_slice(&digest[..16]);
-        Self(u128::from_be_bytes(head))
+        let mut first = [0; 16];
+        first.copy_from_slice(&digest[..16]);
+        Self(u128::from_be_bytes(first))
     }
 
     /// As a number, for compact tables.
@@ -46,7 +46,7 @@ mod tests {
     use super::Id;
 
     #[test]
-    fn is_the_head_of_sha_256_in_lower_case_hex() {
+    fn id_is_the_first_half_of_sha_256_in_lower_case_hex() {
         // `printf abc | sha256sum` and FIPS 180-2, appendix B.1
         assert_eq!(Id::of(b"abc").to_string(), "ba7816bf8f01cfea414140de5dae2223");
         assert_eq!(Id::from(1).to_string(), "00000000000000000000000000000001");

@@ -1,14 +1,16 @@
-//! What a broker is given: bytes, a destination, and CloudEvents attributes.
+//! What a broker is given: a destination, a key, CloudEvents attributes, and bytes.
 //!
-//! A [`Message`] knows nothing of GREEN-API and nothing of a broker's wire form: `route` makes it from a
-//! notification, `deliver` decides what becomes of it, `brokers` writes it in its broker's own headers.
+//! In: what `route` or `dead_letter` decided. Out: a [`Message`], which goes through `delivery` to `brokers`; each writes
+//! it in its own headers. It never looks into the body; of GREEN-API it knows only the names in `source` and `type`. Its
+//! [`MessageKind`] says whether it is a notification, a dead letter, or a replay marker.
 
 mod broker;
 mod dead_letter;
+mod dlq_record;
 mod event;
 mod id;
-mod letter;
-mod replay;
+mod kind;
+mod per_broker;
 mod structured;
 
 use std::borrow::Cow;
@@ -16,62 +18,98 @@ use std::borrow::Cow;
 use bytes::Bytes;
 
 pub use broker::{Broker, Brokers};
-pub use dead_letter::{DeadLetter, LEAST_PART, PART_BYTES, Part, Reason};
+pub use dead_letter::{DeadLetter, MIN_PART_BYTES, PART_BYTES, Part, Reason};
+pub use dlq_record::DlqRecord;
 pub use event::{Attribute, Event, TraceContext};
 pub use id::Id;
-pub use letter::Letter;
-pub use replay::Replay;
+pub use kind::MessageKind;
+pub use per_broker::PerBroker;
 
-/// The destination at each broker, by its place in [`Broker::ALL`]: a topic, a subject, or none where the
-/// broker is not of the message's route.
-pub type Destinations = [Option<String>; Broker::ALL.len()];
+/// The destination at each broker: a topic or a subject. None means that the message does not go to that broker.
+pub type Destinations = PerBroker<Option<String>>;
 
-/// One message on its way to its brokers.
+/// One message for its brokers.
 #[derive(Debug, Clone)]
 pub struct Message {
-    /// Where it goes.
+    /// Its destinations.
     pub to: Destinations,
     /// The CloudEvents attributes it carries as headers.
     pub event: Event,
     /// Exactly the bytes received, or one part of them.
     pub body: Bytes,
-    /// Set when it goes to the dead letter instead of its own destination.
-    pub dead_letter: Option<DeadLetter>,
-    /// Whether the payload had a say in which topic it goes to: then one that is not there is the payload's fault.
-    pub open: bool,
-    /// Whether it travels in a CloudEvents envelope. A dead letter never does.
+    /// A notification, a dead letter or a replay marker.
+    pub kind: MessageKind,
+    /// Whether the payload chose the topic: then a topic that does not exist is the payload's fault.
+    pub topic_from_payload: bool,
+    /// Whether it is sent in CloudEvents structured mode. A dead letter never is.
     pub structured: bool,
-    /// Set when it comes out of a dead letter again.
-    pub replay: Option<Replay>,
 }
 
 impl Message {
-    /// What the broker is given as value.
+    /// A notification as GREEN-API sent it, in binary mode, for destinations that no payload chooses.
+    pub fn notification(to: Destinations, event: Event, body: Bytes) -> Self {
+        let kind = MessageKind::Notification { earlier_replays: None };
+        Self { to, event, body, kind, topic_from_payload: false, structured: false }
+    }
+
+    /// A body for the dead letter.
+    pub fn dead_letter(to: Destinations, event: Event, body: Bytes, dead: DeadLetter) -> Self {
+        Self { kind: MessageKind::DeadLetter(dead), ..Self::notification(to, event, body) }
+    }
+
+    /// A replay marker, after `earlier_replays` others of the same dead letter.
+    pub fn replay_marker(to: Destinations, event: Event, earlier_replays: u32) -> Self {
+        Self { kind: MessageKind::ReplayMarker { earlier_replays }, ..Self::notification(to, event, Bytes::new()) }
+    }
+
+    /// Its dead letter headers. None means that it is not a dead letter.
+    pub fn as_dead_letter(&self) -> Option<&DeadLetter> {
+        match &self.kind {
+            MessageKind::DeadLetter(dead) => Some(dead),
+            MessageKind::Notification { .. } | MessageKind::ReplayMarker { .. } => None,
+        }
+    }
+
+    /// Whether it is a dead letter.
+    pub fn is_dead_letter(&self) -> bool {
+        self.as_dead_letter().is_some()
+    }
+
+    /// How many replays came before this one. None means that it is not a replay.
+    pub fn earlier_replays(&self) -> Option<u32> {
+        match &self.kind {
+            MessageKind::Notification { earlier_replays } => *earlier_replays,
+            MessageKind::DeadLetter(dead) => dead.earlier_replays,
+            MessageKind::ReplayMarker { earlier_replays } => Some(*earlier_replays),
+        }
+    }
+
+    /// The value for the broker: the envelope in structured mode, else the body.
     pub fn value(&self) -> Bytes {
         if self.structured { self.envelope() } else { self.body.clone() }
     }
 
-    /// It as CloudEvents JSON, however it travels. Its body must be a JSON text.
+    /// The CloudEvents JSON envelope, whatever the mode. The body must be a JSON text.
     pub fn envelope(&self) -> Bytes {
         structured::envelope(&self.event, &self.body)
     }
 
-    /// The attributes that travel as headers: none in an envelope, which has them.
+    /// The attributes sent as headers: none in structured mode, where the envelope has them.
     pub fn attributes(&self) -> impl Iterator<Item = (Attribute, Cow<'_, str>)> {
         self.event.attributes().filter(|_| !self.structured)
     }
 
-    /// All other headers that every broker carries under the same name.
+    /// All other headers; their names are the same at every broker.
     pub fn headers(&self) -> impl Iterator<Item = (&'static str, Cow<'_, str>)> {
         let content_type = if self.structured { structured::CONTENT_TYPE } else { self.event.content_type() };
-        let dead = self.dead_letter.as_ref();
+        let dead = self.as_dead_letter();
         let trace = &self.event.trace;
         [
             ("content-type", Some(Cow::Borrowed(content_type))),
             ("bridge-reason", dead.map(|dead| dead.reason.as_str().into())),
             ("bridge-detail", dead.map(|dead| dead.detail.as_str().into())),
             ("bridge-part", dead.and_then(|dead| dead.part).map(|part| part.to_string().into())),
-            (Replay::HEADER, self.replay.and_then(Replay::noted).map(|count| count.to_string().into())),
+            (MessageKind::REPLAYED_HEADER, self.kind.replayed().map(|count| count.to_string().into())),
             ("traceparent", trace.parent.as_deref().map(Into::into)),
             ("tracestate", trace.state.as_deref().map(Into::into)),
         ]
@@ -81,41 +119,34 @@ impl Message {
 
     /// The identity the broker dedupes by (`Nats-Msg-Id`).
     ///
-    /// A dead letter has another one than the notification it came from, and so has each of its parts:
-    /// JetStream dedupes over the whole stream, so a replay or a second part would be dropped otherwise.
+    /// A dead letter has another one than its notification, and each of its parts has its own: JetStream dedupes over the
+    /// whole stream, so it would drop a replay or a second part otherwise.
     pub fn dedupe_id(&self) -> String {
-        let id = self.event.id;
-        if let Some(replay) = self.replay {
-            return replay.dedupe_id(id);
-        }
-        match &self.dead_letter {
-            None => id.to_string(),
-            Some(DeadLetter { part: None, .. }) => format!("dl-{id}"),
-            Some(DeadLetter { part: Some(part), .. }) => format!("dl-{id}-{part}"),
-        }
+        self.kind.dedupe_id(self.event.id)
     }
 
     /// The brokers of its route.
     pub fn brokers(&self) -> Brokers {
-        Broker::ALL.into_iter().filter(|broker| self.to[*broker as usize].is_some()).collect()
+        self.to.iter().filter_map(|(broker, to)| to.as_ref().map(|_| broker)).collect()
     }
 
-    /// Where it goes at this broker; empty where it does not.
+    /// Its destination at this broker; empty if it does not go there.
     pub fn destination(&self, broker: Broker) -> &str {
-        self.to[broker as usize].as_deref().unwrap_or_default()
+        self.to[broker].as_deref().unwrap_or_default()
     }
 
-    /// The same bytes on the way to a dead letter. Its key is the instance, whatever that of notifications is.
+    /// The same body as a dead letter. Its key is the instance, whatever the key of notifications.
     #[must_use]
     pub fn into_dead_letter(self, to: Destinations, reason: Reason, detail: String) -> Self {
-        let dead_letter = Some(DeadLetter::new(reason, detail));
+        let earlier_replays = self.earlier_replays();
+        let kind = MessageKind::DeadLetter(DeadLetter { earlier_replays, ..DeadLetter::new(reason, detail) });
         let partition_key = self.event.instance.map(|instance| instance.to_string());
         let event = Event { partition_key, ..self.event };
-        Self { to, event, dead_letter, structured: false, ..self }
+        Self { to, event, kind, structured: false, ..self }
     }
 
-    /// A dead letter cut into parts of at most `limit` bytes, in order. A part of a JSON text is no JSON
-    /// text, so parts are declared as plain bytes.
+    /// A dead letter split into parts of at most `limit` bytes, in order. A part of a JSON text is not a JSON text, so
+    /// parts are declared as plain bytes.
     pub fn parts(&self, limit: usize) -> Vec<Self> {
         let count = self.body.len().div_ceil(limit);
         let part = |number: usize| {
@@ -123,8 +154,8 @@ impl Message {
             let to = self.body.len().min(from + limit);
             let mut message = Self { body: self.body.slice(from..to), ..self.clone() };
             message.event.json = false;
-            if let Some(dead_letter) = &mut message.dead_letter {
-                dead_letter.part = Some(Part { number, count });
+            if let MessageKind::DeadLetter(dead) = &mut message.kind {
+                dead.part = Some(Part { number, count });
             }
             message
         };
@@ -138,22 +169,18 @@ mod tests {
 
     use super::*;
 
+    fn at_nats(subject: &str) -> Destinations {
+        Destinations::only(Broker::Nats, subject.into())
+    }
+
     fn message(body: &'static [u8]) -> Message {
         let event = Event::unparsed(Id::of(body), SystemTime::UNIX_EPOCH);
-        Message {
-            to: [None, Some("a".into())],
-            event,
-            body: Bytes::from_static(body),
-            dead_letter: None,
-            open: false,
-            structured: false,
-            replay: None,
-        }
+        Message::notification(at_nats("a"), event, Bytes::from_static(body))
     }
 
     #[test]
-    fn parts_put_together_are_the_body_and_each_has_its_own_dedupe_id() {
-        let dead = message(b"0123456789").into_dead_letter([None, Some("dead".into())], Reason::TooLarge, "x".into());
+    fn joined_parts_are_the_body_and_each_has_its_own_dedupe_id() {
+        let dead = message(b"0123456789").into_dead_letter(at_nats("dead"), Reason::TooLarge, "x".into());
         let parts = dead.parts(4);
         let joined: Vec<u8> = parts.iter().flat_map(|part| part.body.to_vec()).collect();
         assert_eq!(joined, b"0123456789");
@@ -164,9 +191,9 @@ mod tests {
     }
 
     #[test]
-    fn a_dead_letter_does_not_share_the_identity_of_its_notification() {
+    fn a_dead_letter_has_another_dedupe_id_than_its_notification() {
         let live = message(b"{}");
-        let dead = live.clone().into_dead_letter([None, Some("dead".into())], Reason::Ambiguous, "x".into());
+        let dead = live.clone().into_dead_letter(at_nats("dead"), Reason::Ambiguous, "x".into());
         assert_eq!(live.dedupe_id(), live.event.id.to_string());
         assert_eq!(dead.dedupe_id(), format!("dl-{}", live.event.id));
     }
@@ -175,7 +202,7 @@ mod tests {
     fn a_dead_letter_is_keyed_by_its_instance() {
         let mut live = message(b"{}");
         (live.event.instance, live.event.partition_key) = (Some(7), Some("7:79990000001@c.us".into()));
-        let dead = live.into_dead_letter([None, Some("dead".into())], Reason::TooLarge, "x".into());
+        let dead = live.into_dead_letter(at_nats("dead"), Reason::TooLarge, "x".into());
         assert_eq!(dead.event.partition_key.as_deref(), Some("7"));
     }
 }

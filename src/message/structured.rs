@@ -31,7 +31,7 @@ mod tests {
     use crate::message::Id;
 
     #[test]
-    fn the_body_stands_in_it_as_it_came() {
+    fn the_body_is_in_the_envelope_byte_for_byte() {
         let body = br#"{ "a" : 1.10, "a":"\u00e9" }"#;
         let event =
             Event { json: true, partition_key: Some("7:\"x\"".into()), ..Event::unparsed(Id::from(7), UNIX_EPOCH) };

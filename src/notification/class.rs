@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use serde::Deserialize;
 
-/// What a notification is about. A closed set: destinations and metric labels are made of it.
+/// What a notification is about. A closed set: destinations and metric labels are made from it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Class {
@@ -55,7 +55,7 @@ impl Class {
 pub struct TypeTable(HashMap<String, Class>);
 
 impl TypeTable {
-    /// The class of a `typeWebhook`: the operator's word first.
+    /// The class of a `typeWebhook`: the operator's additions first.
     pub fn class_of(&self, kind: &str) -> Class {
         self.0.get(kind).copied().unwrap_or_else(|| Class::of(kind))
     }
@@ -66,14 +66,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn classes_stand_in_the_order_of_their_labels() {
-        for (place, class) in Class::ALL.into_iter().enumerate() {
-            assert_eq!(class as usize, place);
+    fn classes_are_in_the_order_of_their_labels() {
+        for (index, class) in Class::ALL.into_iter().enumerate() {
+            assert_eq!(class as usize, index);
         }
     }
 
     #[test]
-    fn the_operator_places_new_types() {
+    fn the_operator_can_classify_new_types() {
         let table: TypeTable = toml::from_str("newThing = \"incoming\"").unwrap();
         assert_eq!(table.class_of("newThing"), Class::Incoming);
         assert_eq!(table.class_of("otherThing"), Class::Other);

@@ -1,16 +1,17 @@
-//! What GREEN-API sends: one notification, read as far as it must be to place it, and no further.
+//! What GREEN-API sends.
 //!
-//! [`Notification::parse`] is the only constructor. It asks for three things, a JSON object, a
-//! `typeWebhook` and an `instanceData.idInstance`, because GREEN-API's own samples and real traffic lack or
-//! bend every other field. Everything else passes untouched.
+//! In: a body. Out: a [`Notification`], read as far as routing needs it, or a [`ParseError`].
+//! [`Notification::parse`] is the only constructor. It requires three things: a JSON object, a `typeWebhook` and an
+//! `instanceData.idInstance`, because GREEN-API's own samples and real traffic lack or bend every other field.
+//! Everything else passes untouched.
 
 mod class;
-mod object;
+mod json;
 mod parse;
-mod refused;
+mod parse_error;
 
 pub use class::{Class, TypeTable};
-pub use refused::Refused;
+pub use parse_error::ParseError;
 
 use std::borrow::Cow;
 
@@ -28,7 +29,7 @@ pub struct Notification<'a> {
     optional: Optional<'a>,
 }
 
-/// Fields only some routes ask for: kept as they stand and read when asked, so that an odd one never matters.
+/// Fields that only some routes need: stored as raw JSON and parsed on demand, so that a malformed one never matters.
 #[derive(Debug, Default)]
 struct Optional<'a> {
     product: Option<&'a RawValue>,
@@ -36,23 +37,26 @@ struct Optional<'a> {
     message_data: Option<&'a RawValue>,
     chat: Option<&'a RawValue>,
     from: Option<&'a RawValue>,
+    avatar_info: Option<&'a RawValue>,
 }
 
 impl Notification<'_> {
-    /// `instanceData.typeInstance`: `whatsapp`, `telegram`, `v3` (MAX), or what comes next.
+    /// `instanceData.typeInstance`: `whatsapp`, `telegram`, `v3` (MAX), or a later product.
     pub fn product(&self) -> Option<String> {
-        object::string(self.optional.product)
+        json::string(self.optional.product)
     }
 
     /// `messageData.typeMessage`.
     pub fn message_type(&self) -> Option<String> {
-        object::string_member(self.optional.message_data, "typeMessage")
+        json::string_member(self.optional.message_data, "typeMessage")
     }
 
-    /// The chat it belongs to: `senderData.chatId`, the status types' `chatId`, or the calls' `from`.
+    /// The chat it belongs to: `senderData.chatId`, the status types' `chatId`, the calls' `from`, or the
+    /// `avatarInfo.chatId` of a `deviceInfo`.
     pub fn chat(&self) -> Option<String> {
-        object::string_member(self.optional.sender_data, "chatId")
-            .or_else(|| object::string(self.optional.chat))
-            .or_else(|| object::string(self.optional.from))
+        json::string_member(self.optional.sender_data, "chatId")
+            .or_else(|| json::string(self.optional.chat))
+            .or_else(|| json::string(self.optional.from))
+            .or_else(|| json::string_member(self.optional.avatar_info, "chatId"))
     }
 }

@@ -4,66 +4,65 @@ use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
-use super::{Notification, Optional, Refused, object};
+use super::{Notification, Optional, ParseError, json};
 
-/// How deep a notification may nest, the outer object counted: what common parsers follow by default
-/// (`serde_json` 128, Jackson 1000). Published notifications nest 7 deep at most.
+/// How deep a notification may nest, the outer object included: what common parsers accept by default (`serde_json` 128,
+/// Jackson 1000). Published notifications nest 7 deep at most.
 pub(super) const MAX_DEPTH: usize = 128;
 
-/// `timestamp` values that are believed: 2000-01-01 to the end of 2100, Unix seconds.
-const BELIEVED_TIMES: std::ops::RangeInclusive<u64> = 946_684_800..=4_133_980_799;
+/// Plausible `timestamp` values: 2000-01-01 to the end of 2100, Unix seconds.
+const PLAUSIBLE_TIMES: std::ops::RangeInclusive<u64> = 946_684_800..=4_133_980_799;
 
 impl<'a> Notification<'a> {
-    /// Reads one body.
+    /// Parses one body.
     ///
     /// # Errors
-    /// [`Refused`], for the first of these that holds: not JSON, not an object, nested too deep, ambiguous, no
+    /// [`ParseError`], for the first of these that holds: not JSON, not an object, nested too deep, ambiguous, no
     /// type, no instance.
-    pub fn parse(body: &'a [u8]) -> Result<Self, Refused> {
+    pub fn parse(body: &'a [u8]) -> Result<Self, ParseError> {
         let json = text(body)?;
-        let seen = Seen::in_object(json)?;
-        let inner = seen.instance_data.map(Inner::of).unwrap_or_default();
-        let repeated = seen.repeated.or(inner.repeated);
-        // of two, neither is it
-        let certain = inner.repeated.is_none() && seen.repeated.is_none_or(|key| key == TYPE);
-        let instance = instance(inner.id).filter(|_| certain);
-        if object::deeper_than(json, MAX_DEPTH) {
-            return Err(Refused::TooDeep { instance });
+        let outer = TopLevelMembers::of(json)?;
+        let inner = outer.instance_data.map(InstanceData::of).unwrap_or_default();
+        let repeated = outer.repeated.or(inner.repeated);
+        // an instance that is named twice is not certain
+        let is_certain = inner.repeated.is_none() && outer.repeated.is_none_or(|key| key == TYPE);
+        let instance = instance(inner.id).filter(|_| is_certain);
+        if json::deeper_than(json, MAX_DEPTH) {
+            return Err(ParseError::TooDeep { instance });
         }
         if let Some(key) = repeated {
-            return Err(Refused::Ambiguous { key, instance });
+            return Err(ParseError::Ambiguous { key, instance });
         }
-        let Some(kind) = seen.kind.and_then(kind) else {
-            let found = object::name_of(seen.kind);
+        let Some(kind) = outer.kind.and_then(kind) else {
+            let found = json::kind_of(outer.kind);
             if found == "a string" {
-                return Err(Refused::NotJson("typeWebhook holds half of a surrogate pair".into()));
+                return Err(ParseError::NotJson("typeWebhook holds half of a surrogate pair".into()));
             }
-            return Err(Refused::NoType { found, instance });
+            return Err(ParseError::NoType { found, instance });
         };
         let Some(instance) = instance else {
-            let found = object::name_of(inner.id);
-            return Err(Refused::NoInstance { found, kind: kind.into_owned() });
+            let found = json::kind_of(inner.id);
+            return Err(ParseError::NoInstance { found, kind: kind.into_owned() });
         };
-        let time = seen.timestamp.and_then(time);
-        let optional = Optional { product: inner.product, ..seen.optional };
+        let time = outer.timestamp.and_then(time);
+        let optional = Optional { product: inner.product, ..outer.optional };
         Ok(Self { kind, instance, time, optional })
     }
 }
 
-/// The body as text. `serde_json` skips over the inside of strings it is not asked for, so the encoding is
-/// checked here.
-fn text(body: &[u8]) -> Result<&str, Refused> {
+/// The body as text. `serde_json` skips the content of strings that nothing reads, so the encoding is checked here.
+fn text(body: &[u8]) -> Result<&str, ParseError> {
     let text = std::str::from_utf8(body)
-        .map_err(|error| Refused::NotJson(format!("no UTF-8 from byte {} on", error.valid_up_to())))?;
+        .map_err(|error| ParseError::NotJson(format!("not UTF-8 from byte {} on", error.valid_up_to())))?;
     if text.starts_with('\u{feff}') {
-        return Err(Refused::NotJson("starts with a byte-order mark".into()));
+        return Err(ParseError::NotJson("starts with a byte-order mark".into()));
     }
     Ok(text)
 }
 
-/// The members of the outer object that matter.
+/// The members of the top-level object that the bridge reads.
 #[derive(Default)]
-struct Seen<'a> {
+struct TopLevelMembers<'a> {
     kind: Option<&'a RawValue>,
     instance_data: Option<&'a RawValue>,
     timestamp: Option<&'a RawValue>,
@@ -71,67 +70,68 @@ struct Seen<'a> {
     optional: Optional<'a>,
 }
 
-impl<'a> Seen<'a> {
-    fn in_object(json: &'a str) -> Result<Self, Refused> {
-        let mut seen = Self::default();
-        let each = |key: &[u8], value| seen.take(key, value);
-        match object::members(json, each) {
-            Ok(()) => Ok(seen),
-            // an error over the kind of value comes before errors of syntax that follow it
-            Err(_) => Err(match object::well_formed(json) {
-                Ok(()) => Refused::NotObject,
-                Err(fault) => Refused::NotJson(fault.to_string()),
+impl<'a> TopLevelMembers<'a> {
+    fn of(json: &'a str) -> Result<Self, ParseError> {
+        let mut members = Self::default();
+        let each = |key: &[u8], value| members.set(key, value);
+        match json::members(json, each) {
+            Ok(()) => Ok(members),
+            // the parser reports a wrong kind of value before it reaches a syntax error behind it
+            Err(_) => Err(match json::check_syntax(json) {
+                Ok(()) => ParseError::NotObject,
+                Err(error) => ParseError::NotJson(error.to_string()),
             }),
         }
     }
 
-    fn take(&mut self, key: &[u8], value: &'a RawValue) {
+    fn set(&mut self, key: &[u8], value: &'a RawValue) {
         match key {
-            b"typeWebhook" => once(&mut self.kind, value, &mut self.repeated, TYPE),
-            b"instanceData" => once(&mut self.instance_data, value, &mut self.repeated, "instanceData"),
+            b"typeWebhook" => set_once(&mut self.kind, value, &mut self.repeated, TYPE),
+            b"instanceData" => set_once(&mut self.instance_data, value, &mut self.repeated, "instanceData"),
             b"timestamp" => self.timestamp = Some(value),
             b"senderData" => self.optional.sender_data = Some(value),
             b"messageData" => self.optional.message_data = Some(value),
             b"chatId" => self.optional.chat = Some(value),
             b"from" => self.optional.from = Some(value),
+            b"avatarInfo" => self.optional.avatar_info = Some(value),
             _ => {}
         }
     }
 }
 
-/// The members of `instanceData` that matter.
+/// The members of `instanceData` that the bridge reads.
 #[derive(Default)]
-struct Inner<'a> {
+struct InstanceData<'a> {
     id: Option<&'a RawValue>,
     product: Option<&'a RawValue>,
     repeated: Option<&'static str>,
 }
 
-impl<'a> Inner<'a> {
+impl<'a> InstanceData<'a> {
     fn of(instance_data: &'a RawValue) -> Self {
-        let mut inner = Self::default();
+        let mut members = Self::default();
         let each = |key: &[u8], value| match key {
-            b"idInstance" => once(&mut inner.id, value, &mut inner.repeated, "idInstance"),
-            b"typeInstance" => inner.product = Some(value),
+            b"idInstance" => set_once(&mut members.id, value, &mut members.repeated, "idInstance"),
+            b"typeInstance" => members.product = Some(value),
             _ => {}
         };
-        // anything but an object holds no instance, which is all there is to say of it
-        let _ = object::members(instance_data.get(), each);
-        inner
+        // anything but an object has no instance: the error adds nothing
+        let _ = json::members(instance_data.get(), each);
+        members
     }
 }
 
 const TYPE: &str = "typeWebhook";
 
-/// Sets a member that must not stand there twice: two parsers may disagree on which of two counts. Of several that do,
-/// one that is of the instance is named.
-fn once<'a>(
-    slot: &mut Option<&'a RawValue>,
+/// Sets a member that must not be repeated: two parsers may disagree on which of the two counts. Where several are
+/// repeated, `repeated` names one that belongs to the instance.
+fn set_once<'a>(
+    member: &mut Option<&'a RawValue>,
     value: &'a RawValue,
     repeated: &mut Option<&'static str>,
     name: &'static str,
 ) {
-    if slot.replace(value).is_some() && (repeated.is_none() || name != TYPE) {
+    if member.replace(value).is_some() && (repeated.is_none() || name != TYPE) {
         *repeated = Some(name);
     }
 }
@@ -140,7 +140,7 @@ fn kind(raw: &RawValue) -> Option<Cow<'_, str>> {
     let json = raw.get();
     let plain = json.strip_prefix('"')?.strip_suffix('"')?;
     if plain.contains('\\') {
-        return object::string(Some(raw)).map(Cow::Owned);
+        return json::string(Some(raw)).map(Cow::Owned);
     }
     Some(Cow::Borrowed(plain))
 }
@@ -148,14 +148,14 @@ fn kind(raw: &RawValue) -> Option<Cow<'_, str>> {
 /// An unsigned integer, or a string of digits only.
 fn instance(raw: Option<&RawValue>) -> Option<u64> {
     let json = raw?.get();
-    let digits = if json.starts_with('"') { object::string(raw)?.into() } else { Cow::Borrowed(json) };
-    // `u64::from_str` takes a plus sign
+    let digits = if json.starts_with('"') { json::string(raw)?.into() } else { Cow::Borrowed(json) };
+    // `u64::from_str` accepts a plus sign
     digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok())?
 }
 
 fn time(raw: &RawValue) -> Option<u64> {
     let seconds = raw.get().parse().ok()?;
-    BELIEVED_TIMES.contains(&seconds).then_some(seconds)
+    PLAUSIBLE_TIMES.contains(&seconds).then_some(seconds)
 }
 
 #[cfg(test)]

@@ -3,39 +3,39 @@ use serde_json::{Value, json};
 
 use super::*;
 
-fn parse(body: &str) -> Result<Notification<'_>, Refused> {
+fn parse(body: &str) -> Result<Notification<'_>, ParseError> {
     Notification::parse(body.as_bytes())
 }
 
 fn reason(body: &str) -> String {
-    parse(body).err().map(|refused| format!("{refused:?}")).unwrap_or_else(|| "taken".into())
+    parse(body).err().map(|error| format!("{error:?}")).unwrap_or_else(|| "parsed".into())
 }
 
 #[test]
-fn type_and_instance_are_all_it_needs() {
-    let taken = parse(r#"{"typeWebhook":"x","instanceData":{"idInstance":4100000001}}"#).unwrap();
-    assert_eq!((taken.kind.as_ref(), taken.instance, taken.time), ("x", 4_100_000_001, None));
-    assert_eq!((taken.chat(), taken.message_type(), taken.product()), (None, None, None));
+fn only_type_and_instance_are_required() {
+    let parsed = parse(r#"{"typeWebhook":"x","instanceData":{"idInstance":4100000001}}"#).unwrap();
+    assert_eq!((parsed.kind.as_ref(), parsed.instance, parsed.time), ("x", 4_100_000_001, None));
+    assert_eq!((parsed.chat(), parsed.message_type(), parsed.product()), (None, None, None));
 }
 
 #[test]
-fn escapes_are_read_as_what_they_mean() {
-    let taken = parse(r#"{"type\u0057ebhook":"in\u0063oming","instanceData":{"\u0069dInstance":7}}"#).unwrap();
-    assert_eq!((taken.kind.as_ref(), taken.instance), ("incoming", 7));
+fn escapes_are_decoded() {
+    let parsed = parse(r#"{"type\u0057ebhook":"in\u0063oming","instanceData":{"\u0069dInstance":7}}"#).unwrap();
+    assert_eq!((parsed.kind.as_ref(), parsed.instance), ("incoming", 7));
     let twice = r#"{"typeWebhook":"a","type\u0057ebhook":"a","instanceData":{"idInstance":7}}"#;
     assert_eq!(reason(twice), "Ambiguous { key: \"typeWebhook\", instance: Some(7) }");
 }
 
 #[test]
-fn odd_optional_fields_never_matter() {
+fn malformed_optional_fields_are_ignored() {
     for odd in ["null", "7", "[]", "{}", "true", r#""\ud800""#, "1e999", "-0.0"] {
         let body = format!(
             r#"{{"timestamp":{odd},"senderData":{odd},"messageData":{odd},"chatId":{odd},"from":{odd},"\ud800":{odd},
                "typeWebhook":"x","instanceData":{{"typeInstance":{odd},"wid":{odd},"idInstance":7}}}}"#
         );
-        let taken = parse(&body).unwrap();
+        let parsed = parse(&body).unwrap();
         assert_eq!(
-            (taken.time, taken.chat(), taken.message_type(), taken.product()),
+            (parsed.time, parsed.chat(), parsed.message_type(), parsed.product()),
             (None, None, None, None),
             "{odd}"
         );
@@ -43,11 +43,12 @@ fn odd_optional_fields_never_matter() {
 }
 
 #[test]
-fn the_chat_is_found_in_every_shape() {
+fn the_chat_is_read_from_every_place_it_is_sent_in() {
     let with = |fields: &str| format!(r#"{{"typeWebhook":"x","instanceData":{{"idInstance":7}},{fields}}}"#);
     let chat = |fields: &str| parse(&with(fields)).unwrap().chat();
     assert_eq!(chat(r#""senderData":{"chatId":"1@c.us"},"from":"2@c.us""#).as_deref(), Some("1@c.us"));
     assert_eq!(chat(r#""chatId":"3@g.us""#).as_deref(), Some("3@g.us"));
+    assert_eq!(chat(r#""avatarInfo":{"chatId":"4@c.us","existsWhatsapp":true}"#).as_deref(), Some("4@c.us"));
     assert_eq!(chat(r#""senderData":null,"from":"2@c.us""#).as_deref(), Some("2@c.us"));
 }
 
@@ -67,7 +68,7 @@ fn an_instance_is_an_unsigned_integer_or_digits() {
 }
 
 #[test]
-fn only_believable_times_count() {
+fn implausible_times_are_ignored() {
     let time = |at: &str| {
         let body = format!(r#"{{"timestamp":1,"timestamp":{at},"typeWebhook":"x","instanceData":{{"idInstance":7}}}}"#);
         parse(&body).unwrap().time
@@ -82,7 +83,7 @@ fn only_believable_times_count() {
 }
 
 #[test]
-fn every_refusal_has_its_reason() {
+fn every_parse_error_has_its_reason() {
     for (body, expected) in [
         ("", "NotJson(\"EOF while parsing a value at line 1 column 0\")"),
         ("\u{feff}{}", "NotJson(\"starts with a byte-order mark\")"),
@@ -105,22 +106,22 @@ fn every_refusal_has_its_reason() {
     }
     assert_eq!(
         Notification::parse(b"{\"a\":\"\xff\"}").unwrap_err(),
-        Refused::NotJson("no UTF-8 from byte 6 on".into())
+        ParseError::NotJson("not UTF-8 from byte 6 on".into())
     );
 }
 
 #[test]
-fn nesting_is_bounded_and_brackets_in_strings_are_no_nesting() {
+fn nesting_is_limited_and_brackets_in_strings_do_not_count() {
     let nested = |levels: usize| {
         let (open, close) = ("[".repeat(levels), "]".repeat(levels));
         format!(r#"{{"typeWebhook":"x","instanceData":{{"idInstance":7}},"deep":{open}{close}}}"#)
     };
-    assert_eq!(reason(&nested(MAX_DEPTH - 1)), "taken");
+    assert_eq!(reason(&nested(MAX_DEPTH - 1)), "parsed");
     assert_eq!(reason(&nested(MAX_DEPTH)), "TooDeep { instance: Some(7) }");
     assert_eq!(reason(&nested(1_000_000)), "TooDeep { instance: Some(7) }");
     let text = "[\\\"{".repeat(200);
     let body = format!(r#"{{"typeWebhook":"x","instanceData":{{"idInstance":7}},"text":"{text}"}}"#);
-    assert_eq!(reason(&body), "taken");
+    assert_eq!(reason(&body), "parsed");
 }
 
 fn any_json() -> impl Strategy<Value = Value> {
@@ -141,28 +142,28 @@ fn any_json() -> impl Strategy<Value = Value> {
 
 proptest! {
     #[test]
-    fn no_bytes_make_it_panic(body in prop::collection::vec(any::<u8>(), 0..200)) {
+    fn arbitrary_bytes_never_panic(body in prop::collection::vec(any::<u8>(), 0..200)) {
         let _ = Notification::parse(&body);
     }
 
     #[test]
-    fn no_mutation_of_a_notification_makes_it_panic(place in 0_usize..90, byte: u8) {
+    fn a_mutated_notification_never_panics(position in 0_usize..90, byte: u8) {
         let mut body = br#"{"typeWebhook":"incomingCall","instanceData":{"idInstance":7},"timestamp":1588091580,"a":[]}"#.to_vec();
-        body[place] = byte;
+        body[position] = byte;
         let _ = Notification::parse(&body);
     }
 
     #[test]
-    fn whatever_else_it_holds_type_and_instance_are_read(kind: String, instance: u64, extra in any_json()) {
+    fn type_and_instance_are_read_beside_any_other_member(kind: String, instance: u64, extra in any_json()) {
         let body = json!({"z": extra, "typeWebhook": kind, "instanceData": {"idInstance": instance, "x": extra}});
         let body = serde_json::to_vec(&body).unwrap();
-        let taken = Notification::parse(&body).unwrap();
-        prop_assert_eq!(taken.kind.as_ref(), kind.as_str());
-        prop_assert_eq!(taken.instance, instance);
+        let parsed = Notification::parse(&body).unwrap();
+        prop_assert_eq!(parsed.kind.as_ref(), kind.as_str());
+        prop_assert_eq!(parsed.instance, instance);
     }
 
     #[test]
-    fn it_never_takes_what_a_full_parser_refuses(body in r#"[\{\}\[\]",:a0\\ue\-\.]{0,24}"#) {
+    fn it_never_accepts_what_a_full_parser_refuses(body in r#"[\{\}\[\]",:a0\\ue\-\.]{0,24}"#) {
         let body = format!(r#"{{"typeWebhook":"x","instanceData":{{"idInstance":7}},"rest":{body}}}"#);
         if Notification::parse(body.as_bytes()).is_ok() {
             let checked: Result<serde::de::IgnoredAny, _> = serde_json::from_str(&body);

@@ -7,23 +7,23 @@ use serde::Deserialize;
 use crate::message::Broker;
 use crate::notification::{Class, TypeTable};
 
-/// `[route]`: which brokers, and how a message is keyed and formed.
+/// `[route]`: which brokers, and the key and format of messages.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Which brokers get every message. Default: those whose section is there.
+    /// Which brokers get every message. Default: those that have a section.
     pub brokers: Option<Vec<Broker>>,
     /// What must stay in order. Default `"instance"`: GREEN-API delivers in order per instance.
     pub key: KeyBy,
     /// How CloudEvents attributes travel. Default `"binary"`: as headers, the body untouched.
     pub format: Format,
-    /// How many topics payloads may choose, where a template lets them. Default 1000: a client keeps each for ever.
+    /// How many topics payloads may choose, where a template lets them. Default 1000: a client never forgets a topic.
     pub max_destinations: usize,
     /// The class of types this version does not know, such as `newThing = "incoming"`.
     pub types: TypeTable,
-    /// What is different for one class, such as `[route.classes.incoming]`.
+    /// Overrides for one class, such as `[route.classes.incoming]`.
     pub classes: HashMap<Class, Override>,
-    /// What is different for one instance, such as `[route.instances.1101000001]`; stronger than its classes.
+    /// Overrides for one instance, such as `[route.instances.1101000001]`; they override those of its classes.
     pub instances: HashMap<String, Override>,
 }
 
@@ -41,7 +41,7 @@ impl Default for Config {
     }
 }
 
-/// What is different for a class or an instance. What is not set is as for all.
+/// What is different for a class or an instance. A key that is not set has its general value.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Override {
@@ -54,7 +54,7 @@ pub struct Override {
 }
 
 impl Override {
-    /// The template it has for a broker, and the key that holds it.
+    /// The key of a broker's template, and the template if it is set.
     pub(super) fn template(&self, broker: Broker) -> (&'static str, Option<&str>) {
         match broker {
             Broker::Kafka => ("topic", self.topic.as_deref()),
@@ -63,7 +63,7 @@ impl Override {
     }
 }
 
-/// What a message is keyed by.
+/// The key of a message: messages of one key stay in order.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum KeyBy {
@@ -76,7 +76,7 @@ pub enum KeyBy {
     None,
 }
 
-/// The form of a message.
+/// The format of a message.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Format {

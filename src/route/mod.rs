@@ -1,7 +1,9 @@
-//! Where a notification goes: [`Routes`] makes the [`Message`] a broker is given.
+//! Where a notification goes.
 //!
-//! No I/O, and nothing of a broker's wire form. A payload can choose a place inside the operator's template,
-//! never a destination outside it.
+//! In: a [`Notification`], or the [`ParseError`] of a body that is none. Out: the [`Message`] for the brokers:
+//! destinations, key, CloudEvents attributes and the body, byte for byte. [`Routes`] does no I/O and knows nothing of a
+//! broker's wire format. A payload can fill the variables of the operator's template, but never choose a destination
+//! outside it.
 
 mod config;
 mod table;
@@ -12,19 +14,19 @@ use std::borrow::Cow;
 use bytes::Bytes;
 
 pub use config::{Config, Format, KeyBy, Override};
-pub use table::{Named, Place, RouteError};
-pub use template::{Template, TemplateError, Variable, reduce};
+pub use table::{BrokerTemplate, ConfiguredTemplate, RouteError};
+pub use template::{Template, TemplateError, Variable, sanitize};
 
-use crate::message::{Broker, DeadLetter, Destinations, Event, Id, Message, Reason, TraceContext};
-use crate::notification::{Class, Notification, Refused, TypeTable};
+use crate::message::{Broker, DeadLetter, Destinations, Event, Id, Message, PerBroker, Reason, TraceContext};
+use crate::notification::{Class, Notification, ParseError, TypeTable};
 use table::Table;
 
-/// What came in with a body.
+/// A body, and what was received with it.
 #[derive(Debug, Clone)]
 pub struct Received {
     /// The body, byte for byte.
     pub body: Bytes,
-    /// When its last byte came.
+    /// When its last byte was received.
     pub at: std::time::SystemTime,
     /// The request's trace context.
     pub trace: TraceContext,
@@ -34,10 +36,10 @@ pub struct Received {
 #[derive(Debug)]
 pub struct Routes {
     table: Table,
-    /// Where dead letters go at each broker there is a way to.
+    /// The dead letter destination at each broker that any route uses.
     dead_letters: Destinations,
-    /// Where bodies that are refused go: the brokers of `[route]`.
-    refused: Destinations,
+    /// The destinations of bodies that are not notifications: those of the brokers in `[route]`.
+    unparsed: Destinations,
     key: KeyBy,
     format: Format,
     types: TypeTable,
@@ -48,31 +50,30 @@ pub struct Routes {
 const LONGEST_CHAT: usize = 128;
 
 impl Routes {
-    /// The routes of this configuration to these brokers.
+    /// The routes of this configuration; `brokers` are the brokers that have a section.
     ///
     /// # Errors
-    /// [`RouteError`]: a template that is none, or that reaches the dead letter; a route without a broker.
-    pub fn new(config: &Config, places: &[Place]) -> Result<Self, RouteError> {
-        let table = Table::new(config, places)?;
+    /// [`RouteError`]: a template that is invalid or can render the dead letter destination; a route without a broker.
+    pub fn new(config: &Config, brokers: &[BrokerTemplate]) -> Result<Self, RouteError> {
+        let table = Table::new(config, brokers)?;
         let named = |broker| config.brokers.as_ref().is_none_or(|named| named.contains(&broker));
         let used = |broker| table.templates().into_iter().any(|template| template.broker == broker);
-        let [mut dead_letters, mut refused] = [Destinations::default(), Destinations::default()];
-        for Place { broker, dead_letter, .. } in places {
-            let at = |is_one: bool| is_one.then(|| dead_letter.clone());
-            refused[*broker as usize] = at(named(*broker));
-            dead_letters[*broker as usize] = at(named(*broker) || used(*broker));
+        let (mut dead_letters, mut unparsed) = (Destinations::default(), Destinations::default());
+        for BrokerTemplate { broker, dead_letter, .. } in brokers {
+            unparsed[*broker] = named(*broker).then(|| dead_letter.clone());
+            dead_letters[*broker] = (named(*broker) || used(*broker)).then(|| dead_letter.clone());
         }
         let (key, format, types) = (config.key, config.format, config.types.clone());
-        Ok(Self { table, dead_letters, refused, key, format, types })
+        Ok(Self { table, dead_letters, unparsed, key, format, types })
     }
 
-    /// Every template there is, each once at each broker.
-    pub fn templates(&self) -> Vec<&Named> {
+    /// Every template, each once at each broker.
+    pub fn templates(&self) -> Vec<&ConfiguredTemplate> {
         self.table.templates()
     }
 
-    /// Where a class goes at each broker; for all instances, or for one.
-    pub fn of(&self, class: Class, instance: Option<u64>) -> [Option<&Named>; Broker::ALL.len()] {
+    /// The template of a class at each broker, for one instance. An instance of None means any without routes of its own.
+    pub fn of(&self, class: Class, instance: Option<u64>) -> PerBroker<Option<&ConfiguredTemplate>> {
         self.table.of(class, instance).each_ref().map(Option::as_ref)
     }
 
@@ -82,35 +83,36 @@ impl Routes {
     }
 
     /// Whether anything goes to this broker.
-    pub fn use_broker(&self, broker: Broker) -> bool {
-        self.dead_letters[broker as usize].is_some()
+    pub fn uses_broker(&self, broker: Broker) -> bool {
+        self.dead_letters[broker].is_some()
     }
 
     /// Where dead letters go at this broker.
     pub fn dead_letter_at(&self, broker: Broker) -> Option<&str> {
-        self.dead_letters[broker as usize].as_deref()
+        self.dead_letters[broker].as_deref()
     }
 
-    /// The destinations at a broker whose names are known before a notification comes, dead letters last.
-    pub fn known(&self, broker: Broker) -> Vec<String> {
-        let here = self.templates().into_iter().filter(|named| named.broker == broker);
-        let mut known: Vec<_> = here.filter_map(|named| named.template.all()).flatten().collect();
-        known.extend(self.dead_letters[broker as usize].clone());
-        known
+    /// The destinations at a broker that no payload chooses, dead letters last.
+    pub fn fixed_destinations(&self, broker: Broker) -> Vec<String> {
+        let of_broker = self.templates().into_iter().filter(|configured| configured.broker == broker);
+        let mut fixed: Vec<_> = of_broker.filter_map(|configured| configured.template.all()).flatten().collect();
+        fixed.extend(self.dead_letters[broker].clone());
+        fixed
     }
 
     /// Whether payloads choose destinations at a broker.
-    pub fn is_open(&self, broker: Broker) -> bool {
-        self.templates().into_iter().any(|named| named.broker == broker && named.template.all().is_none())
+    pub fn has_dynamic_destinations(&self, broker: Broker) -> bool {
+        let mut of_broker = self.templates().into_iter().filter(|configured| configured.broker == broker);
+        of_broker.any(|configured| configured.template.all().is_none())
     }
 
-    /// The patterns of all destinations at a broker: each class in one of its own, dead letters last, each once.
+    /// The patterns of all destinations at a broker: one for each class, dead letters last, without duplicates.
     pub fn patterns(&self, broker: Broker) -> Vec<String> {
         let tables = std::iter::once(None).chain(self.instances().into_iter().map(Some));
-        let ways = tables.flat_map(|instance| Class::ALL.map(|class| (class, self.of(class, instance))));
-        let classes = ways.filter_map(|(class, to)| Some(to[broker as usize]?.template.pattern(class)));
+        let routes = tables.flat_map(|instance| Class::ALL.map(|class| (class, self.of(class, instance))));
+        let classes = routes.filter_map(|(class, to)| Some(to[broker]?.template.pattern(class)));
         let mut all: Vec<String> = Vec::new();
-        for pattern in classes.chain(self.dead_letters[broker as usize].clone()) {
+        for pattern in classes.chain(self.dead_letters[broker].clone()) {
             if !all.contains(&pattern) {
                 all.push(pattern);
             }
@@ -123,12 +125,12 @@ impl Routes {
         self.types.class_of(&notification.kind)
     }
 
-    /// The message a notification becomes.
+    /// The message for a notification.
     pub fn message_for(&self, notification: &Notification<'_>, received: &Received) -> Message {
         let class = self.class_of(notification);
         let event = Event {
             instance: Some(notification.instance),
-            kind: Some(reduce(&notification.kind).into_owned()),
+            kind: Some(sanitize(&notification.kind).into_owned()),
             class: Some(class.as_str().into()),
             time: notification.time,
             partition_key: self.key_for(notification),
@@ -138,34 +140,26 @@ impl Routes {
         };
         let fill = |variable| value(notification, class.as_str(), variable);
         let templates = self.table.of(class, Some(notification.instance));
-        let to = templates.each_ref().map(|named| named.as_ref().map(|named| named.template.render(fill)));
+        let to = templates.each_ref().map(|configured| configured.as_ref().map(|found| found.template.render(fill)));
         let structured = self.format == Format::Structured;
-        let topic = templates[Broker::Kafka as usize].as_ref();
-        let open = topic.is_some_and(|named| named.template.all().is_none());
-        Message { to, event, body: received.body.clone(), dead_letter: None, open, structured, replay: None }
+        let topic = templates[Broker::Kafka].as_ref();
+        let topic_from_payload = topic.is_some_and(|configured| configured.template.all().is_none());
+        Message { topic_from_payload, structured, ..Message::notification(to, event, received.body.clone()) }
     }
 
-    /// The dead letter a refused body becomes.
-    pub fn dead_letter_for(&self, refused: &Refused, received: &Received) -> Message {
-        let reason = reason(refused);
+    /// The dead letter for a body that is not a notification.
+    pub fn dead_letter_for(&self, error: &ParseError, received: &Received) -> Message {
+        let reason = reason(error);
         let event = Event {
-            instance: refused.instance(),
-            kind: refused.kind().map(|kind| reduce(kind).into_owned()),
-            partition_key: refused.instance().map(|instance| instance.to_string()),
+            instance: error.instance(),
+            kind: error.kind().map(|kind| sanitize(kind).into_owned()),
+            partition_key: error.instance().map(|instance| instance.to_string()),
             json: reason != Reason::NotJson,
             trace: received.trace.clone(),
             ..Event::unparsed(Id::of(&received.body), received.at)
         };
-        let dead_letter = Some(DeadLetter::new(reason, refused.to_string()));
-        Message {
-            to: self.refused.clone(),
-            event,
-            body: received.body.clone(),
-            dead_letter,
-            open: false,
-            structured: false,
-            replay: None,
-        }
+        let dead = DeadLetter::new(reason, error.to_string());
+        Message::dead_letter(self.unparsed.clone(), event, received.body.clone(), dead)
     }
 
     fn key_for(&self, notification: &Notification<'_>) -> Option<String> {
@@ -191,14 +185,14 @@ fn value<'n>(notification: &'n Notification<'_>, class: &'static str, variable: 
     }
 }
 
-fn reason(refused: &Refused) -> Reason {
-    match refused {
-        Refused::NotJson(_) => Reason::NotJson,
-        Refused::NotObject => Reason::NotObject,
-        Refused::TooDeep { .. } => Reason::TooDeep,
-        Refused::Ambiguous { .. } => Reason::Ambiguous,
-        Refused::NoType { .. } => Reason::NoType,
-        Refused::NoInstance { .. } => Reason::NoInstance,
+fn reason(error: &ParseError) -> Reason {
+    match error {
+        ParseError::NotJson(_) => Reason::NotJson,
+        ParseError::NotObject => Reason::NotObject,
+        ParseError::TooDeep { .. } => Reason::TooDeep,
+        ParseError::Ambiguous { .. } => Reason::Ambiguous,
+        ParseError::NoType { .. } => Reason::NoType,
+        ParseError::NoInstance { .. } => Reason::NoInstance,
     }
 }
 
@@ -216,9 +210,9 @@ mod tests {
     }
 
     fn routes(config: &str, template: &str) -> Routes {
-        let place =
-            Place { broker: Broker::Nats, key: "nats.subject", template: template.into(), dead_letter: "dead".into() };
-        Routes::new(&toml::from_str(config).unwrap(), &[place]).unwrap()
+        let (broker, key, dead_letter) = (Broker::Nats, "nats.subject", "dead".into());
+        let nats = BrokerTemplate { broker, key, template: template.into(), dead_letter };
+        Routes::new(&toml::from_str(config).unwrap(), &[nats]).unwrap()
     }
 
     fn message(config: &str, template: &str, body: &'static str) -> Message {
@@ -229,13 +223,13 @@ mod tests {
 
     #[test]
     fn every_variable_is_filled() {
-        let seen = message("", "{class}.{type}.{instance}.{product}.{message_type}", BODY);
-        assert_eq!(seen.destination(Broker::Nats), "incoming.incomingCall.7.v3.none");
-        assert_eq!(seen.body, BODY);
+        let message = message("", "{class}.{type}.{instance}.{product}.{message_type}", BODY);
+        assert_eq!(message.destination(Broker::Nats), "incoming.incomingCall.7.v3.none");
+        assert_eq!(message.body, BODY);
     }
 
     #[test]
-    fn the_key_is_what_the_operator_says() {
+    fn the_key_is_as_configured() {
         let key = |config| message(config, "x", BODY).event.partition_key;
         assert_eq!(key("").as_deref(), Some("7"));
         assert_eq!(key("key = \"chat\"").as_deref(), Some("7:79990000001@c.us"));
@@ -243,14 +237,14 @@ mod tests {
     }
 
     #[test]
-    fn a_new_type_goes_where_the_operator_places_it() {
+    fn a_new_type_goes_to_its_configured_class() {
         const NEW: &str = r#"{"typeWebhook":"newThing","instanceData":{"idInstance":7}}"#;
         assert_eq!(message("", "{class}", NEW).destination(Broker::Nats), "other");
         assert_eq!(message("types.newThing = \"device\"", "{class}", NEW).destination(Broker::Nats), "device");
     }
 
     #[test]
-    fn a_refused_body_keeps_what_is_certain() {
+    fn a_dead_letter_has_the_attributes_that_are_certain() {
         let routes = routes("", "x");
         let dead = |body| {
             let received = received(body);

@@ -1,4 +1,4 @@
-//! Which templates hold for a notification: those of its instance, else of its class, else of all.
+//! Which templates apply to a notification: those of its instance, else of its class, else the general ones.
 
 use std::collections::HashMap;
 
@@ -6,12 +6,12 @@ use thiserror::Error;
 
 use super::config::{Config, Override};
 use super::template::Template;
-use crate::message::{Broker, Brokers};
+use crate::message::{Broker, Brokers, PerBroker};
 use crate::notification::Class;
 
-/// What a broker's own section says of where messages go.
+/// A broker's own section: the template and the dead letter destination.
 #[derive(Debug, Clone)]
-pub struct Place {
+pub struct BrokerTemplate {
     /// The broker.
     pub broker: Broker,
     /// The key that holds the template, such as `nats.subject`.
@@ -22,7 +22,7 @@ pub struct Place {
     pub dead_letter: String,
 }
 
-/// A route that cannot be: which key, its value, and what to do.
+/// An invalid route: which key, its value, and what to do.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("{key} = {value}: {problem}")]
 pub struct RouteError {
@@ -36,57 +36,60 @@ pub struct RouteError {
 
 /// A template and the key it was read from.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Named {
+pub struct ConfiguredTemplate {
     /// The broker it is for.
     pub broker: Broker,
     /// The key.
     pub key: String,
-    /// As it was written.
+    /// The text in the configuration.
     pub text: String,
-    /// As it was understood.
+    /// The parsed template.
     pub template: Template,
 }
 
 /// The template at each broker of a route.
-pub(super) type Templates = [Option<Named>; Broker::ALL.len()];
+pub(super) type Templates = PerBroker<Option<ConfiguredTemplate>>;
 
-/// The templates of every class, and of every class of an instance with routes of its own.
+/// The templates of every class.
+type ByClass = [Templates; Class::ALL.len()];
+
+/// The templates of every class, and those of each instance that has routes of its own.
 #[derive(Debug)]
 pub(super) struct Table {
-    classes: [Templates; Class::ALL.len()],
-    instances: HashMap<u64, [Templates; Class::ALL.len()]>,
+    classes: ByClass,
+    instances: HashMap<u64, ByClass>,
 }
 
 impl Table {
-    pub(super) fn new(config: &Config, places: &[Place]) -> Result<Self, RouteError> {
+    pub(super) fn new(config: &Config, sections: &[BrokerTemplate]) -> Result<Self, RouteError> {
         let all = Override { brokers: config.brokers.clone(), ..Override::default() };
         let unchanged = Override::default();
-        let class_of = |class: &Class| config.classes.get(class).unwrap_or(&unchanged);
-        let layers = |class: Class, instance: Option<(&str, &Override)>| {
+        let class_layer = |class: &Class| config.classes.get(class).unwrap_or(&unchanged);
+        let of_class = |class: Class, instance: Option<(&str, &Override)>| {
             let class_key = format!("route.classes.{}", class.as_str());
-            let layers = [("route".to_owned(), &all), (class_key, class_of(&class))];
+            let layers = [("route".to_owned(), &all), (class_key, class_layer(&class))];
             let instance = instance.map(|(id, own)| (format!("route.instances.{id}"), own));
-            templates(layers.into_iter().chain(instance), places)
+            templates(layers.into_iter().chain(instance), sections)
         };
-        let every = |instance| {
-            let mut all = <[Templates; Class::ALL.len()]>::default();
+        let by_class = |instance| {
+            let mut all = ByClass::default();
             for class in Class::ALL {
-                all[class as usize] = layers(class, instance)?;
+                all[class as usize] = of_class(class, instance)?;
             }
             Ok(all)
         };
         let mut instances = HashMap::new();
         for (id, own) in &config.instances {
-            // one instance has one way to be written
+            // an instance is written in one form only, so no two keys mean the same
             let number =
                 id.parse().ok().filter(|number: &u64| number.to_string() == *id).ok_or_else(|| RouteError {
                     key: format!("route.instances.{id}"),
                     value: id.clone(),
                     problem: "not an instance; give its number, such as 1101000001".into(),
                 })?;
-            instances.insert(number, every(Some((id, own)))?);
+            instances.insert(number, by_class(Some((id, own)))?);
         }
-        Ok(Self { classes: every(None)?, instances })
+        Ok(Self { classes: by_class(None)?, instances })
     }
 
     pub(super) fn of(&self, class: Class, instance: Option<u64>) -> &Templates {
@@ -100,72 +103,71 @@ impl Table {
         all
     }
 
-    /// Every template there is, each once at each broker.
-    pub(super) fn templates(&self) -> Vec<&Named> {
-        let mut all: Vec<&Named> = Vec::new();
-        let sets = std::iter::once(&self.classes).chain(self.instances.values()).flatten();
-        for named in sets.flatten().flatten() {
-            if !all.iter().any(|known| (known.broker, &known.text) == (named.broker, &named.text)) {
-                all.push(named);
+    /// Every template, each once at each broker.
+    pub(super) fn templates(&self) -> Vec<&ConfiguredTemplate> {
+        let mut all: Vec<&ConfiguredTemplate> = Vec::new();
+        let by_class = std::iter::once(&self.classes).chain(self.instances.values()).flatten();
+        for one in by_class.flat_map(PerBroker::values).flatten() {
+            if !all.iter().any(|known| (known.broker, &known.text) == (one.broker, &one.text)) {
+                all.push(one);
             }
         }
         all
     }
 }
 
-/// The templates that hold after all layers, the last one the strongest.
+/// The templates that apply after all layers, each a key and what it overrides; a later layer overrides an earlier one.
 fn templates<'l>(
     layers: impl Iterator<Item = (String, &'l Override)>,
-    places: &[Place],
+    sections: &[BrokerTemplate],
 ) -> Result<Templates, RouteError> {
-    let mut brokers: Brokers = places.iter().map(|place| place.broker).collect();
+    let mut brokers: Brokers = sections.iter().map(|section| section.broker).collect();
     let mut texts: Vec<(String, &str)> =
-        places.iter().map(|place| (place.key.to_owned(), place.template.as_str())).collect();
-    for (section, layer) in layers {
+        sections.iter().map(|section| (section.key.to_owned(), section.template.as_str())).collect();
+    for (key, layer) in layers {
         if let Some(named) = &layer.brokers {
-            brokers = checked(&section, named, places)?;
+            brokers = check_brokers(&key, named, sections)?;
         }
-        unused(&section, layer, places)?;
-        for (place, text) in places.iter().zip(&mut texts) {
-            if let (name, Some(own)) = layer.template(place.broker) {
-                *text = (format!("{section}.{name}"), own);
+        check_templates(&key, layer, sections)?;
+        for (section, text) in sections.iter().zip(&mut texts) {
+            if let (name, Some(own)) = layer.template(section.broker) {
+                *text = (format!("{key}.{name}"), own);
             }
         }
     }
     let mut found = Templates::default();
-    for (place, (key, text)) in places.iter().zip(texts).filter(|(place, _)| brokers.has(place.broker)) {
+    for (section, (key, text)) in sections.iter().zip(texts).filter(|(section, _)| brokers.has(section.broker)) {
         let wrong = |problem: String| RouteError { key: key.clone(), value: text.into(), problem };
         let template = Template::parse(text).map_err(|error| wrong(error.to_string()))?;
-        if template.can_render(&place.dead_letter) {
-            let problem = format!("could send notifications to the dead letter {}; choose another", place.dead_letter);
-            return Err(wrong(problem));
+        if template.can_render(&section.dead_letter) {
+            let dead_letter = &section.dead_letter;
+            return Err(wrong(format!("could send notifications to the dead letter {dead_letter}; choose another")));
         }
-        found[place.broker as usize] = Some(Named { broker: place.broker, key, text: text.into(), template });
+        found[section.broker] = Some(ConfiguredTemplate { broker: section.broker, key, text: text.into(), template });
     }
     Ok(found)
 }
 
-/// A template of a broker there is no section for would be passed over.
-fn unused(section: &str, layer: &Override, places: &[Place]) -> Result<(), RouteError> {
-    let missing = Broker::ALL.into_iter().filter(|broker| !places.iter().any(|place| place.broker == *broker));
+/// A template for a broker without a section would have no effect.
+fn check_templates(key: &str, layer: &Override, sections: &[BrokerTemplate]) -> Result<(), RouteError> {
+    let missing = Broker::ALL.into_iter().filter(|broker| !sections.iter().any(|section| section.broker == *broker));
     for (broker, template) in missing.map(|broker| (broker, layer.template(broker))) {
         if let (name, Some(text)) = template {
             let problem = format!("there is no section [{}]; add it, or remove this", broker.as_str());
-            return Err(RouteError { key: format!("{section}.{name}"), value: text.into(), problem });
+            return Err(RouteError { key: format!("{key}.{name}"), value: text.into(), problem });
         }
     }
     Ok(())
 }
 
-fn checked(section: &str, named: &[Broker], places: &[Place]) -> Result<Brokers, RouteError> {
+fn check_brokers(key: &str, named: &[Broker], sections: &[BrokerTemplate]) -> Result<Brokers, RouteError> {
     let names: Vec<_> = named.iter().map(|broker| broker.as_str()).collect();
-    let wrong =
-        |problem: String| RouteError { key: format!("{section}.brokers"), value: format!("{names:?}"), problem };
-    // for all of them none may be named: then what comes is kept in the journal
-    if named.is_empty() && section != "route" {
+    let wrong = |problem: String| RouteError { key: format!("{key}.brokers"), value: format!("{names:?}"), problem };
+    // only [route] may name no broker: then the journal alone stores notifications
+    if named.is_empty() && key != "route" {
         return Err(wrong("no broker: nothing could be stored; name one".into()));
     }
-    if let Some(missing) = named.iter().find(|broker| !places.iter().any(|place| place.broker == **broker)) {
+    if let Some(missing) = named.iter().find(|broker| !sections.iter().any(|section| section.broker == **broker)) {
         return Err(wrong(format!("there is no section [{0}]; add it, or leave out \"{0}\"", missing.as_str())));
     }
     Ok(named.iter().copied().collect())
@@ -175,41 +177,44 @@ fn checked(section: &str, named: &[Broker], places: &[Place]) -> Result<Brokers,
 mod tests {
     use super::*;
 
-    fn places() -> Vec<Place> {
-        let place = |broker, key, template: &str| Place {
+    fn sections() -> Vec<BrokerTemplate> {
+        let section = |broker, key, template: &str| BrokerTemplate {
             broker,
             key,
             template: template.into(),
             dead_letter: "greenapi.dead-letter".into(),
         };
         vec![
-            place(Broker::Kafka, "kafka.topic", "greenapi.{class}"),
-            place(Broker::Nats, "nats.subject", "greenapi.{class}.{instance}.{type}"),
+            section(Broker::Kafka, "kafka.topic", "greenapi.{class}"),
+            section(Broker::Nats, "nats.subject", "greenapi.{class}.{instance}.{type}"),
         ]
     }
 
-    fn rendered(config: &str, class: Class, instance: u64) -> [Option<String>; 2] {
-        let table = Table::new(&toml::from_str(config).unwrap(), &places()).unwrap();
-        let render = |named: &Named| named.template.render(|_| class.as_str().into());
-        table.of(class, Some(instance)).each_ref().map(|named| named.as_ref().map(render))
+    fn rendered(config: &str, class: Class, instance: u64) -> PerBroker<Option<String>> {
+        let table = Table::new(&toml::from_str(config).unwrap(), &sections()).unwrap();
+        let render = |configured: &ConfiguredTemplate| configured.template.render(|_| class.as_str().into());
+        table.of(class, Some(instance)).each_ref().map(|found| found.as_ref().map(render))
     }
 
     #[test]
-    fn the_closest_layer_wins_key_by_key() {
+    fn the_last_layer_overrides_key_by_key() {
         let config = "classes.incoming.topic = \"in\"\nclasses.state.brokers = [\"nats\"]\n\
             instances.7.topic = \"seven.{class}\"\ninstances.8.brokers = [\"kafka\"]";
-        let seen = |class, instance| rendered(config, class, instance).map(Option::unwrap_or_default);
-        assert_eq!(seen(Class::Incoming, 1), ["in", "greenapi.incoming.incoming.incoming"]);
-        assert_eq!(seen(Class::State, 1), ["", "greenapi.state.state.state"]);
-        assert_eq!(seen(Class::Incoming, 7), ["seven.incoming", "greenapi.incoming.incoming.incoming"]);
-        assert_eq!(seen(Class::State, 7), ["", "greenapi.state.state.state"]);
-        assert_eq!(seen(Class::State, 8), ["greenapi.state", ""]);
+        let templates = |class, instance| {
+            let all = rendered(config, class, instance).map(Option::unwrap_or_default);
+            Broker::ALL.map(|broker| all[broker].clone())
+        };
+        assert_eq!(templates(Class::Incoming, 1), ["in", "greenapi.incoming.incoming.incoming"]);
+        assert_eq!(templates(Class::State, 1), ["", "greenapi.state.state.state"]);
+        assert_eq!(templates(Class::Incoming, 7), ["seven.incoming", "greenapi.incoming.incoming.incoming"]);
+        assert_eq!(templates(Class::State, 7), ["", "greenapi.state.state.state"]);
+        assert_eq!(templates(Class::State, 8), ["greenapi.state", ""]);
     }
 
     #[test]
-    fn faults_name_the_key_that_is_wrong() {
-        let fault = |config: &str, places: &[Place]| {
-            Table::new(&toml::from_str(config).unwrap(), places).unwrap_err().to_string()
+    fn errors_name_the_wrong_key() {
+        let error = |config: &str, sections: &[BrokerTemplate]| {
+            Table::new(&toml::from_str(config).unwrap(), sections).unwrap_err().to_string()
         };
         for (config, begins) in [
             ("classes.state.brokers = []", "route.classes.state.brokers = []: no broker"),
@@ -217,9 +222,9 @@ mod tests {
             ("instances.7.subject = \"greenapi.{type}\"", "route.instances.7.subject = greenapi.{type}: could send"),
             ("instances.x.topic = \"a\"", "route.instances.x = x: not an instance"),
         ] {
-            assert!(fault(config, &places()).starts_with(begins), "{}", fault(config, &places()));
+            assert!(error(config, &sections()).starts_with(begins), "{}", error(config, &sections()));
         }
-        let missing = fault("instances.7.brokers = [\"kafka\"]", &places()[1..]);
+        let missing = error("instances.7.brokers = [\"kafka\"]", &sections()[1..]);
         assert!(
             missing.starts_with("route.instances.7.brokers = [\"kafka\"]: there is no section [kafka]"),
             "{missing}"

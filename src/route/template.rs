@@ -6,7 +6,7 @@ use thiserror::Error;
 
 use crate::notification::Class;
 
-/// What may stand in braces.
+/// A name in braces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Variable {
     /// `{class}`: one of the five classes.
@@ -29,7 +29,7 @@ const VARIABLES: [(&str, Variable); 5] = [
     ("message_type", Variable::MessageType),
 ];
 
-/// A text with variables in braces. Values are reduced, so none can add a separator or a wildcard.
+/// A text with variables in braces. Values are sanitized, so none can add a separator or a wildcard.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Template(Vec<Piece>);
 
@@ -39,13 +39,13 @@ enum Piece {
     Value(Variable),
 }
 
-/// Why a text is no template.
+/// Why a text is not a template.
 #[derive(Debug, PartialEq, Eq, Error)]
 pub enum TemplateError {
     /// A brace without its other half.
     #[error("a brace is not closed or not opened")]
     Brace,
-    /// A name in braces that is no variable.
+    /// A name in braces that is not a variable.
     #[error(
         "unknown variable {{{0}}}; the nearest is {{{1}}}, and there are {{class}} {{type}} {{instance}} {{product}} {{message_type}}"
     )]
@@ -53,7 +53,7 @@ pub enum TemplateError {
 }
 
 impl Template {
-    /// Reads a template.
+    /// Parses a template.
     ///
     /// # Errors
     /// Unbalanced braces, or an unknown variable.
@@ -78,28 +78,29 @@ impl Template {
         for piece in &self.0 {
             match piece {
                 Piece::Literal(literal) => out.push_str(literal),
-                Piece::Value(variable) => out.push_str(&reduce(&value(*variable))),
+                Piece::Value(variable) => out.push_str(&sanitize(&value(*variable))),
             }
         }
         out
     }
 
-    /// What it renders for a class, as a pattern of dot-separated tokens: one with another variable in it is `*`.
+    /// The pattern of what it renders for a class: a token (between dots) with another variable than the class is `*`.
     pub fn pattern(&self, class: Class) -> String {
         let marked = self.render_raw(|variable| if variable == Variable::Class { class.as_str() } else { "\0" });
         let token = |token: &str| if token.contains('\0') { "*".to_owned() } else { token.to_owned() };
         marked.split('.').map(token).collect::<Vec<_>>().join(".")
     }
 
-    /// What it renders where every value is `x`.
+    /// What it renders if every value is `x`.
     pub fn example(&self) -> String {
         self.render_raw(|_| "x")
     }
 
-    /// Every destination it can render, in the order of classes; none where other values than the class choose.
+    /// Every destination it can render, in the order of classes. None means that a payload chooses: it has a variable other
+    /// than the class.
     pub fn all(&self) -> Option<Vec<String>> {
-        let open = |piece: &Piece| matches!(piece, Piece::Value(variable) if *variable != Variable::Class);
-        if self.0.iter().any(open) {
+        let is_dynamic = |piece: &Piece| matches!(piece, Piece::Value(variable) if *variable != Variable::Class);
+        if self.0.iter().any(is_dynamic) {
             return None;
         }
         let mut all: Vec<_> = Class::ALL.iter().map(|class| self.render(|_| class.as_str().into())).collect();
@@ -107,7 +108,7 @@ impl Template {
         Some(all)
     }
 
-    /// Whether a notification could be sent to `destination`, whatever it holds.
+    /// Whether any notification could be sent to `destination`.
     pub fn can_render(&self, destination: &str) -> bool {
         matches(&self.0, destination)
     }
@@ -140,29 +141,29 @@ fn matches(pieces: &[Piece], text: &str) -> bool {
         }
         [Piece::Value(variable), rest @ ..] => {
             let fits = |c: char| if *variable == Variable::Instance { c.is_ascii_digit() } else { is_plain(c) };
-            let most = text.chars().take(MOST).take_while(|c| fits(*c)).count();
-            (1..=most).any(|length| matches(rest, &text[length..]))
+            let longest = text.chars().take(MAX_VALUE).take_while(|c| fits(*c)).count();
+            (1..=longest).any(|length| matches(rest, &text[length..]))
         }
     }
 }
 
-/// The most characters of a reduced value.
-const MOST: usize = 64;
+/// The most characters of a sanitized value.
+const MAX_VALUE: usize = 64;
 
 fn is_plain(c: char) -> bool {
     c.is_ascii_alphanumeric() || c == '_' || c == '-'
 }
 
-/// A value made harmless: other characters than `[A-Za-z0-9_-]` become `_`, nothing becomes `none`, and no
-/// more than 64 characters are kept.
-pub fn reduce(value: &str) -> Cow<'_, str> {
+/// A value that is safe in a destination: characters other than `[A-Za-z0-9_-]` become `_`, an empty value becomes
+/// `none`, and only the first 64 characters stay.
+pub fn sanitize(value: &str) -> Cow<'_, str> {
     if value.is_empty() {
         return "none".into();
     }
-    if value.len() <= MOST && value.chars().all(is_plain) {
+    if value.len() <= MAX_VALUE && value.chars().all(is_plain) {
         return value.into();
     }
-    value.chars().take(MOST).map(|c| if is_plain(c) { c } else { '_' }).collect::<String>().into()
+    value.chars().take(MAX_VALUE).map(|c| if is_plain(c) { c } else { '_' }).collect::<String>().into()
 }
 
 #[cfg(test)]
@@ -176,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn values_are_reduced() {
+    fn values_are_sanitized() {
         assert_eq!(render("a.{type}.b", "incomingCall"), "a.incomingCall.b");
         assert_eq!(render("a.{type}", "x.>*\r\n é"), "a.x_______");
         assert_eq!(render("{type}", ""), "none");
@@ -184,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn faults_name_the_nearest_variable() {
+    fn errors_name_the_nearest_variable() {
         assert_eq!(Template::parse("a.{clas}"), Err(TemplateError::Unknown("clas".into(), "class")));
         for broken in ["{", "}", "a}b", "{class", "{{class}"] {
             assert!(Template::parse(broken).is_err(), "{broken}");
@@ -192,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pattern_covers_what_can_be_rendered() {
+    fn a_pattern_matches_what_can_be_rendered() {
         let pattern = |template| Template::parse(template).unwrap().pattern(Class::State);
         assert_eq!(pattern("greenapi.{class}.{instance}.{type}"), "greenapi.state.*.*");
         assert_eq!(pattern("a.x-{class}{type}.x-{class}"), "a.*.x-state");
@@ -200,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn it_knows_which_destinations_it_can_reach() {
+    fn can_render_tells_which_destinations_are_possible() {
         let can = |template: &str, to: &str| Template::parse(template).unwrap().can_render(to);
         assert!(can("greenapi.{type}", "greenapi.dead-letter"));
         assert!(can("greenapi.{type}{product}", "greenapi.dead-letter"));
@@ -213,7 +214,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_value_leaves_the_operators_destinations(value: String) {
+        fn no_value_escapes_the_operators_template(value: String) {
             let destination = render("greenapi.{class}.{instance}.{type}", &value);
             let tokens: Vec<_> = destination.split('.').collect();
             prop_assert_eq!(tokens.len(), 4);
@@ -225,14 +226,14 @@ mod tests {
         }
 
         #[test]
-        fn whatever_is_rendered_can_be_rendered(value in "[a-z-]{0,6}", template in "[a.]{0,3}\\{type\\}[a.]{0,3}\\{product\\}") {
+        fn can_render_accepts_every_rendered_destination(value in "[a-z-]{0,6}", template in "[a.]{0,3}\\{type\\}[a.]{0,3}\\{product\\}") {
             let template = Template::parse(&template).unwrap();
             let rendered = template.render(|_| value.as_str().into());
             prop_assert!(template.can_render(&rendered));
         }
 
         #[test]
-        fn no_text_makes_it_panic(template: String) {
+        fn parsing_never_panics(template: String) {
             let _ = Template::parse(&template);
         }
     }

@@ -57,15 +57,13 @@ async fn like(messages: &Messages) -> Result<Like, Failed> {
     let message = messages.of(body)?;
     let (journal, owed) = (messages.journal()?, owed(&message));
     let seq = journal.append(message, owed, Brokers::NONE).await?;
-    let row = journal.change(move |db| {
-        let select = "SELECT owed, class, kafka, nats, rest FROM record WHERE seq = ?1";
-        db.query_row(select, [seq], |row| {
-            let (lanes, by) = ([row.get(2)?, row.get(3)?], owed.bits());
-            Ok(Like { seq, owed: row.get(0)?, class: row.get(1)?, lanes, rest: row.get(4)?, by })
-        })
-    });
-    let like = row.await??;
     journal.close();
+    let folder = &messages.config.journal.as_ref().ok_or("the configuration has no [journal]")?.directory;
+    let select = "SELECT owed, class, kafka, nats, rest FROM record WHERE seq = ?1";
+    let like = opened(folder)?.query_row(select, [seq], |row| {
+        let (lanes, by) = ([row.get(2)?, row.get(3)?], owed.bits());
+        Ok(Like { seq, owed: row.get(0)?, class: row.get(1)?, lanes, rest: row.get(4)?, by })
+    })?;
     Ok(like)
 }
 

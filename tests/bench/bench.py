@@ -5,6 +5,7 @@ import collections
 import concurrent.futures
 import itertools
 import json
+import os
 import pathlib
 import shutil
 import socket
@@ -140,7 +141,7 @@ def section(make, arguments):
     try:
         broker = make(folder)
         say(f"\n{broker.title}: {broker.version}")
-        rows = programs.start(broker, folder, arguments.quick)
+        rows = programs.start(broker, folder, arguments.quick, arguments.against)
         say(f"  {len(rows)} programs: {', '.join(row.name for row in rows)}")
         levels = FEWER if arguments.quick else LEVELS
         figures = measure(broker, rows, levels, arguments.repeat, arguments.seconds)
@@ -170,12 +171,20 @@ def kept(make, arguments):
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def program(path):
+    path = pathlib.Path(path).resolve()
+    if not os.access(path, os.X_OK):
+        raise argparse.ArgumentTypeError(f"{path} is not a program")
+    return path
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--broker", choices=["nats", "kafka"], action="append")
     parser.add_argument("--only", choices=["programs", "journal"])
     parser.add_argument("--backlog", type=int)
+    parser.add_argument("--against", type=program, action="append", default=[])
     parser.add_argument("--repeat", type=int)
     parser.add_argument("--seconds", type=float)
     arguments = parser.parse_args()
@@ -190,12 +199,15 @@ def main():
         for one in sections:
             report.table(one)
             report.verdict(one)
+            for other in arguments.against:
+                report.compare(one, other.name)
         (RESULTS / "bench.json").write_text(json.dumps(sections, indent=1))
         (RESULTS / "bench.svg").write_text(report.chart(sections))
     if arguments.only != "programs":
         sections = [kept(make, arguments) for make in [None, *wanted]]
         for one in sections:
             journal.table(one["title"], one["rounds"])
+            journal.compare(one["title"], one["rounds"], arguments)
             report.judged(f"{one['title']}, the journal", journal.judgements(one["rounds"]))
         (RESULTS / "journal.json").write_text(json.dumps(sections, indent=1))
     say(f"\nRaw figures and chart: {RESULTS.relative_to(ROOT)}/bench.json, bench.svg, journal.json")

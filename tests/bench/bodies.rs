@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use greenapi_bridge::sender::{Fields, Sample};
+use greenapi_bridge::simulator::{Fields, Sample};
 
 use crate::program::Failed;
 

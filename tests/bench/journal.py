@@ -7,7 +7,7 @@ import time
 
 import report
 from machine import Broken, run
-from programs import EXAMPLES, Bridge, Direct, configured
+from programs import BRIDGE, EXAMPLES, Bridge, Direct, configured
 
 INSTANCES = 256
 # One instance alone has as many records as make a measurement of some seconds.
@@ -26,8 +26,8 @@ def measure(broker, folder, level, arguments):
     figures = {"first": first(broker, folder, level, arguments)}
     if broker:
         figures["beside"] = beside(broker, folder, level, arguments)
-        figures["backlog"] = backlog(broker, folder, level, INSTANCES, arguments.backlog, arguments.repeat)
-        figures["alone"] = backlog(broker, folder, level, 1, max(1, arguments.backlog // ALONE), 1)
+        figures["backlog"] = backlog(broker, folder, level, INSTANCES, arguments.backlog, arguments.repeat, arguments)
+        figures["alone"] = backlog(broker, folder, level, 1, max(1, arguments.backlog // ALONE), 1, arguments)
     return figures
 
 
@@ -55,25 +55,35 @@ def progress(what, turn, rounds, mine, began):
           f"({time.monotonic() - began:.0f} s)", flush=True)
 
 
+def builds(name, arguments):
+    """This build of the bridge and those it is compared with: what their rows are called, and their programs."""
+    return [(name, BRIDGE), *((f"{name}, {program.name}", program) for program in arguments.against)]
+
+
 def first(broker, folder, level, arguments):
     """The journal first, against the shortest program that keeps the same rows."""
     kept = folder / ("first" if broker else "embedded")
-    bridge = Bridge(broker, folder, section_of(kept, "bridge", first=bool(broker)), name="journal first", stored="journal")
+    bridges = [
+        Bridge(broker, folder, section_of(kept, name, first=bool(broker)), name=name, stored="journal", program=program)
+        for name, program in builds("journal first", arguments)
+    ]
     config, *_ = configured(broker, folder, section_of(kept, "bare"))
     bare = Direct("bare group commit", ("bench-bare-journal", config))
     try:
-        return in_turns([bridge, bare], broker, level, arguments.repeat, arguments.seconds)
+        return in_turns([*bridges, bare], broker, level, arguments.repeat, arguments.seconds)
     finally:
-        bridge.process.stop()
+        for bridge in bridges:
+            bridge.process.stop()
         shutil.rmtree(kept, ignore_errors=True)
 
 
 def beside(broker, folder, level, arguments):
     """A healthy broker, with a journal and without."""
     rows = [
-        Bridge(broker, folder, section_of(folder, "beside"), name="with a journal"),
-        Bridge(broker, folder, name="no journal"),
+        Bridge(broker, folder, section_of(folder, name), name=name, program=program)
+        for name, program in builds("with a journal", arguments)
     ]
+    rows.append(Bridge(broker, folder, name="no journal"))
     try:
         return in_turns(rows, broker, level, 2 * arguments.repeat, arguments.seconds)
     finally:
@@ -81,31 +91,33 @@ def beside(broker, folder, level, arguments):
             row.process.stop()
 
 
-def backlog(broker, folder, level, instances, records, rounds):
+def backlog(broker, folder, level, instances, records, rounds, arguments):
     """A bridge that starts with so many records, against a publisher without HTTP and disk that has as many in flight."""
     bare = Direct("direct, no HTTP", (f"bench-direct-{broker.name}", broker.server))
     level = level._replace(connections=instances)
     full, copy = folder / "full", folder / "copy"
     config, *_ = configured(broker, folder, section_of(folder, "full"))
     run([EXAMPLES / "bench-fill-journal", config, records, instances], within=900)
-    figures = {"drained": [], bare.name: []}
+    bridges = builds("drained", arguments)
+    figures = {name: [] for name, _ in bridges} | {bare.name: []}
     for turn in range(rounds):
         began = time.monotonic()
         broker.trim()
         figures[bare.name].append(bare.measure(level, 3))
-        broker.trim()
-        shutil.copytree(full, copy)
-        os.sync()
-        figures["drained"].append(drained(broker, folder, records))
-        shutil.rmtree(copy)
+        for name, program in bridges if turn % 2 == 0 else reversed(bridges):
+            broker.trim()
+            shutil.copytree(full, copy)
+            os.sync()
+            figures[name].append(drained(broker, folder, records, program))
+            shutil.rmtree(copy)
         progress(f"backlog of {records:,}", turn, rounds, figures["drained"][-1], began)
     shutil.rmtree(full)
     broker.trim()
     return figures
 
 
-def drained(broker, folder, records):
-    bridge = Bridge(broker, folder, section_of(folder, "copy"), name="with a backlog")
+def drained(broker, folder, records, program):
+    bridge = Bridge(broker, folder, section_of(folder, "copy"), name="with a backlog", program=program)
     process = bridge.process
     took = forwarded(bridge, broker, lambda: bridge.metric("journal_forwarded_total", broker) >= records) - process.listens_since
     figures = {"sent": records, "per_second": records / took, "cpu": process.cpu() / records * 1e6,
@@ -128,8 +140,8 @@ def forwarded(bridge, broker, done):
 
 
 def compared(figures, key):
-    """The first row's figure, of the second's: the median of what each round gives."""
-    mine, its = figures.values()
+    """The first row's figure, of the last's: the median of what each round gives."""
+    mine, *_, its = figures.values()
     return statistics.median(one[key] / other[key] for one, other in zip(mine, its, strict=True))
 
 
@@ -144,6 +156,17 @@ def table(title, figures):
             waits = f"{row['p50']:9.2f}{row['p99']:9.2f}" if "p50" in row else f"{'':18}"
             start = f"{row['start'] * 1000:10.0f}" if "start" in row else ""
             print(f"{'':10}{name:20}{row['per_second']:11.0f}{waits}{row['cpu']:8.1f}{memory}{start}")
+
+
+def compare(title, figures, arguments):
+    """This bridge against other builds of it."""
+    for program in arguments.against:
+        print(f"\n{title}, the journal: this bridge, of {program.name}'s; ✗ where it is more than 5 % worse")
+        for what, rows in figures.items():
+            mine = next(iter(rows))
+            pair = {name: rows[name] for name in (mine, f"{mine}, {program.name}")}
+            said = (report.against(title, compared(pair, key), key) for key, title in report.COMPARED if key in rows[mine][0])
+            print(f"  {what:10}{'   '.join(said)}")
 
 
 def judgements(figures):

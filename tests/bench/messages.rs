@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 use greenapi_bridge::config::Config;
-use greenapi_bridge::journal::{Journal, Recovered};
+use greenapi_bridge::journal::{DedupLimits, Journal, Recovered};
 use greenapi_bridge::message::{Brokers, Message, TraceContext};
 use greenapi_bridge::notification::Notification;
 use greenapi_bridge::route::{Received, Routes};
@@ -22,7 +22,7 @@ impl Messages {
     /// Of this file.
     pub fn new(config: &str) -> Result<Self, Failed> {
         let config = Config::load(Some(Path::new(config)), std::iter::empty())?;
-        let routes = Routes::new(&config.route, &config.places())?;
+        let routes = Routes::new(&config.route, &config.broker_templates())?;
         Ok(Self { config, routes })
     }
 
@@ -36,8 +36,11 @@ impl Messages {
     /// Its journal, for this process alone.
     pub fn journal(&self) -> Result<Journal, Failed> {
         let journal = self.config.journal.as_ref().ok_or("the configuration has no [journal]")?;
-        let (journal, Recovered { .. }) =
-            Journal::open(journal, &self.config.dead_letter, (self.config.dedupe.window, 0))?;
+        let (journal, Recovered { .. }) = Journal::open(
+            journal,
+            &self.config.dead_letter,
+            DedupLimits { max_ids: 0, ..self.config.dedupe.limits() },
+        )?;
         Ok(journal)
     }
 }

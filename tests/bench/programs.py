@@ -75,21 +75,21 @@ def configured(broker, folder, extra="", workers=1):
 
 
 class Bridge(Served):
-    """This bridge, with a configuration of its own."""
+    """A bridge with a configuration of its own: this one, or another build of it."""
 
-    def __init__(self, broker, folder, extra="", workers=1, name="this bridge", stored="broker"):
+    def __init__(self, broker, folder, extra="", workers=1, name="this bridge", stored="broker", program=BRIDGE):
         self.config, port, self.admin, token_file = configured(broker, folder, extra, workers)
-        self.stored = stored
+        self.stored, self.program = stored, program
         self.provision()
         name = name if workers == 1 else f"this, {workers} workers"
-        super().__init__(name, [BRIDGE, "run", "--config", self.config], folder, token_file, port)
+        super().__init__(name, [program, "run", "--config", self.config], folder, token_file, port)
         self.wait_until_ready()
 
     def provision(self):
         """A broker listens before it takes streams and topics."""
         for tries_left in reversed(range(30)):
             try:
-                return run([BRIDGE, "provision", "--config", self.config])
+                return run([self.program, "provision", "--config", self.config])
             except Broken:
                 if tries_left == 0:
                     raise
@@ -129,14 +129,15 @@ class Direct:
         return figures
 
 
-def start(broker, folder, quick):
+def start(broker, folder, quick, against=()):
     """All programs of one broker, this bridge first; they run side by side and take their turns."""
     bridge = Bridge(broker, folder)
+    others = [Bridge(broker, folder, name=path.name, program=path) for path in against]
 
     def served(name, *command, **more):
         return Served(name, command, folder, bridge.token_file, **more)
 
-    programs = [bridge, served("bare hyper", EXAMPLES / "bench-bare", "ADDRESS")]
+    programs = [bridge, *others, served("bare hyper", EXAMPLES / "bench-bare", "ADDRESS")]
     shortest = EXAMPLES / f"bench-shortest-{broker.name}"
     if broker.name == "nats":
         programs.append(served("shortest", shortest, "ADDRESS", broker.server))

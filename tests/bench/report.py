@@ -5,6 +5,8 @@ from xml.sax.saxutils import escape
 
 MINE, BARE, DIRECT = "this bridge", "bare hyper", "direct, no HTTP"
 MB = 1024 * 1024
+# What two builds of the bridge are compared by.
+COMPARED = (("per_second", "requests"), ("cpu", "CPU"), ("p50", "p50"), ("p99", "p99"))
 
 
 def shortest(section, linger):
@@ -36,6 +38,20 @@ def table(section):
             memory = f"{row['memory'] / MB:11.1f}" if row["memory"] else ""
             print(f"{'':8}{name:20}{row['per_second']:11.0f}{row['p50']:9.2f}{row['p99']:9.2f}{row['cpu']:8.1f}"
                   f"{times:12.2f}{row['broker_cpu']:12.1f}{sender}{memory}")
+
+
+def against(title, figure, key):
+    """One figure of this bridge, of another build's."""
+    worse = figure < 0.95 if key == "per_second" else figure > 1.05
+    return f"{title} {figure:5.2f} {'✗' if worse else '✓'}"
+
+
+def compare(section, other):
+    """This bridge against another build of it."""
+    print(f"\n{section['title']}: this bridge, of {other}'s; ✗ where it is more than 5 % worse")
+    for level in section["rounds"]:
+        said = (against(title, ratio(section, level, key, MINE, other), key) for key, title in COMPARED)
+        print(f"  {level:10}{'   '.join(said)}")
 
 
 def judgements(section):

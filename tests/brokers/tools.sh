@@ -98,6 +98,6 @@ need_rust() {
 forget_bridge_settings() {
   local name
   for name in "${!BRIDGE_@}"; do
-    if [[ $name == *__* ]]; then unset "$name"; fi
+    if [[ $name == *__* || $name == BRIDGE_CONFIG ]]; then unset "$name"; fi
   done
 }

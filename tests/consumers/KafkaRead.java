@@ -1,3 +1,9 @@
+import java.io.BufferedOutputStream;
+import java.io.BufferedReader;
+import java.io.FileDescriptor;
+import java.io.FileOutputStream;
+import java.io.InputStreamReader;
+import java.io.PrintStream;
 import java.nio.charset.StandardCharsets;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -14,50 +20,116 @@ import org.apache.kafka.common.header.Header;
 import org.apache.kafka.common.serialization.ByteArrayDeserializer;
 
 /**
- * Reads topics from their first record to the last one there at start, with Kafka's own client; with --since, all that
- * was received from that time on and what comes, until it is ended.
+ * Reads topics from their first record to the last one there at start, with Kafka's own client. With --since it reads
+ * the records received at that time or later, and then those that arrive, until the process is ended. With --serve it
+ * reads once for each line of its input, because starting Java and this program takes longer than most readings.
  *
- * <p>One JSON line per record: {"topic", "partition", "offset", "timestamp", "key", "headers", "body": base64}.
+ * <p>One JSON line per record: {"topic", "partition", "offset", "timestamp", "key", "headers", "body": base64}. With
+ * --serve a line {"end": null} follows the last record, or {"end": problem} where the reading failed.
  *
  * <p>Usage: java -cp 'lib/*' KafkaRead.java PROPERTIES-FILE [--since MILLISECONDS] TOPIC...
  *
- * <p>Exit codes: 0 all read; 1 a record that was announced did not come; 3 a repeated header.
+ * <p>Usage: java -cp 'lib/*' KafkaRead.java --serve; a line of its input is: BOOTSTRAP-SERVER TOPIC...
+ *
+ * <p>Exit codes: 0 all read; 1 an announced record did not arrive; 3 a repeated header.
  */
 public class KafkaRead {
     private static final Duration SILENCE = Duration.ofSeconds(15);
 
+    /** Ends one reading. */
+    private static class Failure extends RuntimeException {
+        private final int exitCode;
+
+        Failure(int exitCode, String problem) {
+            super(problem);
+            this.exitCode = exitCode;
+        }
+    }
+
     public static void main(String[] arguments) throws Exception {
+        if (arguments[0].equals("--serve")) {
+            serve();
+            return;
+        }
+        try {
+            once(arguments);
+        } catch (Failure failure) {
+            System.err.println(failure.getMessage());
+            System.exit(failure.exitCode);
+        }
+    }
+
+    private static void serve() throws Exception {
+        // System.out would write each line by itself
+        var out = new BufferedOutputStream(new FileOutputStream(FileDescriptor.out), 1 << 16);
+        System.setOut(new PrintStream(out, false, StandardCharsets.UTF_8));
+        var requests = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
+        for (String request = requests.readLine(); request != null; request = requests.readLine()) {
+            List<String> words = List.of(request.split(" "));
+            Properties properties = new Properties();
+            properties.put("bootstrap.servers", words.get(0));
+            String problem = null;
+            try {
+                readAll(properties, words.subList(1, words.size()));
+            } catch (RuntimeException failure) {
+                problem = failure.toString();
+            }
+            byte[] text = problem == null ? null : problem.getBytes(StandardCharsets.UTF_8);
+            System.out.println("{\"end\": " + quoted(text) + "}");
+            System.out.flush();
+        }
+    }
+
+    private static void once(String[] arguments) throws Exception {
         Properties properties = new Properties();
         try (var file = java.nio.file.Files.newBufferedReader(java.nio.file.Path.of(arguments[0]))) {
             properties.load(file);
         }
         boolean follow = arguments[1].equals("--since");
         List<String> topics = List.of(arguments).subList(follow ? 3 : 1, arguments.length);
-        properties.put("enable.auto.commit", "false");
-        properties.put("allow.auto.create.topics", "false");
-        var bytes = new ByteArrayDeserializer();
-        try (var consumer = new KafkaConsumer<>(properties, bytes, bytes)) {
-            List<TopicPartition> partitions = new ArrayList<>();
-            for (String topic : topics) {
-                var found = consumer.partitionsFor(topic);
-                if (found != null) {
-                    found.forEach(one -> partitions.add(new TopicPartition(topic, one.partition())));
-                }
+        if (!follow) {
+            readAll(properties, topics);
+            return;
+        }
+        try (var consumer = consumer(properties)) {
+            List<TopicPartition> partitions = assign(consumer, topics);
+            seek(consumer, partitions, Long.parseLong(arguments[2]));
+            while (true) {
+                consumer.poll(Duration.ofSeconds(1)).forEach(record -> System.out.println(line(record)));
+                System.out.flush();
             }
-            consumer.assign(partitions);
-            if (follow) {
-                seek(consumer, partitions, Long.parseLong(arguments[2]));
-                while (true) {
-                    consumer.poll(Duration.ofSeconds(1)).forEach(record -> System.out.println(line(record)));
-                    System.out.flush();
-                }
-            }
+        }
+    }
+
+    private static void readAll(Properties properties, List<String> topics) {
+        try (var consumer = consumer(properties)) {
+            List<TopicPartition> partitions = assign(consumer, topics);
             consumer.seekToBeginning(partitions);
             read(consumer, consumer.endOffsets(partitions));
         }
     }
 
-    /** Goes to the first record of that time or later; where there is none yet, to the end. */
+    private static KafkaConsumer<byte[], byte[]> consumer(Properties properties) {
+        properties.put("enable.auto.commit", "false");
+        properties.put("allow.auto.create.topics", "false");
+        var bytes = new ByteArrayDeserializer();
+        return new KafkaConsumer<>(properties, bytes, bytes);
+    }
+
+    /** Every partition of these topics; a topic that does not exist has none. */
+    private static List<TopicPartition> assign(KafkaConsumer<byte[], byte[]> consumer, List<String> topics) {
+        List<TopicPartition> partitions = new ArrayList<>();
+        for (String topic : topics) {
+            var found = consumer.partitionsFor(topic);
+            if (found != null) {
+                found.forEach(one -> partitions.add(new TopicPartition(topic, one.partition())));
+            }
+        }
+        consumer.assign(partitions);
+        return partitions;
+    }
+
+    /** Seeks to the first record of that time or later; where there is none yet, to the end. */
     private static void seek(KafkaConsumer<byte[], byte[]> consumer, List<TopicPartition> partitions, long since) {
         var ends = consumer.endOffsets(partitions);
         Map<TopicPartition, Long> times = new HashMap<>();
@@ -74,8 +146,7 @@ public class KafkaRead {
             if (!records.isEmpty()) {
                 deadline = System.nanoTime() + SILENCE.toNanos();
             } else if (System.nanoTime() > deadline) {
-                System.err.println("records that were announced did not come");
-                System.exit(1);
+                throw new Failure(1, "announced records did not arrive");
             }
         }
     }
@@ -85,8 +156,7 @@ public class KafkaRead {
         List<String> names = new ArrayList<>();
         for (Header header : record.headers()) {
             if (names.contains(header.key())) {
-                System.err.println("header " + header.key() + " is repeated");
-                System.exit(3);
+                throw new Failure(3, "header " + header.key() + " is repeated");
             }
             names.add(header.key());
             headers.add(quoted(header.key().getBytes(StandardCharsets.UTF_8)) + ": " + quoted(header.value()));

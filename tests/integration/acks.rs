@@ -4,11 +4,11 @@
 use std::time::Duration;
 
 use crate::harness::{Bridge, Nats, command, eventually, free_port, nats_servers, stream, text};
-use crate::server::file;
+use crate::nats_server::file;
 
 const STATE: &[u8] = br#"{"typeWebhook":"stateInstanceChanged","instanceData":{"idInstance":7}}"#;
 
-/// A hub whose stream holds one class, and a leaf node whose stream holds all.
+/// A hub whose stream has one class, and a leaf node whose stream has all of them.
 fn hub_and_leaf(domain_of_hub: &str) -> [Nats; 2] {
     let port = free_port();
     let hub = file(&format!("jetstream: {{ {domain_of_hub} }}, leafnodes: {{ listen: \"127.0.0.1:{port}\" }}"));
@@ -41,16 +41,16 @@ fn only_the_hubs_count(domain_of_hub: &str, at_leaf: bool, config: &str) {
 }
 
 #[test]
-fn of_two_domains_the_one_that_is_configured_counts() {
+fn only_acks_of_the_configured_domain_count() {
     only_the_hubs_count("domain: hub", true, "nats.domain = \"hub\"\n");
 }
 
 #[test]
-fn without_a_configured_domain_the_one_the_stream_is_in_counts() {
+fn without_a_configured_domain_acks_of_the_streams_domain_count() {
     only_the_hubs_count("domain: hub", false, "");
 }
 
 #[test]
-fn a_stream_in_no_domain_is_not_one_of_another() {
+fn acks_of_another_domain_do_not_count_for_a_stream_without_one() {
     only_the_hubs_count("", false, "");
 }

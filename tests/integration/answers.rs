@@ -10,7 +10,7 @@ const BODY: &[u8] = br#"{"typeWebhook":"incomingCall","instanceData":{"idInstanc
 fn only_a_known_token_for_this_instance_is_admitted() {
     let nats = Nats::start();
     let mut tokens = tempfile::NamedTempFile::new().unwrap();
-    tokens.write_all(b"secret-for-all\n7 secret-for-seven\n8 secret-for-eight\n").unwrap();
+    tokens.write_all(b"secret-for-everyone\n7 secret-for-seven\n8 secret-for-eight\n").unwrap();
     let bridge = Bridge::start(&nats, &format!("auth.tokens_file = \"{}\"\n", tokens.path().display()));
     let with = |token: &str| bridge.post_with(&format!("Authorization: Bearer {token}\r\n"), BODY).0;
     assert_eq!(bridge.post(BODY), (401, "{\"error\":\"unauthorized\"}".into()));
@@ -18,13 +18,13 @@ fn only_a_known_token_for_this_instance_is_admitted() {
     assert_eq!(with("secret-for-eight"), 401);
     assert_eq!(nats.read().len(), 0);
     assert_eq!(with("secret-for-seven"), 200);
-    assert_eq!(with("secret-for-all"), 200);
-    let twice = "Authorization: Bearer secret-for-all\r\nAuthorization: Bearer secret-for-all\r\n";
+    assert_eq!(with("secret-for-everyone"), 200);
+    let twice = "Authorization: Bearer secret-for-everyone\r\nAuthorization: Bearer secret-for-everyone\r\n";
     assert_eq!(bridge.post_with(twice, BODY).0, 400);
 }
 
 #[test]
-fn everything_else_is_refused_as_the_table_says() {
+fn every_other_request_is_refused_as_the_status_table_says() {
     let nats = Nats::start();
     let bridge = Bridge::start(&nats, "http.max_body = \"1KiB\"\nhttp.body_time = \"1s\"\n");
     let raw = |request: &str| exchange(bridge.http, request.as_bytes()).0;
@@ -45,7 +45,7 @@ fn everything_else_is_refused_as_the_table_says() {
 
 /// Many clients read no answer before all of their body is sent.
 #[test]
-fn who_sends_more_than_is_read_hears_why() {
+fn unread_body_still_gets_413() {
     let nats = Nats::start();
     let bridge = Bridge::start(&nats, "http.limits.connections = 4\n");
     let large = vec![b' '; 40 * 1024 * 1024];

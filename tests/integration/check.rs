@@ -1,6 +1,7 @@
 //! `check` against a real server: what is wrong is said, with the remedy.
 
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use async_nats::jetstream::{self, stream};
@@ -36,7 +37,7 @@ fn about<'f>(findings: &'f [Value], what: &str) -> &'f Value {
 }
 
 #[test]
-fn offline_the_routes_are_printed_and_nobody_is_asked() {
+fn offline_check_prints_routes_and_connects_to_nothing() {
     let config = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(config.path(), "nats.servers = [\"nats://127.0.0.1:1\"]\n").unwrap();
     let answer = command("check --offline", config.path());
@@ -56,9 +57,13 @@ fn offline_the_routes_are_printed_and_nobody_is_asked() {
 }
 
 #[test]
-fn who_may_send_is_said() {
+fn check_says_who_may_send() {
     let (config, tokens) = (tempfile::NamedTempFile::new().unwrap(), tempfile::NamedTempFile::new().unwrap());
-    std::fs::write(tokens.path(), "open\n7 bound\n8 bound\n9 other\n").unwrap();
+    std::fs::write(
+        tokens.path(),
+        "open-to-any-instance\n7 bound-to-instances\n8 bound-to-instances\n9 another-bound-token\n",
+    )
+    .unwrap();
     let endpoint = |auth: &str| {
         std::fs::write(config.path(), format!("nats = {{}}\n{auth}")).unwrap();
         let answer = command("check --offline --json", config.path());
@@ -81,7 +86,7 @@ fn who_may_send_is_said() {
 }
 
 #[test]
-fn a_provisioned_stream_is_fine() {
+fn a_provisioned_stream_passes() {
     let nats = Nats::start();
     let bridge = Bridge::start_unprovisioned(&nats, "", true);
     let (code, found) = findings(&bridge);
@@ -91,7 +96,7 @@ fn a_provisioned_stream_is_fine() {
 }
 
 #[test]
-fn a_stream_that_would_lose_or_refuse_messages_is_wrong_in_each_point() {
+fn each_unsafe_stream_setting_is_wrong() {
     let nats = Nats::start();
     create(
         &nats,
@@ -109,11 +114,11 @@ fn a_stream_that_would_lose_or_refuse_messages_is_wrong_in_each_point() {
     assert_eq!(code, Some(1));
     assert_eq!(wrong(&found), ["subject", "subject", "subject", "subject", "when full", "retention", "repeats"]);
     let remedy = about(&found, "when full")["remedy"].as_str().unwrap();
-    assert_eq!(remedy, "`nats stream edit GREENAPI --discard new`");
+    assert_eq!(remedy, "set discard to new with `nats stream edit --discard new`");
 }
 
 #[test]
-fn the_largest_body_is_the_streams_where_it_takes_less_than_the_server() {
+fn the_largest_body_is_the_smaller_limit_of_stream_and_server() {
     let nats = Nats::start();
     let subjects = vec!["greenapi.>".into()];
     create(&nats, stream::Config { subjects, max_message_size: 10_000, ..stream::Config::default() });
@@ -129,7 +134,7 @@ fn the_largest_body_is_the_streams_where_it_takes_less_than_the_server() {
 }
 
 #[test]
-fn a_stream_that_is_full_or_sealed_is_wrong_and_one_almost_full_is_said() {
+fn a_full_or_sealed_stream_is_wrong_and_an_almost_full_one_is_noted() {
     let nats = Nats::start();
     let bridge = Bridge::start_unprovisioned(&nats, "publish.timeout = \"1s\"\n", false);
     nats.put_stream(stream::Config { max_messages: 10, ..Nats::safe_stream() });
@@ -154,7 +159,7 @@ fn a_stream_that_is_full_or_sealed_is_wrong_and_one_almost_full_is_said() {
 }
 
 /// A server with these users, and what makes the bridge the user `name`.
-fn with_users(users: &str) -> (Nats, impl Fn(&str) -> String) {
+pub fn with_users(users: &str) -> (Nats, impl Fn(&str) -> String) {
     let (mut server, mut secret) = (tempfile::NamedTempFile::new().unwrap(), tempfile::NamedTempFile::new().unwrap());
     server.write_all(users.as_bytes()).unwrap();
     secret.write_all(b"p").unwrap();
@@ -165,7 +170,7 @@ fn with_users(users: &str) -> (Nats, impl Fn(&str) -> String) {
 }
 
 #[test]
-fn rights_that_are_missing_are_named() {
+fn missing_permissions_are_named() {
     let (nats, login) = with_users(
         "authorization: { users: [
         { user: denied, password: p, permissions: { publish: { deny: [\"greenapi.incoming.>\", \"greenapi.state.7.*\"] } } }
@@ -183,7 +188,7 @@ fn rights_that_are_missing_are_named() {
 }
 
 #[test]
-fn why_the_stream_cannot_be_looked_at_is_said() {
+fn the_reason_for_a_failed_stream_inspection_is_said() {
     let (nats, login) = with_users(
         "accounts: {
         WITHOUT: { users: [ { user: without, password: p } ] }
@@ -218,7 +223,7 @@ fn of_journal(directory: &std::path::Path, rest: &str) -> (Option<i32>, Value) {
 
 #[cfg(feature = "journal")]
 #[test]
-fn a_journal_with_which_no_bridge_would_start_is_wrong() {
+fn a_journal_that_prevents_a_start_is_wrong() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
     std::fs::write(path("file"), "text").unwrap();
@@ -229,10 +234,10 @@ fn a_journal_with_which_no_bridge_would_start_is_wrong() {
     let other = rusqlite::Connection::open(path("database/journal.db")).unwrap();
     other.execute_batch("CREATE TABLE other (a); PRAGMA user_version = 1;").unwrap();
     for (name, remedy) in [
-        ("file", "give a folder this user can make and write"),
-        ("file/under/it", "give a folder this user can make and write"),
-        ("text", "this is no journal, or a broken one: give journal.directory another folder"),
-        ("database", "this is no journal, or a broken one: give journal.directory another folder"),
+        ("file", "give a folder that this user can create and write"),
+        ("file/under/it", "give a folder that this user can create and write"),
+        ("text", "not a journal, or corrupt; restore a complete copy, or set journal.directory"),
+        ("database", "not a journal, or corrupt; restore a complete copy, or set journal.directory"),
     ] {
         let (code, found) = of_journal(&path(name), "");
         assert_eq!((code, &found[0]["verdict"]), (Some(1), &"wrong".into()), "{name}: {found}");
@@ -244,16 +249,19 @@ fn a_journal_with_which_no_bridge_would_start_is_wrong() {
         let said = String::from_utf8(refused.stderr).unwrap();
         assert!(refused.status.code() == Some(2) && said.contains(remedy), "{name}: {said}");
     }
-    for name in ["fine", "not/there/yet"] {
+    // an existing folder keeps its mode, and one that others can enter is worth a note
+    std::fs::set_permissions(path("fine"), std::fs::Permissions::from_mode(0o755)).unwrap();
+    for (name, notes) in [("fine", 1), ("not/there/yet", 0)] {
         let (code, found) = of_journal(&path(name), "");
-        assert_eq!((code, found.as_array().unwrap().len()), (Some(0), 1), "{found}");
+        let noted = found.as_array().unwrap().iter().filter(|finding| finding["verdict"] == "note").count();
+        assert_eq!((code, noted), (Some(0), notes), "{found}");
     }
     assert!(!path("not").exists() && path("fine").read_dir().unwrap().next().is_none(), "nothing is made");
 }
 
 #[cfg(feature = "journal")]
 #[test]
-fn a_journal_that_is_full_is_wrong_and_everywhere_said_to_be() {
+fn a_full_journal_is_reported_everywhere() {
     let folder = tempfile::tempdir().unwrap();
     let rest = "journal.max_bytes = \"18MiB\"\nhttp.max_body = \"64KiB\"\n";
     let directory = folder.path().join("data");
@@ -263,7 +271,7 @@ fn a_journal_that_is_full_is_wrong_and_everywhere_said_to_be() {
     let taken = (0..100).take_while(|number| bridge.post(&large(*number)).0 == 200).count();
     // 18 MiB, less 16 for the log
     assert!((20..=34).contains(&taken), "{taken}");
-    let of = " of 2.0 MiB taken, 16.0 MiB more are kept for its log";
+    let of = " of 2.0 MiB used, plus 16.0 MiB reserved for the write-ahead log";
     let full = || {
         let (code, found) = of_journal(&directory, rest);
         assert_eq!((code, &found[0]["verdict"], &found[0]["about"]), (Some(1), &"wrong".into(), &"room".into()));
@@ -273,7 +281,7 @@ fn a_journal_that_is_full_is_wrong_and_everywhere_said_to_be() {
     };
     full();
     let page = bridge.get("/").1;
-    let room = page.split("room</th><td class=\"bad\">").nth(1).unwrap_or_else(|| panic!("{page}"));
+    let room = page.split("capacity</th><td class=\"bad\">").nth(1).unwrap_or_else(|| panic!("{page}"));
     let room = room.split('<').next().unwrap();
     assert!(room.starts_with("✗ full: ") && room.ends_with(of), "{room}");
     bridge.signal("-TERM");
@@ -282,7 +290,7 @@ fn a_journal_that_is_full_is_wrong_and_everywhere_said_to_be() {
 }
 
 #[test]
-fn a_server_that_is_not_there_is_said() {
+fn a_missing_server_is_reported() {
     let config = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(config.path(), "nats.servers = [\"nats://127.0.0.1:1\"]\n").unwrap();
     let answer = command("check", config.path());

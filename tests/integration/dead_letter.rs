@@ -9,9 +9,9 @@ use async_nats::jetstream::{self, Context};
 use greenapi_bridge::message::Id;
 use serde_json::Value;
 
+use crate::dead_letter_parts::sized;
 use crate::harness::{Bridge, Nats, body, command, eventually, nats_servers, text};
-use crate::parts::sized;
-use crate::server::{denying, file};
+use crate::nats_server::{denying, file};
 
 pub fn out(answer: &Output) -> String {
     String::from_utf8(answer.stdout.clone()).unwrap()
@@ -45,7 +45,7 @@ fn with_stream<T>(nats: &Nats, act: impl AsyncFnOnce(Context) -> T) -> T {
         .block_on(async { act(jetstream::new(async_nats::connect(server).await.unwrap())).await })
 }
 
-/// Lays notifications into the dead letter as a version would have that did not know them for what they are.
+/// Publishes notifications as dead letters, as a version that could not parse them would have done.
 pub fn bury(nats: &Nats, bodies: &[Vec<u8>]) {
     with_stream(nats, async |context| {
         for body in bodies {
@@ -77,7 +77,7 @@ const BROKEN: &[u8] = b"{\"text\":\"a secret\"";
 const NO_TYPE: &[u8] = br#"{"instanceData":{"idInstance":1101000009}}"#;
 
 #[test]
-fn list_tells_of_each_what_is_known_and_never_a_piece_of_it() {
+fn list_shows_the_headers_of_each_and_no_part_of_its_body() {
     let nats = Nats::start();
     let bridge = Bridge::start(&nats, "");
     let large = sized(1_500_000);
@@ -115,7 +115,7 @@ fn list_tells_of_each_what_is_known_and_never_a_piece_of_it() {
 }
 
 #[test]
-fn show_prints_the_bytes_that_were_received_or_says_which_are_missing() {
+fn show_prints_the_received_bytes_or_names_missing_parts() {
     let nats = Nats::start();
     let bridge = Bridge::start(&nats, "");
     let large = sized(1_500_000);
@@ -154,7 +154,7 @@ fn show_prints_the_bytes_that_were_received_or_says_which_are_missing() {
 }
 
 #[test]
-fn a_replay_routes_as_new_once_and_remembers() {
+fn a_replay_uses_the_current_routes_once_and_is_recorded() {
     let nats = Nats::start();
     let bridge = Bridge::start(&nats, "");
     bury(&nats, &[text(1), text(2)]);
@@ -166,13 +166,13 @@ fn a_replay_routes_as_new_once_and_remembers() {
     assert_eq!(live(&nats).len(), 0);
     // one, out of order
     let (code, told) = run(&format!("replay {}", id(&text(2))), config);
-    assert_eq!((code, told.as_str()), (Some(0), "nats: 1 replayed, 0 were before, 0 stay, 0 failed\n"));
+    assert_eq!((code, told.as_str()), (Some(0), "nats: 1 replayed, 0 already replayed, 0 not replayable, 0 failed\n"));
     let (code, told) = run("replay --all", config);
     assert_eq!(code, Some(1));
-    assert!(told.contains(&format!("{}  stays: still no notification: not JSON", id(BROKEN))), "{told}");
-    assert!(told.ends_with("nats: 1 replayed, 1 were before, 1 stay, 0 failed\n"), "{told}");
+    assert!(told.contains(&format!("{}  not replayable: still not a notification: not JSON", id(BROKEN))), "{told}");
+    assert!(told.ends_with("nats: 1 replayed, 1 already replayed, 1 not replayable, 0 failed\n"), "{told}");
     let (_, told) = run("replay --all", config);
-    assert!(told.ends_with("nats: 0 replayed, 2 were before, 1 stay, 0 failed\n"), "{told}");
+    assert!(told.ends_with("nats: 0 replayed, 2 already replayed, 1 not replayable, 0 failed\n"), "{told}");
     let stored = live(&nats);
     assert_eq!(stored.iter().map(body).collect::<Vec<_>>(), [text(2), text(1)]);
     for message in &stored {
@@ -185,14 +185,14 @@ fn a_replay_routes_as_new_once_and_remembers() {
     assert_eq!(counts, [1, 1, 0]);
     // inside the window of the stream, which has those ids
     let (code, told) = run("replay --reason no_type --again", config);
-    assert_eq!((code, told.as_str()), (Some(0), "nats: 2 replayed, 0 were before, 0 stay, 0 failed\n"));
+    assert_eq!((code, told.as_str()), (Some(0), "nats: 2 replayed, 0 already replayed, 0 not replayable, 0 failed\n"));
     assert_eq!(live(&nats).len(), 4);
     assert_eq!(live(&nats)[2]["headers"]["Nats-Msg-Id"], format!("again-1-{}", id(&text(1))));
     assert_eq!(listed("", config)[0]["replayed"], 2);
 }
 
 #[test]
-fn what_is_still_too_large_stays_where_it_is_and_goes_once_it_fits() {
+fn a_body_still_too_large_stays_and_is_replayed_once_it_fits() {
     let settings = |most: usize| file(&format!("max_payload: {most}"));
     let small = settings(65_536);
     let mut nats = Nats::start_with(&["-c".to_owned(), small.path().display().to_string()]);
@@ -202,7 +202,7 @@ fn what_is_still_too_large_stays_where_it_is_and_goes_once_it_fits() {
     let config = bridge.config.path();
     let before = nats.read().len();
     let (code, told) = run("replay --all", config);
-    assert!(code == Some(1) && told.contains("stays: nats does not take it: too_large"), "{told}");
+    assert!(code == Some(1) && told.contains("not replayable: nats refuses it: too_large"), "{told}");
     assert_eq!(nats.read().len(), before, "not stored there again");
     nats.kill();
     std::fs::write(small.path(), "max_payload: 1048576\n").unwrap();
@@ -213,7 +213,7 @@ fn what_is_still_too_large_stays_where_it_is_and_goes_once_it_fits() {
 }
 
 #[test]
-fn a_replay_that_is_killed_and_run_again_stores_nothing_twice() {
+fn a_killed_and_repeated_replay_stores_nothing_twice() {
     let nats = Nats::start();
     let bridge = Bridge::start(&nats, "");
     let bodies: Vec<_> = (0..1500).map(text).collect();
@@ -238,7 +238,7 @@ fn a_replay_that_is_killed_and_run_again_stores_nothing_twice() {
 }
 
 #[test]
-fn a_server_that_is_down_or_denies_is_said_in_time_with_the_remedy() {
+fn a_server_that_is_down_or_denies_is_reported_in_time_with_the_remedy() {
     let (nats, login, _secret) = denying("$JS.API.CONSUMER.>");
     let bridge = Bridge::start(&nats, &login);
     let config = bridge.config.path();
@@ -261,7 +261,7 @@ fn a_server_that_is_down_or_denies_is_said_in_time_with_the_remedy() {
 }
 
 #[test]
-fn to_look_takes_the_right_to_read_the_dead_letter_and_no_other() {
+fn listing_needs_only_the_permission_to_read_dead_letters() {
     let allowed =
         r#""$JS.API.CONSUMER.CREATE.GREENAPI.*.greenapi.dead-letter", "$JS.API.CONSUMER.MSG.NEXT.GREENAPI.*""#;
     let reader = format!(
@@ -280,7 +280,7 @@ fn to_look_takes_the_right_to_read_the_dead_letter_and_no_other() {
 }
 
 #[test]
-fn a_replay_says_which_are_meant() {
+fn a_replay_needs_a_selection_that_exists() {
     let nats = Nats::start();
     let bridge = Bridge::start(&nats, "");
     let config = bridge.config.path();
@@ -289,5 +289,8 @@ fn a_replay_says_which_are_meant() {
     let unknown = command(&format!("dead-letter replay {}", id(b"x")), config);
     assert_eq!(unknown.status.code(), Some(1));
     assert!(said(&unknown).contains("there is no dead letter"), "{}", said(&unknown));
-    assert_eq!(run("replay --all", config), (Some(0), "nats: 0 replayed, 0 were before, 0 stay, 0 failed\n".into()));
+    assert_eq!(
+        run("replay --all", config),
+        (Some(0), "nats: 0 replayed, 0 already replayed, 0 not replayable, 0 failed\n".into())
+    );
 }

@@ -1,4 +1,4 @@
-//! `dead-letter` where the journal keeps them.
+//! `dead-letter` with dead letters in the journal.
 
 use std::path::Path;
 use std::time::{Duration, SystemTime};
@@ -14,14 +14,14 @@ fn journal(folder: &tempfile::TempDir) -> String {
     format!("journal.directory = {:?}\n", folder.path().join("data"))
 }
 
-/// Brings notifications in as dead letters, as a version would have kept them that did not know them for what they are.
+/// Imports notifications as dead letters, as a version that could not parse them would have journalled them.
 fn bury(config: &Path, bodies: &[Vec<u8>]) {
     let line = |body: &Vec<u8>| {
         let record = json!({"to": [null, null], "key": "7", "json": true, "detail": "of another time"});
         let line = json!({
             "id": id(body), "source": "urn:greenapi:instance:7", "type": "com.green-api.unparsed", "specversion": "1.0",
             "recordedtime": humantime::format_rfc3339_millis(SystemTime::now()).to_string(), "partitionkey": "7",
-            "instance": "7", "datacontenttype": "application/json", "bridgeowed": "", "bridgeunknown": "",
+            "instance": "7", "datacontenttype": "application/json", "bridgebacklog": "", "bridgeunknown": "",
             "bridgereason": "no_type", "bridgerecord": record.to_string(), "bridgeseq": 1, "data": 0,
         });
         // the body byte for byte
@@ -45,11 +45,11 @@ fn notifications(config: &Path) -> Vec<u64> {
 }
 
 fn sum(replayed: u64, before: u64, stay: u64) -> String {
-    format!("journal: {replayed} replayed, {before} were before, {stay} stay, 0 failed\n")
+    format!("journal: {replayed} replayed, {before} already replayed, {stay} not replayable, 0 failed\n")
 }
 
 #[test]
-fn what_the_journal_keeps_is_listed_shown_and_replayed_once_through_the_bridge_and_at_rest() {
+fn dead_letters_in_the_journal_are_listed_shown_and_replayed_with_and_without_a_running_bridge() {
     let folder = tempfile::tempdir().unwrap();
     let mut bridge = Bridge::with(&journal(&folder), false).ready();
     let config = bridge.config.path().to_owned();
@@ -68,7 +68,7 @@ fn what_the_journal_keeps_is_listed_shown_and_replayed_once_through_the_bridge_a
     let (code, said) = run("replay --all", &config);
     assert!(code == Some(1) && said.ends_with(&sum(2, 0, 1)), "{said}");
     assert!(
-        said.contains(&format!("{}  stays: still no notification", id(BROKEN))) && !said.contains("secret"),
+        said.contains(&format!("{}  not replayable: still not a notification", id(BROKEN))) && !said.contains("secret"),
         "{said}"
     );
     assert_eq!(notifications(&config), [1, 2]);
@@ -87,7 +87,7 @@ fn what_the_journal_keeps_is_listed_shown_and_replayed_once_through_the_bridge_a
 }
 
 #[test]
-fn with_a_broker_of_now_it_goes_there_behind_what_is_owed() {
+fn a_replay_to_a_newly_configured_broker_comes_after_its_backlog() {
     let (folder, mut nats) = (tempfile::tempdir().unwrap(), Nats::start());
     let alone = Bridge::with(&journal(&folder), false).ready();
     bury(alone.config.path(), &[text(1), text(2)]);
@@ -112,7 +112,7 @@ fn with_a_broker_of_now_it_goes_there_behind_what_is_owed() {
 }
 
 #[test]
-fn what_lies_at_a_broker_does_not_overtake_what_the_journal_owes_there() {
+fn a_replay_from_the_broker_does_not_overtake_the_backlog() {
     let (folder, mut nats) = (tempfile::tempdir().unwrap(), Nats::start());
     let mut bridge = Bridge::start(&nats, &journal(&folder));
     let config = bridge.config.path().to_owned();
@@ -124,7 +124,7 @@ fn what_lies_at_a_broker_does_not_overtake_what_the_journal_owes_there() {
     nats.start_again();
     assert_eq!(run("replay --all --dry-run", &config).0, Some(0));
     let (code, said) = run("replay --all", &config);
-    assert!(code == Some(1) && said.contains("the journal owes what goes there before it"), "{said}");
+    assert!(code == Some(1) && said.contains("the journal has a backlog for the same lane"), "{said}");
     assert!(live(&nats).is_empty());
 
     // one that is begun first waits
@@ -138,7 +138,7 @@ fn what_lies_at_a_broker_does_not_overtake_what_the_journal_owes_there() {
 }
 
 #[test]
-fn one_that_is_killed_in_the_midst_of_a_replay_has_each_letter_replayed_once() {
+fn a_bridge_killed_during_a_replay_replays_each_dead_letter_once() {
     const LETTERS: u64 = 3000;
     let folder = tempfile::tempdir().unwrap();
     let mut bridge = Bridge::with(&journal(&folder), false).ready();
@@ -163,7 +163,7 @@ fn one_that_is_killed_in_the_midst_of_a_replay_has_each_letter_replayed_once() {
 
 #[cfg(feature = "kafka")]
 #[test]
-fn with_two_brokers_of_now_it_goes_to_both() {
+fn a_replay_goes_to_both_configured_brokers() {
     let (folder, nats, kafka) = (tempfile::tempdir().unwrap(), Nats::start(), crate::harness::Kafka::shared());
     let alone = Bridge::with(&journal(&folder), false).ready();
     bury(alone.config.path(), &[text(1), text(2)]);

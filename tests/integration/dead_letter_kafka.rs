@@ -37,7 +37,7 @@ fn open(kafka: &Kafka, prefix: &str) -> Bridge {
 }
 
 #[test]
-fn what_had_no_topic_goes_there_once_it_has_and_that_is_remembered() {
+fn a_dead_letter_without_topic_is_replayed_once_the_topic_exists() {
     let kafka = Kafka::shared();
     let bridge = open(kafka, "again");
     let bodies: Vec<_> = (0..40).map(text).collect();
@@ -54,11 +54,17 @@ fn what_had_no_topic_goes_there_once_it_has_and_that_is_remembered() {
     create(kafka, "again.to.incomingCall", "2");
     let one = Id::of(&bodies[20]).to_string();
     let (code, told) = run(&format!("replay {one}"), config);
-    assert_eq!((code, told.as_str()), (Some(0), "kafka: 1 replayed, 0 were before, 0 stay, 0 failed\n"));
+    assert_eq!((code, told.as_str()), (Some(0), "kafka: 1 replayed, 0 already replayed, 0 not replayable, 0 failed\n"));
     let (code, told) = run("replay --all", config);
-    assert!(code == Some(1) && told.ends_with("kafka: 39 replayed, 1 were before, 1 stay, 0 failed\n"), "{told}");
+    assert!(
+        code == Some(1) && told.ends_with("kafka: 39 replayed, 1 already replayed, 1 not replayable, 0 failed\n"),
+        "{told}"
+    );
     let (code, told) = run("replay --reason no_destination", config);
-    assert_eq!((code, told.as_str()), (Some(0), "kafka: 0 replayed, 40 were before, 0 stay, 0 failed\n"));
+    assert_eq!(
+        (code, told.as_str()),
+        (Some(0), "kafka: 0 replayed, 40 already replayed, 0 not replayable, 0 failed\n")
+    );
     let stored = kafka.read(&["again.to.incomingCall"]);
     let mut wanted = bodies.clone();
     let first = wanted.remove(20);
@@ -74,7 +80,7 @@ fn what_had_no_topic_goes_there_once_it_has_and_that_is_remembered() {
 }
 
 #[test]
-fn a_replay_that_is_killed_and_run_again_repeats_few_with_the_same_id_and_loses_none() {
+fn a_killed_and_repeated_replay_repeats_few_with_the_same_id_and_loses_none() {
     let kafka = Kafka::shared();
     let bridge = open(kafka, "killed");
     let bodies: Vec<_> = (0..600).map(text).collect();
@@ -104,12 +110,12 @@ fn a_replay_that_is_killed_and_run_again_repeats_few_with_the_same_id_and_loses_
         bodies.iter().map(|body| Id::of(body).to_string()).collect::<Vec<_>>().iter().map(String::as_str).collect()
     );
     assert!(kills > 0, "none was killed midway");
-    // of one instance one is under way at a time
+    // each instance has one in flight at a time
     assert!(stored.len() <= bodies.len() + kills, "{} of {}", stored.len(), bodies.len());
 }
 
 #[test]
-fn parts_are_put_together_and_what_is_still_too_large_stays() {
+fn parts_are_joined_and_a_body_still_too_large_stays() {
     let kafka = Kafka::shared();
     let bridge = Bridge::with(&kafka.config("cut"), true).ready();
     let mut large = text(1);
@@ -129,12 +135,12 @@ fn parts_are_put_together_and_what_is_still_too_large_stays() {
     let before = kafka.read(&["cut.dead"]).len();
     let (code, told) = run("replay --all", config);
     assert_eq!(code, Some(1));
-    assert!(told.contains(&format!("{}  stays: kafka does not take it: too_large", Id::of(&large))), "{told}");
+    assert!(told.contains(&format!("{}  not replayable: kafka refuses it: too_large", Id::of(&large))), "{told}");
     assert_eq!(kafka.read(&["cut.dead"]).len(), before, "not stored there again");
 }
 
 #[test]
-fn a_cluster_that_is_down_or_has_no_such_topic_is_said_in_time_with_the_remedy() {
+fn a_cluster_that_is_down_or_lacks_the_topic_is_reported_in_time_with_the_remedy() {
     let kafka = Kafka::shared();
     let nobody = crate::harness::free_port();
     let file = tempfile::NamedTempFile::new().unwrap();

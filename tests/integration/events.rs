@@ -1,4 +1,4 @@
-//! `/events` and `/`: what is in the journal, shown as it comes, to those who may see it.
+//! `/events` and `/`: records of the journal, shown as they arrive to clients with a token.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
@@ -74,7 +74,7 @@ impl Stream {
 }
 
 #[test]
-fn what_is_there_and_what_comes_is_shown_in_order() {
+fn stored_and_new_events_are_shown_in_order() {
     let folder = tempfile::tempdir().unwrap();
     let bridge = start(folder.path(), "");
     (0..600).for_each(|number| drop(bridge.post(&text(number))));
@@ -105,7 +105,7 @@ fn an_event_is_one_line_of_cloud_events_json() {
 }
 
 #[test]
-fn only_what_is_asked_for_is_shown() {
+fn filters_select_the_events_shown() {
     let folder = tempfile::tempdir().unwrap();
     let bridge = start(folder.path(), "");
     let all =
@@ -131,7 +131,7 @@ fn only_what_is_asked_for_is_shown() {
 }
 
 #[test]
-fn a_reader_comes_back_where_it_was_after_a_crash_of_the_bridge() {
+fn a_reader_resumes_after_a_crash_of_the_bridge() {
     let folder = tempfile::tempdir().unwrap();
     let mut bridge = start(folder.path(), "");
     (0..10).for_each(|number| drop(bridge.post(&text(number))));
@@ -147,7 +147,7 @@ fn a_reader_comes_back_where_it_was_after_a_crash_of_the_bridge() {
 }
 
 #[test]
-fn a_place_that_is_not_known_is_answered_with_a_reset() {
+fn an_unknown_position_is_answered_with_a_reset() {
     let folder = tempfile::tempdir().unwrap();
     let bridge = start(folder.path(), "");
     assert_eq!(bridge.post(&text(0)).0, 200);
@@ -165,11 +165,11 @@ fn a_place_that_is_not_known_is_answered_with_a_reset() {
 }
 
 #[test]
-fn a_place_whose_events_were_deleted_is_answered_with_a_reset() {
+fn a_position_whose_events_were_deleted_is_answered_with_a_reset() {
     let folder = tempfile::tempdir().unwrap();
     let bridge = start(folder.path(), "journal.retention = \"2s\"\n");
     assert_eq!(bridge.post(&text(0)).0, 200);
-    // kept for longer, so that the next number is still there
+    // with a longer retention, so that the next number still exists
     assert_eq!(bridge.post(b"no notification").0, 200);
     assert_eq!(bridge.post(&text(1)).0, 200);
     let mut stream = Stream::open(&bridge, "/events", "");
@@ -183,7 +183,7 @@ fn a_place_whose_events_were_deleted_is_answered_with_a_reset() {
 }
 
 #[test]
-fn a_dead_letter_that_is_deleted_is_no_gap_among_events() {
+fn a_deleted_dead_letter_is_no_gap_among_events() {
     let folder = tempfile::tempdir().unwrap();
     let bridge = start(folder.path(), "dead_letter.retention = \"1s\"\n");
     for body in [text(0), b"no notification".to_vec(), text(1)] {
@@ -200,7 +200,7 @@ fn a_dead_letter_that_is_deleted_is_no_gap_among_events() {
 }
 
 #[test]
-fn the_bytes_of_an_event_are_those_that_came() {
+fn the_bytes_of_an_event_are_those_received() {
     let folder = tempfile::tempdir().unwrap();
     let bridge = start(folder.path(), "");
     let body = b"{\"typeWebhook\" : \"incomingCall\",\r\n\"instanceData\":{\"idInstance\":7}, \"a\":1.10}\n";
@@ -228,7 +228,7 @@ fn the_bytes_of_an_event_are_those_that_came() {
 }
 
 #[test]
-fn who_does_not_read_holds_up_nobody_and_costs_little() {
+fn a_slow_reader_delays_nobody_and_costs_little_memory() {
     let folder = tempfile::tempdir().unwrap();
     let bridge = start(folder.path(), "");
     let large = |number| {
@@ -255,7 +255,7 @@ fn resident(bridge: &Bridge) -> f64 {
 }
 
 #[test]
-fn there_are_64_streams_at_most_and_who_leaves_makes_room() {
+fn at_most_64_streams_are_open_and_a_closed_one_frees_its_slot() {
     let folder = tempfile::tempdir().unwrap();
     let bridge = start(folder.path(), "");
     assert_eq!(bridge.post(&text(0)).0, 200);
@@ -278,8 +278,11 @@ fn there_are_64_streams_at_most_and_who_leaves_makes_room() {
     eventually("there is room", Duration::from_secs(5), || begun().contains(" 200 "));
 }
 
+/// The default of `shutdown.grace`: how long a stop waits for what does not end by itself.
+const GRACE: Duration = Duration::from_secs(25);
+
 #[test]
-fn open_streams_do_not_hold_up_a_stop() {
+fn open_streams_do_not_delay_a_shutdown() {
     let folder = tempfile::tempdir().unwrap();
     let bridge = start(folder.path(), "");
     assert_eq!(bridge.post(&text(0)).0, 200);
@@ -290,17 +293,17 @@ fn open_streams_do_not_hold_up_a_stop() {
     std::thread::sleep(Duration::from_millis(300));
     let asked = Instant::now();
     assert_eq!(bridge.terminate(), Some(0));
-    assert!(asked.elapsed() < Duration::from_secs(4), "{:?}", asked.elapsed());
+    assert!(asked.elapsed() < GRACE / 2, "{:?}", asked.elapsed());
     open.iter_mut().for_each(|stream| assert!(stream.next().is_none()));
     // the last chunk: it has ended, it was not cut
     assert!(whole.join().unwrap().ends_with("\r\n0\r\n\r\n"));
 }
 
 #[test]
-fn contents_are_for_those_who_may_see_them() {
+fn pages_with_bodies_need_a_token_and_the_right_host() {
     let folder = tempfile::tempdir().unwrap();
     let tokens = folder.path().join("tokens");
-    std::fs::write(&tokens, "secret\n").unwrap();
+    std::fs::write(&tokens, "secret-of-operators\n").unwrap();
     let probes = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), free_port());
     let bridge = start(folder.path(), &format!("admin.tokens_file = {tokens:?}\nprobes.listen = \"{probes}\"\n"));
     assert_eq!(bridge.post(&text(0)).0, 200);
@@ -308,8 +311,12 @@ fn contents_are_for_those_who_may_see_them() {
     for path in ["/", "/events/1", "/events?last=x"] {
         let get = format!("GET {path}");
         assert_eq!(ask(bridge.admin, &get, "Host: localhost\r\n"), 401, "{path}");
-        assert_eq!(ask(bridge.admin, &get, "Host: evil.example\r\nAuthorization: Bearer secret\r\n"), 403, "{path}");
-        let with = "Host: localhost\r\nAuthorization: Bearer secret\r\n";
+        assert_eq!(
+            ask(bridge.admin, &get, "Host: evil.example\r\nAuthorization: Bearer secret-of-operators\r\n"),
+            403,
+            "{path}"
+        );
+        let with = "Host: localhost\r\nAuthorization: Bearer secret-of-operators\r\n";
         assert!([200, 400].contains(&ask(bridge.admin, &get, with)), "{path}");
         assert_eq!(ask(bridge.admin, &format!("POST {path}"), with), 405, "{path}");
         assert_eq!(ask(probes, &get, with), 404, "{path}");
@@ -317,7 +324,7 @@ fn contents_are_for_those_who_may_see_them() {
 }
 
 #[test]
-fn the_page_says_how_the_bridge_is_and_needs_nothing_else() {
+fn the_page_shows_the_state_of_the_bridge_and_loads_nothing_else() {
     let folder = tempfile::tempdir().unwrap();
     let bridge = start(folder.path(), "");
     (0..3).for_each(|number| drop(bridge.post(&text(number))));
@@ -327,7 +334,7 @@ fn the_page_says_how_the_bridge_is_and_needs_nothing_else() {
     assert!(head.contains("content-security-policy: default-src 'none'; "), "{head}");
     for part in [
         "<title>greenapi-bridge: ready</title>",
-        "records kept</th><td>3<",
+        "records only in the journal</th><td>3<",
         "href=\"/metrics\"",
         "href=\"/events?last=100\"",
     ] {

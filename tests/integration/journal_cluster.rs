@@ -1,9 +1,9 @@
-//! A journal before a cluster of three: whoever dies, nothing is answered 503, nothing is lost, and each instance's
-//! order holds.
+//! A journal in front of a cluster of three: whichever server dies, no answer is 503, nothing is lost, and the order of
+//! each instance is preserved.
 
 use std::time::Duration;
 
-use crate::harness::{Answered, Bridge, Cluster, KafkaCluster, eventually, under_load, whole_and_in_order};
+use crate::harness::{Answered, Bridge, Cluster, KafkaCluster, assert_complete_and_in_order, eventually, under_load};
 
 fn pause(seconds: u64) {
     std::thread::sleep(Duration::from_secs(seconds));
@@ -24,7 +24,7 @@ fn all_stored(answers: &[Answered]) {
 }
 
 #[test]
-fn a_stream_of_three_copies_may_lose_one_server_and_two_of_them() {
+fn with_three_replicas_nats_may_lose_one_or_two_servers() {
     let (folder, mut cluster) = (tempfile::tempdir().unwrap(), Cluster::start());
     let bridge = cluster.bridge(&journal(&folder));
     let leader = cluster.leader();
@@ -48,11 +48,11 @@ fn a_stream_of_three_copies_may_lose_one_server_and_two_of_them() {
     assert!(kept > 100.0, "only {kept} were kept without a quorum");
     all_stored(&answers);
     owes_nothing(&bridge, "nats");
-    whole_and_in_order(&answers, &cluster.nodes[other].read(), false);
+    assert_complete_and_in_order(&answers, &cluster.nodes[other].read(), false);
 }
 
 #[test]
-fn a_topic_of_three_copies_may_lose_one_broker_and_two_of_them() {
+fn with_three_replicas_kafka_may_lose_one_or_two_brokers() {
     let (folder, mut cluster) = (tempfile::tempdir().unwrap(), KafkaCluster::shared());
     let bridge = Bridge::with(&format!("{}{}", journal(&folder), cluster.config("kept")), true).ready();
     cluster.complete();
@@ -81,5 +81,5 @@ fn a_topic_of_three_copies_may_lose_one_broker_and_two_of_them() {
     assert!(kept > 100.0, "only {kept} were kept without a quorum");
     all_stored(&answers);
     owes_nothing(&bridge, "kafka");
-    whole_and_in_order(&answers, &cluster.nodes[2].read(&["kept.incoming"]), true);
+    assert_complete_and_in_order(&answers, &cluster.nodes[2].read(&["kept.incoming"]), true);
 }

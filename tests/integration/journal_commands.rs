@@ -28,7 +28,7 @@ fn status(config: &Path) -> Value {
 }
 
 fn owed(config: &Path, broker: &str) -> u64 {
-    status(config)["owed"][broker]["records"].as_u64().unwrap()
+    status(config)["backlog"][broker]["records"].as_u64().unwrap()
 }
 
 fn of(instance: u64, number: usize) -> Vec<u8> {
@@ -69,7 +69,7 @@ fn bodies(nats: &Nats) -> Vec<Vec<u8>> {
 }
 
 #[test]
-fn status_says_what_waits_and_nothing_of_what_it_holds() {
+fn status_counts_the_backlog_and_shows_no_bodies() {
     let (folder, mut nats) = (tempfile::tempdir().unwrap(), Nats::start());
     let mut bridge = owing(&mut nats, folder.path(), "");
     for number in 0..3 {
@@ -77,21 +77,21 @@ fn status_says_what_waits_and_nothing_of_what_it_holds() {
     }
     assert_eq!(bridge.post(&of(2, 0)).0, 200);
     let said = status(bridge.config.path());
-    assert_eq!((&said["running"], &said["owed"]["nats"]["records"]), (&true.into(), &4.into()), "{said}");
-    assert_eq!(said["owed"]["nats"]["bytes"], 4 * of(1, 0).len() as u64);
-    assert_eq!(said["owed"]["nats"]["largest"][0]["instance"], "1");
-    assert_eq!(said["owed"]["nats"]["largest"][0]["records"], 3);
+    assert_eq!((&said["running"], &said["backlog"]["nats"]["records"]), (&true.into(), &4.into()), "{said}");
+    assert_eq!(said["backlog"]["nats"]["bytes"], 4 * of(1, 0).len() as u64);
+    assert_eq!(said["backlog"]["nats"]["largest"][0]["instance"], "1");
+    assert_eq!(said["backlog"]["nats"]["largest"][0]["records"], 3);
     let words = done("journal status", bridge.config.path());
     assert_eq!(said["room"], "ok");
-    assert!(words.contains("room          ok: "), "{words}");
-    assert!(words.contains("owed to nats  4 records") && words.contains("a bridge runs on it"), "{words}");
+    assert!(words.contains("capacity      ok: "), "{words}");
+    assert!(words.contains("nats backlog  4 records") && words.contains("a bridge runs on it"), "{words}");
     assert!(!words.contains("7999") && !said.to_string().contains("7999"), "{words}");
     stop(&mut bridge);
     assert_eq!(status(bridge.config.path())["running"], false);
 }
 
 #[test]
-fn what_is_exported_is_imported_elsewhere_once_as_it_was() {
+fn exported_records_are_imported_once_unchanged() {
     let (folder, mut nats) = (tempfile::tempdir().unwrap(), Nats::start());
     let bridge = owing(&mut nats, folder.path(), "");
     let mut all: Vec<_> = (0..1200).map(text).collect();
@@ -116,7 +116,7 @@ fn what_is_exported_is_imported_elsewhere_once_as_it_was() {
     let said = done(&import, bridge.config.path());
     assert!(said.contains("0 records imported, 1201 skipped"), "{said}");
     drop(bridge);
-    // what stands before what cannot be read is kept
+    // records before an unreadable line are imported
     let cut = folder.path().join("cut.jsonl");
     let exported = std::fs::read_to_string(&file).unwrap();
     std::fs::write(&cut, exported.lines().take(3).map(|line| format!("{line}\n")).collect::<String>() + "{\"id\":")
@@ -144,7 +144,7 @@ fn what_is_exported_is_imported_elsewhere_once_as_it_was() {
 }
 
 #[test]
-fn after_a_subject_is_renamed_what_is_owed_goes_there_too_in_order() {
+fn after_a_subject_rename_the_backlog_goes_to_the_new_subject_in_order() {
     let (folder, mut nats) = (tempfile::tempdir().unwrap(), Nats::start());
     let mut bridge = owing(&mut nats, folder.path(), "");
     for number in 0..700 {
@@ -176,7 +176,7 @@ fn after_a_subject_is_renamed_what_is_owed_goes_there_too_in_order() {
 }
 
 #[test]
-fn while_it_is_forwarded_what_is_rerouted_neither_overtakes_nor_arrives_twice() {
+fn records_rerouted_while_forwarding_neither_overtake_nor_arrive_twice() {
     let (folder, mut nats) = (tempfile::tempdir().unwrap(), Nats::start());
     let mut bridge = owing(&mut nats, folder.path(), "");
     for number in 0..3000 {
@@ -209,7 +209,7 @@ fn while_it_is_forwarded_what_is_rerouted_neither_overtakes_nor_arrives_twice() 
 }
 
 #[test]
-fn from_one_topic_to_another_each_record_goes_once_and_in_order() {
+fn records_rerouted_between_topics_arrive_once_in_order() {
     const OWED: usize = 4000;
     let (folder, kafka) = (tempfile::tempdir().unwrap(), Kafka::shared());
     let place = format!("journal.directory = {:?}\n", folder.path().join("data"));
@@ -242,7 +242,7 @@ fn from_one_topic_to_another_each_record_goes_once_and_in_order() {
 }
 
 #[test]
-fn what_a_broker_was_owed_goes_to_the_one_that_took_its_place() {
+fn the_backlog_of_a_replaced_broker_goes_to_its_replacement() {
     let (folder, nats) = (tempfile::tempdir().unwrap(), Nats::start());
     let place = format!("journal.directory = {:?}\n", folder.path().join("data"));
     let gone = format!("kafka.bootstrap_servers = [\"127.0.0.1:{}\"]\n", crate::harness::free_port());
@@ -265,7 +265,7 @@ fn what_a_broker_was_owed_goes_to_the_one_that_took_its_place() {
 }
 
 #[test]
-fn what_was_kept_before_there_was_a_broker_can_be_sent_there() {
+fn records_journalled_without_a_broker_can_be_rerouted_to_one() {
     let (folder, nats) = (tempfile::tempdir().unwrap(), Nats::start());
     let place = format!("journal.directory = {:?}\n", folder.path().join("data"));
     let alone = Bridge::with(&place, false).ready();
@@ -275,6 +275,9 @@ fn what_was_kept_before_there_was_a_broker_can_be_sent_there() {
     let file = folder.path().join("kept.jsonl");
     assert_eq!(alone.terminate(), Some(0));
     let bridge = Bridge::start(&nats, &place);
+    let problem = "3 records in the journal that no broker will get";
+    assert!(bridge.log().contains(problem), "{}", bridge.log());
+    assert!(done("check", bridge.config.path()).contains(problem));
     done(&format!("journal export --output {}", file.display()), bridge.config.path());
     let said = done(&format!("journal import --to nats {}", file.display()), bridge.config.path());
     assert!(said.contains("3 records imported"), "{said}");
@@ -283,7 +286,7 @@ fn what_was_kept_before_there_was_a_broker_can_be_sent_there() {
 }
 
 #[test]
-fn what_is_given_up_lets_a_bridge_start_without_its_broker() {
+fn dropping_the_backlog_lets_a_bridge_start_without_that_broker() {
     let (folder, mut nats) = (tempfile::tempdir().unwrap(), Nats::start());
     let mut bridge = owing(&mut nats, folder.path(), "");
     for number in 0..5 {
@@ -294,7 +297,7 @@ fn what_is_given_up_lets_a_bridge_start_without_its_broker() {
     eventually("counted", Duration::from_secs(5), || bridge.metric("journal_records{broker=\"nats\"}") == 2.0);
     stop(&mut bridge);
     changed(&bridge, &nats_servers(&[nats.port]), "");
-    assert!(refused("run", bridge.config.path(), 2).contains("owes it 2 records"));
+    assert!(refused("run", bridge.config.path(), 2).contains("a backlog of 2 records"));
     let said = refused("journal drop --broker nats", bridge.config.path(), 2);
     assert!(said.contains("2 records") && said.contains("journal export --broker nats"), "{said}");
     assert!(done("journal drop --broker nats --yes", bridge.config.path()).contains("2 records dropped"));
@@ -303,7 +306,7 @@ fn what_is_given_up_lets_a_bridge_start_without_its_broker() {
 }
 
 #[test]
-fn what_was_kept_elsewhere_before_it_was_given_up_can_be_brought_back_at_once() {
+fn records_exported_before_a_drop_can_be_imported_at_once() {
     let (folder, mut nats) = (tempfile::tempdir().unwrap(), Nats::start());
     let mut bridge = owing(&mut nats, folder.path(), "");
     for number in 0..5 {
@@ -323,13 +326,13 @@ fn what_was_kept_elsewhere_before_it_was_given_up_can_be_brought_back_at_once() 
     }
     done("journal drop --broker nats --yes", &config);
     bridge.start_again();
-    // who sends it again is not told that it is there
+    // a repeat is not answered as a duplicate
     assert_eq!(bridge.post(&text(0)), (200, r#"{"stored":"journal"}"#.into()));
     assert_eq!(bridge.post(&text(0)), (200, r#"{"stored":"duplicate"}"#.into()));
 }
 
 #[test]
-fn while_one_change_goes_on_no_other_begins_though_who_asked_has_hung_up() {
+fn during_one_edit_no_other_begins_even_if_its_client_hung_up() {
     let (folder, mut nats) = (tempfile::tempdir().unwrap(), Nats::start());
     let bridge = owing(&mut nats, folder.path(), "");
     for number in 0..5 {
@@ -352,7 +355,7 @@ fn while_one_change_goes_on_no_other_begins_though_who_asked_has_hung_up() {
 }
 
 #[test]
-fn what_is_erased_leaves_no_trace() {
+fn erased_records_leave_no_trace_on_disk() {
     let (folder, mut nats) = (tempfile::tempdir().unwrap(), Nats::start());
     let mut bridge = owing(&mut nats, folder.path(), "route.key = \"chat\"\n");
     let data = folder.path().join("data");
@@ -388,10 +391,10 @@ fn what_is_erased_leaves_no_trace() {
 }
 
 #[test]
-fn what_was_moved_between_pages_before_it_was_erased_leaves_no_trace_either() {
+fn records_moved_between_pages_before_erasure_leave_no_trace() {
     let folder = tempfile::tempdir().unwrap();
     let bridge = Bridge::with(&format!("journal.directory = {:?}\n", folder.path().join("data")), false).ready();
-    // Knuth's generator: of these sizes in this order a piece stays, if the file is not written anew
+    // Knuth's generator: with these sizes in this order a fragment survives unless the file is rewritten
     let mut state = 1_u64;
     let mut random = |below: u64| {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -415,7 +418,7 @@ fn what_was_moved_between_pages_before_it_was_erased_leaves_no_trace_either() {
 }
 
 #[test]
-fn a_page_of_a_browser_cannot_change_it() {
+fn a_browser_page_cannot_edit_the_journal() {
     let folder = tempfile::tempdir().unwrap();
     let bridge = Bridge::with(&format!("journal.directory = {:?}\n", folder.path().join("data")), false).ready();
     assert_eq!(bridge.post(&text(1)).0, 200);
@@ -451,7 +454,7 @@ fn a_page_of_a_browser_cannot_change_it() {
 }
 
 #[test]
-fn without_an_admin_listener_it_says_what_to_do() {
+fn without_an_admin_listener_the_remedy_is_said() {
     let folder = tempfile::tempdir().unwrap();
     let bridge = Bridge::with(&format!("journal.directory = {:?}\n", folder.path().join("data")), false).ready();
     assert_eq!(bridge.post(&text(1)).0, 200);

@@ -1,4 +1,4 @@
-//! A 200 means stored: what a real Apache Kafka holds after the answers, read by Kafka's own client.
+//! A 200 means stored: the records in a real Apache Kafka after the answers, read by Kafka's own client.
 
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
@@ -65,7 +65,7 @@ fn assert_headers(message: &Value, nats: &serde_json::Map<String, Value>, name: 
 }
 
 #[test]
-fn keys_land_where_java_clients_put_them() {
+fn keys_choose_the_same_partition_as_java_clients() {
     let bridge = bridge("keys", "");
     for instance in 1_101_000_001..1_101_000_041_u64 {
         let body = format!(r#"{{"typeWebhook":"incomingCall","instanceData":{{"idInstance":{instance}}}}}"#);
@@ -99,7 +99,7 @@ fn murmur2(data: &[u8]) -> u32 {
 }
 
 #[test]
-fn what_is_too_large_is_stored_in_parts() {
+fn a_body_too_large_is_stored_in_parts() {
     let bridge = bridge("large", "");
     for (size, parts) in [(999_000, 1), (1_000_001, 2), (1_048_576, 2), (8 * 1024 * 1024, 16)] {
         let mut large = text(size);
@@ -120,7 +120,7 @@ fn what_is_too_large_is_stored_in_parts() {
 }
 
 #[test]
-fn a_missing_topic_is_found_out_and_harms_no_other() {
+fn a_missing_topic_is_detected_and_harms_no_other() {
     let kafka = Kafka::shared();
     let config = format!("publish.timeout = \"5s\"\n{}", kafka.config("gone"));
     let bridge = Bridge::with(&config, false);
@@ -140,10 +140,13 @@ fn a_missing_topic_is_found_out_and_harms_no_other() {
     assert!(bridge.metric("publish_failures_total{broker=\"kafka\",reason=\"no_topic\"}") >= 1.0);
 }
 
+const TIMEOUT: Duration = Duration::from_secs(2);
+
 #[test]
 fn a_broker_killed_or_stopped_under_load_loses_nothing_answered_200() {
     let mut kafka = Kafka::start();
-    let bridge = Bridge::with(&format!("publish.timeout = \"2s\"\n{}", kafka.config("load")), true).ready();
+    let bridge =
+        Bridge::with(&format!("publish.timeout = \"{}s\"\n{}", TIMEOUT.as_secs(), kafka.config("load")), true).ready();
     let answers = crate::harness::under_load(&bridge, || {
         pause(1000);
         kafka.kill();
@@ -156,7 +159,8 @@ fn a_broker_killed_or_stopped_under_load_loses_nothing_answered_200() {
         kafka.signal("-CONT");
         pause(3000);
     });
-    assert!(answers.iter().all(|answer| answer.took < Duration::from_secs(4)));
+    let slowest = answers.iter().map(|answer| answer.took).max().unwrap();
+    assert!(slowest < 3 * TIMEOUT, "{slowest:?}");
     let answered: Vec<_> = answers.into_iter().filter(|answer| answer.status == 200).collect();
     assert!(answered.len() > 100, "only {}", answered.len());
     let held: HashSet<_> = read(&kafka, "load").iter().map(body).collect();
@@ -166,27 +170,27 @@ fn a_broker_killed_or_stopped_under_load_loses_nothing_answered_200() {
 }
 
 #[test]
-fn a_late_report_counts() {
+fn a_late_ack_counts() {
     let kafka = Kafka::start();
     let bridge = Bridge::with(&format!("publish.timeout = \"1s\"\n{}", kafka.config("late")), true).ready();
     assert_eq!(bridge.post(&text(1)).0, 200);
     kafka.signal("-STOP");
     assert_eq!(bridge.post(&text(2)).0, 503);
     kafka.signal("-CONT");
-    eventually("stored after all", Duration::from_secs(15), || bridge.log().contains("stored after all"));
+    eventually("the late ack", Duration::from_secs(15), || bridge.log().contains("late ack: stored"));
     assert_eq!(bridge.post(&text(2)), (200, "{\"stored\":\"duplicate\"}".into()));
     assert_eq!(read(&kafka, "late").len(), 2);
 }
 
 /// A firewall does that to what was silent for long. librdkafka alone finds it out by the next record, after half a minute.
 #[test]
-fn connections_that_something_on_the_way_forgot_are_replaced() {
-    let (kafka, between) = Kafka::start_behind();
+fn connections_a_firewall_dropped_silently_are_replaced() {
+    let (kafka, between) = Kafka::start_behind_proxy();
     let config = kafka.config("forgotten").replace(&kafka.server(), &format!("127.0.0.1:{}", between.port));
     let bridge = Bridge::with(&format!("publish.timeout = \"2s\"\n{config}"), true).ready();
     assert_eq!(bridge.post(&text(1)).0, 200);
     between.forget();
-    let replaced = || bridge.log().contains("the client is stuck; going on with a new one");
+    let replaced = || bridge.log().contains("client replaced");
     eventually("a new client", Duration::from_secs(25), replaced);
     assert_eq!(bridge.post(&text(2)).0, 200);
     // as many at once go through another client
@@ -210,7 +214,7 @@ fn pause(milliseconds: u64) {
 }
 
 #[test]
-fn where_payloads_choose_the_topic_a_missing_one_is_a_dead_letter() {
+fn with_topics_from_payloads_a_missing_topic_is_a_dead_letter() {
     let kafka = Kafka::shared();
     let open = kafka.config("open").replace("open.{class}", "open.at.{type}");
     let bridge = Bridge::with(&format!("route.max_destinations = 2\n{open}"), true).ready();
@@ -229,12 +233,12 @@ fn where_payloads_choose_the_topic_a_missing_one_is_a_dead_letter() {
 }
 
 #[test]
-fn where_payloads_choose_the_topic_a_missing_dead_letter_topic_harms_no_other() {
+fn with_topics_from_payloads_a_missing_dead_letter_topic_harms_no_other() {
     let kafka = Kafka::shared();
     kafka.tool("tools.Topic", &["--create", "--topic", "free.at.incomingCall", "--partitions", "1"]);
     let open = kafka.config("free").replace("free.{class}", "free.at.{type}");
     let bridge = Bridge::with(&format!("publish.timeout = \"5s\"\n{open}"), false).ready();
-    assert!(bridge.get("/readyz").1.contains(r#""lacks":"no_topic""#), "{:?}", bridge.get("/readyz"));
+    assert!(bridge.get("/readyz").1.contains(r#""degraded":"no_topic""#), "{:?}", bridge.get("/readyz"));
     assert_eq!(bridge.post(&text(1)), (200, "{\"stored\":\"broker\"}".into()));
     assert_eq!(bridge.post(b"{").0, 503);
 }

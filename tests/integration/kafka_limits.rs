@@ -7,9 +7,9 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use greenapi_bridge::brokers::kafka::{Config, Publisher};
-use greenapi_bridge::message::{Event, Id, Message};
+use greenapi_bridge::message::{Broker, Event, Id, Message, PerBroker};
 
-use crate::harness::{Bridge, Connection, Kafka, body, command, eventually, signal, text};
+use crate::harness::{Bridge, Connection, Kafka, body, command, eventually, not_tested, signal, text};
 
 fn create(kafka: &Kafka, topic: &str, most: usize) {
     let setting = format!("max.message.bytes={most}");
@@ -23,7 +23,7 @@ fn sized(number: usize, bytes: usize) -> Vec<u8> {
 }
 
 #[test]
-fn what_a_topic_does_not_take_is_a_dead_letter_in_parts_that_its_topic_takes() {
+fn a_body_too_large_for_its_topic_is_a_dead_letter_in_parts_that_fit() {
     let kafka = Kafka::shared();
     create(kafka, "small.incoming", 20_000);
     create(kafka, "small.dead", 40_000);
@@ -47,7 +47,7 @@ fn what_a_topic_does_not_take_is_a_dead_letter_in_parts_that_its_topic_takes() {
 }
 
 #[test]
-fn one_that_is_too_large_harms_none_of_its_batch() {
+fn a_record_too_large_harms_none_of_its_batch() {
     let kafka = Kafka::start();
     create(&kafka, "batch.incoming", 10_000);
     let bridge = Bridge::with(&kafka.config("batch"), true).ready();
@@ -56,7 +56,7 @@ fn one_that_is_too_large_harms_none_of_its_batch() {
     kafka.signal("-STOP");
     let bodies: Vec<_> = (1..40).map(|number| sized(number, if number == 20 { 12_000 } else { 3_000 })).collect();
     let mut begun: Vec<_> = bodies.iter().map(|body| bridge.begin(body)).collect();
-    bridge.holds(bodies.len());
+    bridge.wait_for_in_flight(bodies.len());
     kafka.signal("-CONT");
     let answers: Vec<_> = begun.iter_mut().map(|begun| begun.answer().body).collect();
     let dead: Vec<_> = (1..).zip(&answers).filter(|(_, answer)| answer.contains("dead_letter")).collect();
@@ -67,7 +67,7 @@ fn one_that_is_too_large_harms_none_of_its_batch() {
 }
 
 #[test]
-fn a_full_line_refuses_at_once_and_what_is_in_flight_is_stored() {
+fn a_full_wait_queue_refuses_at_once_and_requests_in_flight_are_stored() {
     let kafka = Kafka::start();
     let limits = "http.answer_within = \"6s\"\npublish.timeout = \"5s\"\n\
         http.limits.in_flight = 2\nhttp.limits.waiting = 2\n";
@@ -77,7 +77,7 @@ fn a_full_line_refuses_at_once_and_what_is_in_flight_is_stored() {
     let mut begun: Vec<Connection> = Vec::new();
     for number in 1..5 {
         begun.push(bridge.begin(&text(number)));
-        bridge.holds(number);
+        bridge.wait_for_in_flight(number);
     }
     assert_eq!(bridge.begin(&text(5)).answer().status, 503);
     assert!(begun.iter().all(|begun| !begun.has_answered()), "not at once");
@@ -112,7 +112,7 @@ fn a_stop_under_load_loses_nothing_answered_200() {
     let kafka = Kafka::shared();
     let mut bridge = Bridge::with(&kafka.config("stop"), true).ready();
     let at = bridge.http;
-    // each on a connection that stays open until it is told that this answer is the last
+    // each on a connection that stays open until an answer announces the close
     let send = move |sender: usize| {
         let (mut connection, mut answered) = (Connection::open(at), Vec::new());
         for number in (0..).map(|number| sender * 1_000_000 + number) {
@@ -167,13 +167,13 @@ fn properties_reach_the_client_and_wrong_ones_are_refused_at_start() {
 async fn published(publisher: &Publisher, topic: &str, hours: u64) -> Result<(), &'static str> {
     let at = SystemTime::now() - Duration::from_secs(hours * 3600);
     let event = Event::unparsed(Id::from(u128::from(hours)), at);
-    let (to, body) = ([Some(topic.to_owned()), None], Bytes::from_static(b"{}"));
-    let message = Message { to, event, body, dead_letter: None, open: false, structured: false, replay: None };
-    publisher.publish(&message).await.map_err(|fault| fault.reason)
+    let (to, body) = (PerBroker::only(Broker::Kafka, topic.to_owned()), Bytes::from_static(b"{}"));
+    let message = Message::notification(to, event, body);
+    publisher.publish(&message).await.map_err(|fault| fault.reason.as_str())
 }
 
 #[test]
-fn what_a_slow_clock_dates_so_far_back_that_it_would_be_deleted_at_once_is_refused() {
+fn a_timestamp_so_old_that_kafka_would_delete_the_record_is_refused() {
     let kafka = Kafka::shared();
     create(kafka, "slow.state", 1_000_000);
     let file = tempfile::NamedTempFile::new().unwrap();
@@ -188,7 +188,7 @@ fn what_a_slow_clock_dates_so_far_back_that_it_would_be_deleted_at_once_is_refus
         let config = Config { bootstrap_servers: vec![kafka.server()], ..Config::default() };
         let topics = vec!["slow.incoming".into()];
         let publisher = Publisher::start(&config, topics, 0, Duration::from_secs(10)).unwrap();
-        publisher.state().wait_for(|state| state.up).await.unwrap();
+        publisher.state().wait_for(|state| state.is_up()).await.unwrap();
         assert_eq!(published(&publisher, "slow.incoming", 1).await, Ok(()));
         assert_eq!(published(&publisher, "slow.incoming", 3).await, Err("wrong_clock"));
     });
@@ -197,9 +197,9 @@ fn what_a_slow_clock_dates_so_far_back_that_it_would_be_deleted_at_once_is_refus
 
 /// A client of librdkafka that is dropped waits for its name server. Needs root, to put another one in its place.
 #[test]
-fn a_name_server_that_does_not_answer_does_not_hold_up_the_end() {
+fn a_silent_name_server_does_not_delay_the_shutdown() {
     let folder = tempfile::tempdir().unwrap();
-    let Ok(_silent) = UdpSocket::bind("127.0.0.99:53") else { return eprintln!("not tested: port 53 is not ours") };
+    let Ok(_silent) = UdpSocket::bind("127.0.0.99:53") else { return not_tested("port 53 is not ours") };
     let resolver = "nameserver 127.0.0.99\noptions timeout:30 attempts:5\n";
     std::fs::write(folder.path().join("resolv.conf"), resolver).unwrap();
     let config = "http.listen = \"127.0.0.1:0\"\nadmin.listen = \"127.0.0.1:0\"\n\
@@ -212,7 +212,7 @@ fn a_name_server_that_does_not_answer_does_not_hold_up_the_end() {
         run
     };
     if !with_it("true").status().is_ok_and(|status| status.success()) {
-        return eprintln!("not tested: a file cannot be mounted here");
+        return not_tested("a file cannot be mounted here");
     }
     let mut run = with_it("exec \"$0\" run --config bridge.toml");
     let log = std::fs::File::create(folder.path().join("log")).unwrap();

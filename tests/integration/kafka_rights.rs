@@ -87,7 +87,7 @@ fn ends(topics: &[String]) -> i64 {
 }
 
 #[test]
-fn check_names_the_topics_we_may_not_write_to_and_stores_nothing() {
+fn check_names_topics_without_write_permission_and_stores_nothing() {
     provisioned("asked");
     acl(
         "--add --allow-principal User:most --operation Write --operation DescribeConfigs --topic asked. --resource-pattern-type prefixed",
@@ -114,7 +114,7 @@ fn check_names_the_topics_we_may_not_write_to_and_stores_nothing() {
     let (code, unseen) = found("writer", "asked");
     assert_eq!(code, Some(0), "{unseen:?}");
     line(&unseen, "note", "rights", "not known for asked.incoming");
-    line(&unseen, "note", "settings", "may not be looked at");
+    line(&unseen, "note", "settings", "not allowed to read them");
     let (code, every) = found("admin", "asked");
     assert_eq!(code, Some(0), "{every:?}");
     line(&every, "fine", "rights", "may write to all of them");
@@ -123,7 +123,7 @@ fn check_names_the_topics_we_may_not_write_to_and_stores_nothing() {
 }
 
 #[test]
-fn check_asks_no_topic_that_would_store_what_asks() {
+fn check_does_not_probe_topics_that_would_store_the_probe() {
     let topic = |name: &str, setting: &str| {
         let class = format!("taker.{name}");
         let arguments = ["--create", "--topic", &class, "--partitions", "6", "--config", setting];
@@ -139,16 +139,21 @@ fn check_asks_no_topic_that_would_store_what_asks() {
 }
 
 #[test]
-fn a_topic_we_may_not_write_to_is_a_503_at_once_and_harms_no_other_until_it_is_allowed() {
+fn a_topic_without_write_permission_is_a_503_at_once_and_harms_no_other() {
     provisioned("live");
-    acl("--add --allow-principal User:most --operation Write --topic live. --resource-pattern-type prefixed");
+    acl(
+        "--add --allow-principal User:most --operation Write --operation DescribeConfigs --topic live. --resource-pattern-type prefixed",
+    );
     acl("--add --deny-principal User:most --operation Write --topic live.other");
+    // a broker learns a rule from the controller a moment after the tool has ended
+    eventually("the rule counts", Duration::from_secs(10), || found("most", "live").0 == Some(1));
     let bridge = Bridge::with(&user("most", "live", "").config, false).ready();
     let other = br#"{"typeWebhook":"newThing","instanceData":{"idInstance":7}}"#;
     for _ in 0..2 {
         let asked = Instant::now();
         assert_eq!(bridge.post(other), (503, "{\"error\":\"not_stored\"}".into()));
-        assert!(asked.elapsed() < Duration::from_secs(3), "{:?}", asked.elapsed());
+        // publish.timeout is 12 s
+        assert!(asked.elapsed() < Duration::from_secs(6), "{:?}", asked.elapsed());
     }
     assert_eq!(bridge.post(&text(1)), (200, "{\"stored\":\"broker\"}".into()));
     assert_eq!(bridge.metric("publish_failures_total{broker=\"kafka\",reason=\"not_authorized\"}"), 2.0);
@@ -161,7 +166,7 @@ fn a_topic_we_may_not_write_to_is_a_503_at_once_and_harms_no_other_until_it_is_a
 }
 
 #[test]
-fn without_any_right_to_write_it_is_not_ready_until_there_is_one() {
+fn without_any_write_permission_the_bridge_is_not_ready() {
     provisioned("later");
     let allow = "--allow-principal User:reader --topic later. --resource-pattern-type prefixed --operation";
     acl(&format!("--add {allow} Describe"));
@@ -169,9 +174,9 @@ fn without_any_right_to_write_it_is_not_ready_until_there_is_one() {
     eventually("it says so", Duration::from_secs(10), || bridge.get("/readyz").1.contains("not_authorized"));
     let asked = Instant::now();
     assert_eq!(bridge.post(&text(1)).0, 503);
-    assert!(asked.elapsed() < Duration::from_secs(4), "{:?}", asked.elapsed());
+    assert!(asked.elapsed() < Duration::from_secs(6), "twice publish.timeout: {:?}", asked.elapsed());
     std::thread::sleep(Duration::from_secs(3));
-    assert_eq!(bridge.log().matches("the broker does not store").count(), 1, "{}", bridge.log());
+    assert_eq!(bridge.log().matches("broker down").count(), 1, "{}", bridge.log());
     acl(&format!("--add {allow} Write"));
     let bridge = bridge.ready();
     assert_eq!(bridge.post(&text(1)), (200, "{\"stored\":\"broker\"}".into()));
@@ -179,7 +184,7 @@ fn without_any_right_to_write_it_is_not_ready_until_there_is_one() {
 }
 
 #[test]
-fn to_look_into_the_dead_letter_takes_the_right_to_read_it_and_none_on_a_group() {
+fn listing_dead_letters_needs_the_read_permission_and_no_consumer_group() {
     provisioned("look");
     acl("--add --allow-principal User:writer --operation Write --operation Describe --topic look.dead");
     acl("--add --allow-principal User:looker --operation Read --operation Describe --topic look.dead");

@@ -35,7 +35,7 @@ fn known_by(kafka: &Kafka, right: &str, wrong: &str) {
 }
 
 #[test]
-fn by_password() {
+fn sasl_plain_logs_in() {
     let jaas = "org.apache.kafka.common.security.plain.PlainLoginModule required user_u=\"right-password\";";
     let properties = format!("sasl.enabled.mechanisms=PLAIN\nlistener.name.client.plain.sasl.jaas.config={jaas}\n");
     let kafka = Kafka::start_with("SASL_PLAINTEXT", &properties, &[]);
@@ -45,7 +45,7 @@ fn by_password() {
 }
 
 #[test]
-fn by_scram_over_tls() {
+fn scram_over_tls_logs_in() {
     let certificates = Certificates::new();
     let jaas = "org.apache.kafka.common.security.scram.ScramLoginModule required;";
     let properties = format!(
@@ -64,7 +64,7 @@ fn by_scram_over_tls() {
 }
 
 #[test]
-fn by_client_certificate() {
+fn a_client_certificate_logs_in() {
     let certificates = Certificates::new();
     let properties = format!(
         "ssl.client.auth=required\nssl.keystore.type=PEM\nssl.keystore.location={}\n\
@@ -85,7 +85,7 @@ fn by_client_certificate() {
     assert_eq!(Bridge::with(&stranger, false).post(&text(2)).0, 503);
 }
 
-/// One that takes tokens that nobody signed, and holds each connection to the time its token has.
+/// A broker that accepts unsigned tokens, and limits each connection to the lifetime of its token.
 fn knows_tokens() -> Kafka {
     let module = "org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule";
     let jaas = format!("{module} required unsecuredLoginStringClaim_sub=\"broker\";");
@@ -98,7 +98,7 @@ fn knows_tokens() -> Kafka {
 
 /// What librdkafka itself can do of OAUTHBEARER: a token without a signature, for clusters of a test.
 #[test]
-fn by_a_token_that_nobody_signed() {
+fn an_unsigned_oauth_token_logs_in() {
     let kafka = knows_tokens();
     let (right, wrong) =
         (secret("principal=bridge lifeSeconds=3600"), secret("principal=bridge scope=wrong-password nonsense"));
@@ -130,7 +130,7 @@ fn by_token(kafka: &Kafka, file: &Path) -> String {
 }
 
 #[test]
-fn by_a_token_that_is_renewed_in_its_file() {
+fn a_token_renewed_in_its_file_is_reloaded() {
     let (kafka, folder) = (knows_tokens(), tempfile::tempdir().unwrap());
     let [renewed, forgotten] = ["renewed", "forgotten"].map(|name| folder.path().join(name));
     renew(&renewed, "first", 3600);
@@ -145,7 +145,7 @@ fn by_a_token_that_is_renewed_in_its_file() {
     commands.iter().for_each(|words| drop(kafka.tool("tools.Topic", &words.split(' ').collect::<Vec<_>>())));
     assert_eq!(command("provision", &config).status.code(), Some(0));
     let said = String::from_utf8(command("check", &config).stdout).unwrap();
-    assert!(said.contains("! settings      cannot be asked with kafka.token_file"), "{said}");
+    assert!(said.contains("! settings      cannot be read with kafka.token_file"), "{said}");
     // long enough to start with
     let begun = Instant::now();
     [&renewed, &forgotten].iter().for_each(|file| renew(file, "first", 15));

@@ -6,9 +6,9 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::harness::{Bridge, Nats, eventually, exchange};
-use crate::server::denying;
+use crate::nats_server::denying;
 
-const TOKEN: &str = "Authorization: Bearer right-secret\r\n";
+const TOKEN: &str = "Authorization: Bearer the-right-secret\r\n";
 /// Everything a sender says that must not be found in the log.
 const PRIVATE: [&str; 10] = [
     "right-secret",
@@ -41,7 +41,7 @@ fn events(log: &str) -> Vec<Value> {
 /// What is said of one notification, in order.
 fn said_of<'e>(events: &'e [Value], body: &[u8]) -> Vec<(&'e str, &'e str)> {
     let id = greenapi_bridge::message::Id::of(body).to_string();
-    let own = events.iter().filter(|event| event["id"] == id);
+    let own = events.iter().filter(|event| event["ce_id"] == id);
     own.map(|event| (event["level"].as_str().unwrap(), event["message"].as_str().unwrap())).collect()
 }
 
@@ -53,13 +53,13 @@ fn warnings(events: &[Value]) -> usize {
 
 fn tokens() -> (tempfile::NamedTempFile, String) {
     let mut file = tempfile::NamedTempFile::new().unwrap();
-    file.write_all(b"right-secret\n").unwrap();
+    file.write_all(b"the-right-secret\n").unwrap();
     let config = format!("publish.timeout = \"1s\"\nauth.tokens_file = \"{}\"\n", file.path().display());
     (file, config)
 }
 
 #[test]
-fn a_whole_story_is_told_once_and_in_no_ones_words() {
+fn a_whole_run_is_logged_once_and_contains_no_secret() {
     let nats = Nats::start();
     let (_tokens, config) = tokens();
     let mut bridge = Bridge::start(&nats, &config);
@@ -77,7 +77,7 @@ fn a_whole_story_is_told_once_and_in_no_ones_words() {
     assert_eq!((post(&late), post(&weird_late)), (503, 503));
     eventually("both are logged", Duration::from_secs(2), || warnings(&events(&bridge.log())) == 4);
     nats.signal("-CONT");
-    let stored_late = || bridge.log().matches("late report").count() == 2;
+    let stored_late = || bridge.log().matches("late ack: stored").count() == 2;
     eventually("both are stored", Duration::from_secs(5), stored_late);
     bridge.signal("-TERM");
     assert_eq!(bridge.exit_code(), Some(0));
@@ -86,19 +86,19 @@ fn a_whole_story_is_told_once_and_in_no_ones_words() {
     PRIVATE.iter().for_each(|word| assert!(!log.contains(word), "{word} in {log}"));
     let events = events(&log);
     assert!(said_of(&events, &stored).is_empty() && said_of(&events, &weird).is_empty(), "{log}");
-    assert_eq!(said_of(&events, broken), [("INFO", "no notification; to the dead letter")]);
+    assert_eq!(said_of(&events, broken), [("INFO", "not a notification: goes to the dead letter")]);
     for body in [&late, &weird_late] {
-        assert_eq!(said_of(&events, body), [("WARN", "not stored"), ("INFO", "a late report: stored after all")]);
+        assert_eq!(said_of(&events, body), [("WARN", "not stored"), ("INFO", "late ack: stored")]);
     }
     let reasons: Vec<_> =
-        events.iter().filter(|event| event["message"] == "refused").map(|event| &event["reason"]).collect();
+        events.iter().filter(|event| event["message"] == "request refused").map(|event| &event["reason"]).collect();
     assert_eq!(reasons, ["unauthorized", "not_found"]);
     assert_eq!(warnings(&events), 4, "{log}");
     assert!(events.len() < 15 && log.len() < 4000, "nothing is said of what is as it should be: {log}");
 }
 
 #[test]
-fn a_broker_that_goes_and_comes_back_is_said_once_each() {
+fn each_outage_and_each_return_of_a_broker_is_logged_once() {
     let mut nats = Nats::start();
     let bridge = Bridge::start(&nats, "publish.timeout = \"1s\"\n");
     nats.signal("-STOP");
@@ -112,15 +112,15 @@ fn a_broker_that_goes_and_comes_back_is_said_once_each() {
     eventually("up", Duration::from_secs(10), || bridge.get("/readyz").0 == 200);
     let events = events(&bridge.log());
     let said = events.iter().filter_map(|event| event["message"].as_str());
-    let of_broker: Vec<_> = said.filter(|said| said.starts_with("the broker")).collect();
-    assert_eq!(of_broker, ["the broker stores", "the broker does not store", "the broker stores"]);
+    let of_broker: Vec<_> = said.filter(|said| said.starts_with("broker ")).collect();
+    assert_eq!(of_broker, ["broker up", "broker down", "broker up"]);
     bodies.iter().for_each(|body| assert_eq!(said_of(&events, body), [("WARN", "not stored")]));
-    assert_eq!(said_of(&events, &lost), [("WARN", "not stored"), ("INFO", "a late report: not stored")]);
+    assert_eq!(said_of(&events, &lost), [("WARN", "not stored"), ("INFO", "no late ack")]);
     assert_eq!(warnings(&events), 4, "{}", bridge.log());
 }
 
 #[test]
-fn a_missing_right_is_said_once_and_not_in_the_server_s_words() {
+fn a_missing_permission_is_logged_once_in_our_words() {
     // which name the subject, and so the type the sender chose
     let (nats, login, _secret) = denying("greenapi.other.>");
     let bridge = Bridge::start(&nats, &login);
@@ -133,10 +133,10 @@ fn a_missing_right_is_said_once_and_not_in_the_server_s_words() {
 }
 
 #[test]
-fn a_log_that_nobody_reads_holds_up_nothing() {
+fn an_unread_log_blocks_nothing() {
     let nats = Nats::start();
     let bridge = Bridge::start(&nats, "").unread();
-    // each is a line, and all together more than a pipe holds
+    // each is a line, and all together exceed the buffer of a pipe
     for _ in 0..1500 {
         assert_eq!(exchange(bridge.http, b"POST /x HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").0, 404);
     }
@@ -146,7 +146,7 @@ fn a_log_that_nobody_reads_holds_up_nothing() {
 }
 
 #[test]
-fn an_endpoint_that_is_open_is_told_once_at_start() {
+fn an_endpoint_without_authentication_is_logged_once_at_start() {
     let nats = Nats::start();
     let (_tokens, closed) = tokens();
     for (config, told) in [("", 1), ("auth.allow_anonymous = true\n", 1), (&closed, 0)] {
@@ -156,5 +156,65 @@ fn an_endpoint_that_is_open_is_told_once_at_start() {
             format!("anyone who reaches {} may send, also through a proxy on this machine; set auth", bridge.http);
         let open = events.iter().filter(|event| event["message"].as_str().unwrap().starts_with(&says));
         assert_eq!(open.filter(|event| event["level"] == "WARN").count(), told, "{config}");
+    }
+}
+
+#[cfg(feature = "journal")]
+#[test]
+fn the_log_has_the_configured_level_and_format() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = |name: &str| format!("journal.directory = {:?}\n", folder.path().join(name));
+    let text = Bridge::with(&format!("{}log.format = \"text\"\n", journal("text")), false).ready();
+    let line = text.log().lines().find(|line| line.contains("serving")).unwrap().to_owned();
+    assert!(line.contains(" INFO ") && !line.contains('{') && !line.contains('\u{1b}'), "{line}");
+    let quiet = Bridge::with(&format!("{}log.level = \"error\"\n", journal("quiet")), false).ready();
+    assert_eq!(quiet.log(), "");
+    let debug = Bridge::with(&format!("{}log.level = \"debug\"\n", journal("debug")), false).ready();
+    assert_eq!(debug.post(&message("incomingCall", 1)).0, 200);
+    assert!(events(&debug.log()).iter().any(|event| event["level"] == "DEBUG"), "{}", debug.log());
+}
+
+#[cfg(feature = "journal")]
+#[test]
+fn options_are_stronger_than_the_environment_and_that_than_the_configuration() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("bridge.toml");
+    std::fs::write(&config, "http.listen = \"127.0.0.1:0\"\njournal.directory = \"data\"\nlog.level = \"error\"\n")
+        .unwrap();
+    let run = |words: &[&str], variable: &str| {
+        let mut program = std::process::Command::new("timeout");
+        program.args(["--signal", "TERM", "1", env!("CARGO_BIN_EXE_greenapi-bridge")]).args(words);
+        program.arg("--config").arg(&config).env("RUST_LOG", variable);
+        String::from_utf8(program.output().unwrap().stderr).unwrap()
+    };
+    assert_eq!(run(&[], ""), "", "the configuration");
+    assert!(run(&[], "info").contains("serving"), "the environment");
+    assert!(!run(&["-q"], "info").contains("serving"), "an option");
+    assert!(run(&["run", "--log-level", "info"], "error").contains("serving"));
+    assert!(run(&["-v"], "error").contains("serving"));
+    for (words, variable, key) in
+        [(&[][..], "verbose", "RUST_LOG"), (&["--log-level", "verbose"], "info", "--log-level")]
+    {
+        let said = run(words, variable);
+        assert!(said.contains(&format!("{key} = \"verbose\": `verbose` is no level")), "{said}");
+    }
+}
+
+#[test]
+fn the_log_says_what_is_wrong_with_the_token_of_a_refused_request() {
+    let (nats, mut tokens) = (Nats::start(), tempfile::NamedTempFile::new().unwrap());
+    tokens.write_all(b"the-right-secret\n8 bound-to-instance-eight\n").unwrap();
+    let bridge = Bridge::start(&nats, &format!("auth.tokens_file = {:?}\n", tokens.path()));
+    for (header, detail) in [
+        ("", "no Authorization header"),
+        ("Authorization: the-right-secret\r\n", "no scheme such as Bearer"),
+        ("Authorization: Bearer the-wrong-secret\r\n", "not in auth.tokens_file"),
+        ("Authorization: Bearer bound-to-instance-eight\r\n", "bound to another instance"),
+    ] {
+        assert_eq!(bridge.post_with(header, &message("incomingCall", 1)).0, 401);
+        let log = bridge.log();
+        let last = events(&log).pop().unwrap();
+        assert!(last["detail"].as_str().unwrap().contains(detail), "{last}");
+        assert!(!log.contains("secret") && !log.contains("bound-to-instance"), "{log}");
     }
 }

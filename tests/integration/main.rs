@@ -7,46 +7,53 @@
 #[cfg(feature = "nats")]
 mod acks;
 #[cfg(feature = "nats")]
-mod anew;
+mod admin_access;
+#[cfg(all(feature = "journal", feature = "nats"))]
+mod admin_page;
 mod answers;
-#[cfg(all(feature = "kafka", feature = "nats"))]
-mod both;
+mod architecture;
 #[cfg(feature = "nats")]
 mod check;
 #[cfg(feature = "nats")]
-mod clients;
-#[cfg(feature = "nats")]
 mod cluster;
+#[cfg(all(feature = "kafka", feature = "nats"))]
+mod config_refusals;
 #[cfg(feature = "nats")]
-mod connections;
-#[cfg(feature = "nats")]
-mod creds;
+mod credentials;
 #[cfg(feature = "nats")]
 mod dead_letter;
 #[cfg(all(feature = "journal", feature = "nats"))]
 mod dead_letter_journal;
 #[cfg(feature = "kafka")]
 mod dead_letter_kafka;
+#[cfg(feature = "nats")]
+mod dead_letter_parts;
 #[cfg(feature = "journal")]
-mod disk;
+mod disk_faults;
 #[cfg(all(feature = "journal", feature = "nats"))]
-mod draining;
+mod disk_hangs;
+mod documents;
 #[cfg(feature = "journal")]
 mod events;
 #[cfg(all(feature = "kafka", feature = "nats"))]
-mod example;
-#[cfg(all(feature = "journal", feature = "kafka", feature = "nats"))]
-mod fallback;
-#[cfg(all(feature = "journal", feature = "nats"))]
-mod full_disk;
+mod example_config;
 mod harness;
-mod house;
+#[cfg(feature = "nats")]
+mod http_connections;
+#[cfg(feature = "nats")]
+mod http_requests;
 #[cfg(all(feature = "journal", feature = "nats"))]
 mod journal;
 #[cfg(all(feature = "journal", feature = "kafka", feature = "nats"))]
 mod journal_cluster;
 #[cfg(all(feature = "journal", feature = "kafka", feature = "nats"))]
 mod journal_commands;
+#[cfg(all(feature = "journal", feature = "nats"))]
+mod journal_drain;
+#[cfg(all(feature = "journal", feature = "kafka", feature = "nats"))]
+mod journal_fallback;
+#[cfg(all(feature = "journal", feature = "nats"))]
+mod journal_full_disk;
 #[cfg(feature = "kafka")]
 mod kafka;
 #[cfg(feature = "kafka")]
@@ -62,41 +69,40 @@ mod kafka_rights;
 #[cfg(feature = "kafka")]
 mod kafka_secure;
 #[cfg(feature = "nats")]
-mod late;
-#[cfg(feature = "nats")]
-mod leak;
+mod late_acks;
 #[cfg(feature = "nats")]
 mod logs;
 #[cfg(feature = "nats")]
 mod metrics;
 #[cfg(feature = "nats")]
-mod operators;
+mod nats_leak;
 #[cfg(feature = "nats")]
-mod order;
+mod nats_server;
+#[cfg(feature = "nats")]
+mod nats_stored;
+#[cfg(all(feature = "journal", feature = "nats"))]
+mod output;
 #[cfg(feature = "nats")]
 mod overload;
-#[cfg(all(feature = "journal", feature = "nats"))]
-mod page;
-#[cfg(feature = "nats")]
-mod parts;
 mod payloads;
 #[cfg(feature = "journal")]
 mod power;
 #[cfg(feature = "nats")]
 mod provision;
-#[cfg(all(feature = "kafka", feature = "nats"))]
-mod refusals;
+#[cfg(feature = "nats")]
+mod refusal_order;
 #[cfg(feature = "nats")]
 mod send;
 #[cfg(feature = "nats")]
-mod sender;
+mod shutdown;
 #[cfg(feature = "nats")]
-mod server;
+mod simulator_client;
+mod snapshots;
 #[cfg(feature = "journal")]
-mod start;
+mod startup;
 #[cfg(feature = "nats")]
-mod stop;
-#[cfg(feature = "nats")]
-mod stored;
+mod stream_recreated;
 #[cfg(feature = "journal")]
 mod tail;
+#[cfg(all(feature = "kafka", feature = "nats"))]
+mod two_brokers;

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::harness::{Bridge, Nats, exchange, stream, text};
 
-const TOKEN: &str = "Authorization: Bearer for-seven\r\n";
+const TOKEN: &str = "Authorization: Bearer token-for-seven-only\r\n";
 
 fn now() -> f64 {
     SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs_f64()
@@ -15,14 +15,14 @@ fn now() -> f64 {
 fn everything_is_counted_once_under_its_own_name() {
     let nats = Nats::start();
     let mut tokens = tempfile::NamedTempFile::new().unwrap();
-    tokens.write_all(b"7 for-seven\n8 for-eight\n").unwrap();
+    tokens.write_all(b"7 token-for-seven-only\n8 token-for-eight-only\n").unwrap();
     let tokens = format!("auth.tokens_file = \"{}\"\n", tokens.path().display());
     let bridge = Bridge::start(&nats, &format!("{tokens}dedupe.max_ids = 2\n"));
     let begun = now().floor();
     for body in [text(1), text(1), text(2), text(3), b"broken".to_vec()] {
         assert_eq!(bridge.post_with(TOKEN, &body).0, 200);
     }
-    assert_eq!(bridge.post_with("Authorization: Bearer for-eight\r\n", &text(4)).0, 401);
+    assert_eq!(bridge.post_with("Authorization: Bearer token-for-eight-only\r\n", &text(4)).0, 401);
     assert_eq!(bridge.post(&text(4)).0, 401);
     let head = format!("GET /green-api/webhook HTTP/1.1\r\nHost: x\r\n{TOKEN}Connection: close\r\n\r\n");
     assert_eq!(exchange(bridge.http, head.as_bytes()).0, 405);
@@ -72,7 +72,7 @@ fn everything_is_counted_once_under_its_own_name() {
 fn a_valid_token_from_a_refused_address_is_counted_apart() {
     let nats = Nats::start();
     let mut tokens = tempfile::NamedTempFile::new().unwrap();
-    tokens.write_all(b"7 for-seven\n").unwrap();
+    tokens.write_all(b"7 token-for-seven-only\n").unwrap();
     let tokens = format!("auth.tokens_file = \"{}\"\n", tokens.path().display());
     let bridge = Bridge::start(&nats, &format!("{tokens}auth.allow_from = [\"green-api\"]\n"));
     assert_eq!(bridge.post_with(TOKEN, &text(1)), (403, "{\"error\":\"forbidden\"}".into()));
@@ -82,7 +82,7 @@ fn a_valid_token_from_a_refused_address_is_counted_apart() {
 }
 
 #[test]
-fn each_way_to_fail_has_its_reason() {
+fn each_kind_of_failure_has_its_own_reason() {
     let mut nats = Nats::start();
     let bridge = Bridge::start(&nats, "publish.timeout = \"1s\"\n");
     let failed =

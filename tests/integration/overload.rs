@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use crate::dead_letter_parts::sized;
 use crate::harness::{Bridge, Connection, Nats, body, text};
-use crate::parts::sized;
 
 /// Those in line give up after 3 s; those in flight after 5 s.
 const TIMES: &str = "http.answer_within = \"6s\"\npublish.timeout = \"5s\"\n";
@@ -14,9 +14,9 @@ const BYTES: usize = 64 * 1024;
 fn full(nats: &Nats, bridge: &Bridge) -> [Vec<Connection>; 2] {
     nats.signal("-STOP");
     let in_flight = (0..2).map(|number| bridge.begin(&text(number))).collect();
-    bridge.holds(2);
+    bridge.wait_for_in_flight(2);
     let in_line = (2..4).map(|number| bridge.begin(&text(number))).collect();
-    bridge.holds(4);
+    bridge.wait_for_in_flight(4);
     [in_flight, in_line]
 }
 
@@ -25,7 +25,7 @@ fn statuses(connections: &mut [Connection]) -> Vec<u16> {
 }
 
 #[test]
-fn a_full_line_refuses_at_once_and_a_wait_in_it_ends() {
+fn a_full_wait_queue_refuses_at_once_and_waiting_ends() {
     let nats = Nats::start();
     let bridge = Bridge::start(&nats, &format!("{TIMES}{TWO}"));
     let begun = Instant::now();
@@ -44,7 +44,7 @@ fn a_full_line_refuses_at_once_and_a_wait_in_it_ends() {
 }
 
 #[test]
-fn the_line_moves() {
+fn waiting_requests_are_served_once_there_is_room() {
     let nats = Nats::start();
     let bridge = Bridge::start(&nats, &format!("{TIMES}{TWO}"));
     let [mut in_flight, mut in_line] = full(&nats, &bridge);
@@ -66,16 +66,16 @@ fn pool(nats: &Nats) -> (Bridge, Connection) {
     let bridge = Bridge::start(nats, &format!("{TIMES}{limits}"));
     nats.signal("-STOP");
     let quarter = bridge.begin(&sized(BYTES / 4));
-    bridge.holds(1);
+    bridge.wait_for_in_flight(1);
     (bridge, quarter)
 }
 
 #[test]
-fn a_body_larger_than_what_is_left_waits_in_line() {
+fn a_body_larger_than_the_free_memory_waits() {
     let nats = Nats::start();
     let (bridge, mut quarter) = pool(&nats);
     let mut fits = bridge.begin(&sized(BYTES / 4 - 1));
-    bridge.holds(2);
+    bridge.wait_for_in_flight(2);
     let asked = Instant::now();
     assert_eq!(bridge.post(&sized(BYTES)).0, 503);
     assert!(asked.elapsed() >= Duration::from_secs(3), "after {:?}", asked.elapsed());
@@ -87,7 +87,7 @@ fn a_body_larger_than_what_is_left_waits_in_line() {
 }
 
 #[test]
-fn a_body_that_outgrows_what_is_left_is_refused_and_leaks_no_room() {
+fn a_body_that_outgrows_the_free_memory_is_refused_and_leaks_none() {
     let nats = Nats::start();
     let (bridge, mut quarter) = pool(&nats);
     for more in 1..4 {

@@ -8,7 +8,7 @@ use std::time::SystemTime;
 use bytes::Bytes;
 use greenapi_bridge::message::{Broker, Message, TraceContext};
 use greenapi_bridge::notification::Notification;
-use greenapi_bridge::route::{Config, Place, Received, Routes};
+use greenapi_bridge::route::{BrokerTemplate, Config, Received, Routes};
 use serde_json::Value;
 
 fn folders() -> Vec<PathBuf> {
@@ -33,7 +33,7 @@ pub fn expected(files: &[PathBuf]) -> Vec<Value> {
 }
 
 fn routed(body: Vec<u8>) -> Message {
-    let place = Place {
+    let place = BrokerTemplate {
         broker: Broker::Nats,
         key: "nats.subject",
         template: "greenapi.{class}.{instance}.{type}".into(),
@@ -48,12 +48,12 @@ fn routed(body: Vec<u8>) -> Message {
 }
 
 #[test]
-fn every_body_is_placed_as_the_contract_says() {
+fn every_body_is_routed_as_the_contract_says() {
     let files = bodies();
     assert!(files.len() > 250, "only {} bodies found", files.len());
     for (file, expected) in files.iter().zip(expected(&files)) {
         let message = routed(std::fs::read(file).unwrap());
-        let reason = message.dead_letter.as_ref().map(|dead| dead.reason.as_str());
+        let reason = message.as_dead_letter().map(|dead| dead.reason.as_str());
         assert_eq!(reason, expected["reason"].as_str(), "{}", file.display());
         assert_eq!(Some(message.destination(Broker::Nats)), expected["subject"].as_str(), "{}", file.display());
         let headers = expected["headers"].as_object().unwrap();

@@ -6,7 +6,7 @@ use async_nats::jetstream::{self, stream};
 use serde_json::{Value, json};
 
 use crate::harness::{Bridge, Nats, command, text};
-use crate::server::{denying, file};
+use crate::nats_server::{denying, file};
 
 /// Asks JetStream in its own words, which no client version leaves out.
 fn ask(nats: &Nats, subject: &str, payload: &Value) -> Value {
@@ -34,11 +34,11 @@ fn a_dry_run_says_what_would_be_done_and_changes_nothing() {
     assert!(would.contains("stream GREENAPI would be created, with\n  + replicas: 1, chosen by"), "{would}");
     assert_eq!(made(&nats), Value::Null);
     assert!(said("provision").contains("stream GREENAPI created, with\n  + replicas: 1, chosen by"));
-    assert_eq!(said("provision"), "stream GREENAPI is as needed\n");
+    assert_eq!(said("provision"), "stream GREENAPI is up to date\n");
 }
 
 #[test]
-fn a_dry_run_is_refused_more_copies_than_there_are_servers_as_it_would_be_in_earnest() {
+fn a_dry_run_refuses_more_replicas_than_servers_like_a_real_run() {
     let nats = Nats::start();
     let bridge = Bridge::start_unprovisioned(&nats, "nats.provision.replicas = 3\n", false);
     let refused = |words: &str| {
@@ -47,7 +47,7 @@ fn a_dry_run_is_refused_more_copies_than_there_are_servers_as_it_would_be_in_ear
     };
     let said = refused("provision");
     assert_eq!(said.0, Some(1));
-    assert!(said.1.contains("stream GREENAPI: more copies than the cluster has servers; start more, or"), "{said:?}");
+    assert!(said.1.contains("stream GREENAPI: more replicas than the cluster has servers; start more, or"), "{said:?}");
     assert_eq!(refused("provision --dry-run"), said);
     nats.put_stream(Nats::safe_stream());
     assert_eq!(refused("provision"), said);
@@ -55,7 +55,7 @@ fn a_dry_run_is_refused_more_copies_than_there_are_servers_as_it_would_be_in_ear
 }
 
 #[test]
-fn it_widens_a_stream_and_keeps_everything_else() {
+fn a_stream_gets_missing_subjects_and_keeps_its_other_settings() {
     let nats = Nats::start();
     // inside a new subject, as one, and beside them; and a key this client does not know
     let subjects = json!(["greenapi.state.7.*", "greenapi.incoming.*.*", "mine.>"]);
@@ -72,13 +72,13 @@ fn it_widens_a_stream_and_keeps_everything_else() {
     };
     let checked = String::from_utf8(command("check", bridge.config.path()).stdout).unwrap();
     let shorter =
-        "! retention     kept for 1h, less than nats.provision.max_age = 2h  → run `greenapi-bridge provision`";
+        "! retention     max_age 1h, less than nats.provision.max_age = 2h  → run `greenapi-bridge provision`";
     assert!(checked.contains(shorter), "{checked}");
     assert!(said("provision --dry-run").contains("  + max_age 2h instead of 1h\n"));
     assert_eq!(made(&nats), before);
     let text = said("provision");
     assert!(text.contains("  + max_age 2h instead of 1h\n"), "{text}");
-    assert!(text.contains("  = keeps max_msgs 1000000: when it holds them it is full\n"), "{text}");
+    assert!(text.contains("  = keeps max_msgs 1000000: the stream is full when it has them\n"), "{text}");
     let mut wanted = before;
     let mut subjects = vec!["greenapi.incoming.*.*".to_owned(), "mine.>".into()];
     subjects.extend(["outgoing", "state", "device", "other"].map(|class| format!("greenapi.{class}.*.*")));
@@ -90,7 +90,7 @@ fn it_widens_a_stream_and_keeps_everything_else() {
 }
 
 #[test]
-fn limits_are_raised_as_asked_and_never_lowered() {
+fn limits_are_raised_when_configured_and_never_lowered() {
     let nats = Nats::start();
     nats.put_stream(stream::Config {
         max_age: Duration::from_secs(7 * 24 * 3600),
@@ -104,12 +104,12 @@ fn limits_are_raised_as_asked_and_never_lowered() {
         let bridge = Bridge::start_unprovisioned(&nats, &format!("nats.provision = {extra}\n"), false);
         String::from_utf8(command("provision", bridge.config.path()).stdout).unwrap()
     };
-    let otherwise = "  = keeps discard old, not new: when full it deletes what was acknowledged
-  = keeps max_msgs_per_subject 1000: beyond it what was acknowledged is deleted\n";
+    let otherwise = "  = keeps discard old, not new: when full it deletes acknowledged messages
+  = keeps max_msgs_per_subject 1000: beyond it acknowledged messages are deleted\n";
     assert_eq!(
         said("{ max_age = \"1h\", max_bytes = \"5000B\" }"),
         format!(
-            "stream GREENAPI stays as it is\n  = keeps max_age 7days, not 1h\n  = keeps max_bytes 1000000, not 5000\n{otherwise}"
+            "stream GREENAPI is unchanged\n  = keeps max_age 7days, not 1h\n  = keeps max_bytes 1000000, not 5000\n{otherwise}"
         )
     );
     assert_eq!(made(&nats), before);
@@ -124,7 +124,7 @@ fn limits_are_raised_as_asked_and_never_lowered() {
 }
 
 #[test]
-fn a_window_longer_than_messages_are_kept_is_refused_with_the_keys() {
+fn a_duplicate_window_longer_than_max_age_is_refused_with_the_keys() {
     let nats = Nats::start();
     let bridge = Bridge::start_unprovisioned(&nats, "nats.provision.max_age = \"10m\"\n", false);
     let refused = |words: &str| {
@@ -172,7 +172,7 @@ fn a_stream_with_a_subject_for_each_class_needs_no_more() {
 }
 
 #[test]
-fn a_right_that_is_missing_is_named_at_once() {
+fn a_missing_permission_is_named_at_once() {
     for (right, there) in [("CREATE", false), ("UPDATE", true)] {
         let (nats, login, _secret) = denying(&format!("$JS.API.STREAM.{right}.>"));
         let bridge = Bridge::start_unprovisioned(&nats, &login, there);
@@ -191,7 +191,7 @@ const WIDER: &str = "nats.provision.max_age = \"8d\"\n";
 
 /// Users that have the rights a command needs and no others.
 #[test]
-fn the_rights_that_are_needed_are_enough() {
+fn the_documented_permissions_are_enough() {
     let rights = |publish: &str| {
         format!(
             "password: p, permissions: {{ publish: [{publish}], subscribe: [\"_INBOX.>\", \"$JS.EVENT.ADVISORY.STREAM.*.GREENAPI\"] }}"
@@ -212,9 +212,38 @@ fn the_rights_that_are_needed_are_enough() {
         String::from_utf8(answer.stdout).unwrap()
     };
     assert!(said("create", "provision", "").contains("created, with"));
-    assert!(said("create", "provision", "").contains("is as needed"));
+    assert!(said("create", "provision", "").contains("is up to date"));
     assert!(said("widen", "provision", WIDER).contains("+ max_age 8days instead of 7days"));
     let text = said("check", "check", "");
     let (_, server) = text.split_once("\nnats: ").unwrap();
     assert!(!server.contains("\n! ") && server.contains("✓ rights        user check may publish"), "{text}");
+}
+
+#[test]
+fn one_server_gets_one_replica_also_where_its_account_has_room_for_no_more() {
+    let users = "accounts: { A: { jetstream: { max_file: 256M }, users: [ { user: a, password: p } ] } }";
+    let (nats, login) = crate::check::with_users(users);
+    let config = format!("{}nats.provision.max_bytes = \"100MiB\"\n", login("a"));
+    let bridge = Bridge::start_unprovisioned(&nats, &config, false);
+    let answer = command("provision", bridge.config.path());
+    let said = String::from_utf8_lossy(&answer.stdout).into_owned() + &String::from_utf8_lossy(&answer.stderr);
+    assert!(answer.status.success() && said.contains("replicas: 1, chosen by replicas = \"auto\""), "{said}");
+}
+
+#[test]
+fn a_stream_that_cannot_be_created_is_refused_with_the_remedy() {
+    let refused = |nats: &Nats, config: &str| {
+        let bridge = Bridge::start_unprovisioned(nats, config, false);
+        let answer = command("provision", bridge.config.path());
+        assert_eq!(answer.status.code(), Some(1));
+        String::from_utf8(answer.stderr).unwrap()
+    };
+    let nats = Nats::start();
+    nats.put_stream(stream::Config { name: "OTHER".into(), ..Nats::safe_stream() });
+    let said = refused(&nats, "");
+    assert!(said.contains("stream GREENAPI: its subjects belong to another stream; set nats.stream to that"), "{said}");
+    let users = "accounts: { A: { jetstream: { max_bytes_required: true }, users: [ { user: a, password: p } ] } }";
+    let (nats, login) = crate::check::with_users(users);
+    let said = refused(&nats, &login("a"));
+    assert!(said.contains("the account wants a limit for every stream; set nats.provision.max_bytes"), "{said}");
 }

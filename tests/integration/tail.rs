@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::harness::{Bridge, command, eventually, free_port, nats_servers, text};
 
@@ -36,13 +36,11 @@ impl Tail {
 
     fn interrupt(mut self) -> Option<i32> {
         assert!(Command::new("kill").args(["-INT", &self.child.id().to_string()]).status().unwrap().success());
-        let asked = Instant::now();
         let mut ended = None;
-        eventually("it ends", Duration::from_secs(5), || {
+        eventually("it ends", Duration::from_secs(2), || {
             ended = self.child.try_wait().unwrap();
             ended.is_some()
         });
-        assert!(asked.elapsed() < Duration::from_secs(2));
         ended.unwrap().code()
     }
 }
@@ -65,7 +63,7 @@ fn numbers(output: &std::process::Output) -> Vec<u64> {
 }
 
 #[test]
-fn it_prints_the_last_ten_and_what_is_asked_for_beside_a_running_bridge_and_after_it() {
+fn tail_prints_the_last_ten_or_as_asked_with_and_without_a_running_bridge() {
     let folder = tempfile::tempdir().unwrap();
     let mut bridge = start(folder.path(), "");
     (0..30).for_each(|number| drop(bridge.post(&text(number))));
@@ -87,7 +85,7 @@ fn it_prints_the_last_ten_and_what_is_asked_for_beside_a_running_bridge_and_afte
 }
 
 #[test]
-fn it_follows_until_it_is_told_to_end() {
+fn tail_follows_until_a_signal() {
     let folder = tempfile::tempdir().unwrap();
     let bridge = start(folder.path(), "");
     assert_eq!(bridge.post(&text(0)).0, 200);
@@ -107,10 +105,10 @@ fn it_follows_until_it_is_told_to_end() {
 }
 
 #[test]
-fn over_http_it_sends_a_token_and_comes_back_after_a_restart() {
+fn over_http_tail_sends_a_token_and_reconnects_after_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     let tokens = folder.path().join("tokens");
-    std::fs::write(&tokens, "secret\n").unwrap();
+    std::fs::write(&tokens, "secret-of-operators\n").unwrap();
     let mut bridge = start(folder.path(), &format!("admin.tokens_file = {tokens:?}\n"));
     let (url, tokens) = (format!("http://{}", bridge.admin), tokens.to_str().unwrap());
     (0..3).for_each(|number| drop(bridge.post(&text(number))));
@@ -129,13 +127,13 @@ fn over_http_it_sends_a_token_and_comes_back_after_a_restart() {
 }
 
 #[test]
-fn where_brokers_take_everything_it_says_so() {
+fn tail_says_when_there_is_no_backlog() {
     let folder = tempfile::tempdir().unwrap();
     let said = |bridge: &Bridge, words: &str| {
         let tail = command(&format!("tail --no-follow {words}"), bridge.config.path());
         (lines(&tail).len(), String::from_utf8(tail.stderr).unwrap())
     };
-    let nothing = "greenapi-bridge: nothing is owed; consumers read at the broker\n";
+    let nothing = "greenapi-bridge: the journal has no backlog; consumers read at the broker\n";
     let owing = start(folder.path(), &nats_servers(&[free_port()]));
     assert_eq!(said(&owing, "--json"), (0, nothing.into()));
     assert_eq!(owing.post(&text(0)).0, 200);
@@ -146,10 +144,10 @@ fn where_brokers_take_everything_it_says_so() {
 }
 
 #[test]
-fn what_cannot_be_meant_is_refused_with_what_to_give() {
+fn invalid_arguments_are_refused_with_the_remedy() {
     let config = tempfile::NamedTempFile::new().unwrap();
     for (words, remedy) in [
-        ("tail --after foo", "not a place; give the id of an event, such as 0a1b2c3d-42"),
+        ("tail --after foo", "not the id of an event; give one such as 0a1b2c3d-42"),
         ("tail --instance abc", "not an instance; give its number, such as 1101000001"),
         ("tail -n many", "not a number, or one too large; give one such as 10"),
         ("send --count many", "give a number from 1 to 1000000000000"),
@@ -163,7 +161,7 @@ fn what_cannot_be_meant_is_refused_with_what_to_give() {
 }
 
 #[test]
-fn without_a_journal_it_says_what_to_do() {
+fn without_a_journal_tail_says_the_remedy() {
     let config = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(config.path(), "nats.servers = [\"nats://127.0.0.1:1\"]\n").unwrap();
     let refused = command("tail", config.path());

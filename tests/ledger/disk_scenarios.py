@@ -13,30 +13,30 @@ class DiskFull(Scenario):
     # a start fails on a disk that others fill again while it uses its reserve
     ends = True
 
-    def prepare(self, stage):
-        stage.disk = Small(stage.folder / "disk")
-        stage.configure(directory=stage.disk.folder / "data")
-        stage.provision()
-        stage.bridge.start()
+    def prepare(self, run):
+        run.disk = Small(run.folder / "disk")
+        run.configure(directory=run.disk.folder / "data")
+        run.provision()
+        run.bridge.start()
 
-    def round(self, stage):
-        between(stage, 0.2, 1)
-        stage.kill_broker()
-        between(stage, 0.5, 1.5)
-        stage.disk.fill()
-        between(stage, 1, 3)
-        if stage.random.random() < 0.5:
-            stage.kill_bridge()
-            between(stage, 0.5, 1)
+    def round(self, run):
+        between(run, 0.2, 1)
+        run.kill_broker()
+        between(run, 0.5, 1.5)
+        run.disk.fill()
+        between(run, 1, 3)
+        if run.random.random() < 0.5:
+            run.kill_bridge()
+            between(run, 0.5, 1)
         # which of the two comes first matters
-        steps = [stage.disk.empty, stage.broker.start]
-        stage.random.shuffle(steps)
+        steps = [run.disk.empty, run.broker.start]
+        run.random.shuffle(steps)
         for step in steps:
             step()
-            between(stage, 1, 2)
+            between(run, 1, 2)
 
-    def check(self, stage, judges):
-        refused = sum(sender.figures()["answered"].get("503", 0) for sender in stage.senders)
+    def check(self, run, checkers):
+        refused = sum(sender.figures()["answered"].get("503", 0) for sender in run.senders)
         return [] if refused else ["nothing was refused: the disk was not full"]
 
 
@@ -46,29 +46,29 @@ class ReadOnly(Scenario):
     needs_journal = True
     ends = True
 
-    def prepare(self, stage):
-        stage.disk = Failing(stage.folder / "disk")
-        stage.configure(directory=stage.disk.folder / "data")
-        stage.provision()
-        stage.bridge.start()
+    def prepare(self, run):
+        run.disk = Failing(run.folder / "disk")
+        run.configure(directory=run.disk.folder / "data")
+        run.provision()
+        run.bridge.start()
 
-    def round(self, stage):
-        between(stage, 0.2, 1)
-        stage.kill_broker()
-        between(stage, 0.5, 1.5)
-        stage.disk.fail()
+    def round(self, run):
+        between(run, 0.2, 1)
+        run.kill_broker()
+        between(run, 0.5, 1.5)
+        run.disk.fail()
         # it refuses, or ends by itself where the disk does not sync
-        until = time.monotonic() + stage.random.uniform(1, 3)
-        process = stage.bridge.process
+        until = time.monotonic() + run.random.uniform(1, 3)
+        process = run.bridge.process
         while process and time.monotonic() < until and process.child.poll() is None:
             time.sleep(0.05)
-        stage.say(f"with the file system read-only the bridge {ended(process and process.child.poll())}")
-        stage.bridge.kill()
-        stage.disk.repair()
-        stage.bridge.start()
-        between(stage, 0.5, 1)
-        stage.broker.start()
-        between(stage, 1, 2)
+        run.say(f"with the file system read-only the bridge {ended(process and process.child.poll())}")
+        run.bridge.kill()
+        run.disk.repair()
+        run.bridge.start()
+        between(run, 0.5, 1)
+        run.broker.start()
+        between(run, 1, 2)
 
 
 def ended(code):

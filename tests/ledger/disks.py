@@ -4,7 +4,7 @@ import contextlib
 import os
 import pathlib
 
-from places import Broken, run
+from environment import Broken, run
 
 
 class Skipped(Exception):
@@ -72,11 +72,10 @@ class Failing(Disk):
         self.mount("-o", "loop,errors=remount-ro", self.image)
 
     def trigger(self):
-        device = next(
-            line.split()[0] for line in pathlib.Path("/proc/mounts").read_text().splitlines()
-            if line.split()[1] == str(self.folder)
-        )
-        return pathlib.Path("/sys/fs/ext4") / pathlib.Path(device).name / "trigger_fs_error"
+        """Of the device by its number: a path may have several names."""
+        number = self.folder.stat().st_dev
+        device = pathlib.Path(f"/sys/dev/block/{os.major(number)}:{os.minor(number)}").resolve()
+        return pathlib.Path("/sys/fs/ext4") / device.name / "trigger_fs_error"
 
     def fail(self):
         try:

@@ -9,9 +9,9 @@ class KillBridge(Scenario):
 
     large = True
 
-    def round(self, stage):
-        between(stage, 0.05, 1.5)
-        stage.kill_bridge(stage.random.choice([0, 0.3]))
+    def round(self, run):
+        between(run, 0.05, 1.5)
+        run.kill_bridge(run.random.choice([0, 0.3]))
 
 
 class JournalFirst(KillBridge):
@@ -27,12 +27,12 @@ class KillBroker(Scenario):
     seconds = 10
     pace = 7
 
-    def round(self, stage):
-        between(stage, 0.5, 1.5)
-        stage.kill_broker()
-        between(stage, 0.5, 4)
-        stage.broker.start()
-        between(stage, 1, 3)
+    def round(self, run):
+        between(run, 0.5, 1.5)
+        run.kill_broker()
+        between(run, 0.5, 4)
+        run.broker.start()
+        between(run, 1, 3)
 
 
 class StopBroker(Scenario):
@@ -40,11 +40,11 @@ class StopBroker(Scenario):
 
     seconds = 10
 
-    def round(self, stage):
-        between(stage, 0.2, 1.5)
-        stage.broker.freeze()
-        between(stage, 1, 5)
-        stage.broker.thaw()
+    def round(self, run):
+        between(run, 0.2, 1.5)
+        run.broker.freeze()
+        between(run, 1, 5)
+        run.broker.thaw()
 
 
 class Cut(Scenario):
@@ -52,14 +52,14 @@ class Cut(Scenario):
 
     config = {"through_proxy": True}
 
-    def round(self, stage):
-        between(stage, 0.2, 1.5)
-        proxy, silent = stage.broker.proxy, stage.random.random() < 0.5
+    def round(self, run):
+        between(run, 0.2, 1.5)
+        proxy, silent = run.broker.proxy, run.random.random() < 0.5
         if silent:
             proxy.hold(UP, DOWN)
         else:
             proxy.cut()
-        between(stage, 0.1, 4)
+        between(run, 0.1, 4)
         proxy.heal(reset=silent)
 
 
@@ -68,11 +68,11 @@ class Stall(Scenario):
 
     config = {"through_proxy": True}
 
-    def round(self, stage):
-        between(stage, 0.2, 1.5)
-        stage.broker.proxy.hold(stage.random.choice([UP, DOWN]))
-        between(stage, 0.5, 5)
-        stage.broker.proxy.heal(reset=stage.random.random() < 0.5)
+    def round(self, run):
+        between(run, 0.2, 1.5)
+        run.broker.proxy.hold(run.random.choice([UP, DOWN]))
+        between(run, 0.5, 5)
+        run.broker.proxy.heal(reset=run.random.random() < 0.5)
 
 
 class All(Scenario):
@@ -83,21 +83,21 @@ class All(Scenario):
     large = True
     config = {"through_proxy": True, "by_class": True}
 
-    def round(self, stage):
-        random, broker = stage.random, stage.broker
+    def round(self, run):
+        random, broker = run.random, run.broker
         for _ in range(random.choice([1, 2, 2, 3])):
-            between(stage, 0.05, 1)
+            between(run, 0.05, 1)
             fault = random.choice(["bridge", "bridge", "broker", "stop", "cut", "stall"])
             if fault == "bridge":
-                stage.kill_bridge(random.choice([0, 0.5]))
+                run.kill_bridge(random.choice([0, 0.5]))
             elif fault == "broker":
-                stage.kill_broker()
+                run.kill_broker()
             elif fault == "stop" and broker.process is not None:
                 broker.freeze()
             elif fault == "cut":
                 broker.proxy.cut()
             else:
                 broker.proxy.hold(random.choice([UP, DOWN]))
-        between(stage, 0.2, 3)
+        between(run, 0.2, 3)
         broker.restore()
-        between(stage, 0.5, 2)
+        between(run, 0.5, 2)

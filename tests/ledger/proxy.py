@@ -3,7 +3,7 @@
 import asyncio
 import threading
 
-from places import free_port
+from environment import free_port
 
 UP, DOWN = "up", "down"  # towards the broker, and back
 
@@ -11,7 +11,7 @@ UP, DOWN = "up", "down"  # towards the broker, and back
 class Proxy:
     def __init__(self):
         self.port, self.target = free_port(), None
-        self.held = set()
+        self.stalled = set()
         self.refuses = False
         self.writers = set()
         self.loop = asyncio.new_event_loop()
@@ -23,8 +23,8 @@ class Proxy:
         self.target = port
 
     def hold(self, *directions):
-        """What goes these ways is held up, silently."""
-        self.held |= set(directions)
+        """Silently stalls these directions."""
+        self.stalled |= set(directions)
 
     def cut(self):
         """Connections are reset, and new ones too."""
@@ -32,11 +32,11 @@ class Proxy:
         self._break()
 
     def heal(self, reset=False):
-        """What was held goes on, or with `reset` is lost with its connection."""
+        """Releases what was stalled; with `reset` it is lost with its connection."""
         if reset:
             self._break()
         self.refuses = False
-        self.held = set()
+        self.stalled = set()
 
     def _break(self):
         done = threading.Event()
@@ -81,7 +81,7 @@ class Proxy:
     async def _pump(self, reader, writer, direction):
         try:
             while data := await reader.read(1 << 16):
-                while direction in self.held and not writer.transport.is_closing():
+                while direction in self.stalled and not writer.transport.is_closing():
                     await asyncio.sleep(0.02)
                 writer.write(data)
                 await writer.drain()

@@ -18,18 +18,18 @@ class Scenario:
     both = False
     config = {}
 
-    def prepare(self, stage):
-        stage.configure(**self.config)
-        stage.provision()
-        stage.bridge.start()
+    def prepare(self, run):
+        run.configure(**self.config)
+        run.provision()
+        run.bridge.start()
 
-    def round(self, stage):
-        stage.sleep(1)
+    def round(self, run):
+        run.sleep(1)
 
-    def check(self, stage, judges):
-        """Problems beyond the judge's."""
+    def check(self, run, checkers):
+        """Problems beyond the checker's."""
         return []
 
 
-def between(stage, least, most):
-    stage.sleep(stage.random.uniform(least, most))
+def between(run, least, most):
+    run.sleep(run.random.uniform(least, most))

@@ -14,18 +14,18 @@ class DownAtStart(Scenario):
 
     unknown = False
 
-    def prepare(self, stage):
-        stage.configure()
-        stage.provision()
-        stage.broker.kill()
-        stage.bridge.start()
+    def prepare(self, run):
+        run.configure()
+        run.provision()
+        run.broker.kill()
+        run.bridge.start()
         self.up = False
 
-    def round(self, stage):
-        between(stage, 2, 4)
+    def round(self, run):
+        between(run, 2, 4)
         if not self.up:
             self.up = True
-            stage.broker.start()
+            run.broker.start()
 
 
 class Terminate(Scenario):
@@ -33,13 +33,13 @@ class Terminate(Scenario):
 
     unknown = False
 
-    def round(self, stage):
-        between(stage, 0.5, 2)
-        code = stage.bridge.terminate()
+    def round(self, run):
+        between(run, 0.5, 2)
+        code = run.bridge.terminate()
         if code != 0:
-            stage.problems.append(f"exit code {code} at SIGTERM")
-        stage.sleep(stage.random.choice([0, 0.3]))
-        stage.bridge.start()
+            run.problems.append(f"exit code {code} at SIGTERM")
+        run.sleep(run.random.choice([0, 0.3]))
+        run.bridge.start()
 
 
 class ShortWindow(Scenario):
@@ -49,22 +49,22 @@ class ShortWindow(Scenario):
     seconds = 12
     config = {"window": "5s"}
 
-    def round(self, stage):
-        between(stage, 0.5, 2)
-        froze = stage.random.random() < 0.5
+    def round(self, run):
+        between(run, 0.5, 2)
+        froze = run.random.random() < 0.5
         if froze:
-            stage.broker.freeze()
+            run.broker.freeze()
         else:
-            stage.kill_broker()
+            run.kill_broker()
         # what was under way is in the journal by then
-        between(stage, 3, 4)
-        stage.kill_bridge()
-        between(stage, 4, 5)
+        between(run, 3, 4)
+        run.kill_bridge()
+        between(run, 4, 5)
         if froze:
-            stage.broker.thaw()
+            run.broker.thaw()
         else:
-            stage.broker.start()
-        between(stage, 3, 4)
+            run.broker.start()
+        between(run, 3, 4)
 
 
 class Refused(Scenario):
@@ -73,12 +73,12 @@ class Refused(Scenario):
     # a report that says no is no unknown outcome
     unknown = False
 
-    def round(self, stage):
-        between(stage, 0.5, 1)
-        stage.broker.refuse(stage.place)
-        between(stage, 3, 4)
-        stage.broker.accept(stage.place)
-        between(stage, 2, 3)
+    def round(self, run):
+        between(run, 0.5, 1)
+        run.broker.refuse(run.prefix)
+        between(run, 3, 4)
+        run.broker.accept(run.prefix)
+        between(run, 2, 3)
 
 
 class Missing(Scenario):
@@ -86,18 +86,18 @@ class Missing(Scenario):
 
     unknown = False
 
-    def prepare(self, stage):
-        stage.configure(by_class=True)
-        stage.provision()
-        stage.broker.remove_class(stage.place, "outgoing")
-        stage.bridge.start()
+    def prepare(self, run):
+        run.configure(by_class=True)
+        run.provision()
+        run.broker.remove_class(run.prefix, "outgoing")
+        run.bridge.start()
         self.whole = False
 
-    def round(self, stage):
-        between(stage, 3, 4)
+    def round(self, run):
+        between(run, 3, 4)
         if not self.whole:
             self.whole = True
-            stage.provision()
+            run.provision()
 
 
 class TwoBrokers(Scenario):
@@ -105,15 +105,15 @@ class TwoBrokers(Scenario):
 
     both = True
 
-    def round(self, stage):
-        between(stage, 0.5, 1.5)
-        stage.broker = stage.random.choice(stage.brokers)
-        stage.kill_broker()
-        between(stage, 1, 3)
-        if stage.random.random() < 0.3:
-            stage.kill_bridge()
-        stage.broker.start()
-        between(stage, 1, 3)
+    def round(self, run):
+        between(run, 0.5, 1.5)
+        run.broker = run.random.choice(run.brokers)
+        run.kill_broker()
+        between(run, 1, 3)
+        if run.random.random() < 0.3:
+            run.kill_bridge()
+        run.broker.start()
+        between(run, 1, 3)
 
 
 class Return(Scenario):
@@ -122,56 +122,56 @@ class Return(Scenario):
     needs_journal = True
     seconds = 14
 
-    def prepare(self, stage):
-        super().prepare(stage)
+    def prepare(self, run):
+        super().prepare(run)
         self.back = None
 
-    def round(self, stage):
+    def round(self, run):
         if self.back is None:
-            between(stage, 0.5, 1)
-            stage.broker.freeze()
-            between(stage, 3, 4)
-            stage.broker.thaw()
+            between(run, 0.5, 1)
+            run.broker.freeze()
+            between(run, 3, 4)
+            run.broker.thaw()
             self.back = time.time() * 1000
-        stage.sleep(1)
+        run.sleep(1)
 
-    def check(self, stage, judges):
-        lines = [line for sender in stage.senders for line in sender.lines()]
+    def check(self, run, checkers):
+        lines = [line for sender in run.senders for line in sender.lines()]
         late = [line for line in lines if line.stored == "journal" and line.at > self.back + 5000]
         after = [line for line in lines if line.at > self.back + 5000]
         problems = [] if after else ["nothing was sent later than 5 s after the return"]
         if late:
             last = max(line.at for line in late) - self.back
-            problems.append(f"{len(late)} of {len(after)} kept in the journal later than 5 s after the return, the last {last:.0f} ms")
+            problems.append(f"{len(late)} of {len(after)} answered from the journal later than 5 s after the return, the last {last:.0f} ms")
         return problems
 
 
 class Route(Scenario):
     """another route with a backlog: what is in the journal keeps its destination"""
 
-    def prepare(self, stage):
-        stage.configure(moved=True)
-        stage.provision()
-        super().prepare(stage)
+    def prepare(self, run):
+        run.configure(moved=True)
+        run.provision()
+        super().prepare(run)
         self.moved = None
 
-    def round(self, stage):
-        between(stage, 0.5, 1)
+    def round(self, run):
+        between(run, 0.5, 1)
         if self.moved is None:
-            stage.kill_broker()
-            between(stage, 2, 3)
-            stage.bridge.terminate()
+            run.kill_broker()
+            between(run, 2, 3)
+            run.bridge.terminate()
             self.moved = time.time() * 1000
-            stage.configure(moved=True)
-            stage.bridge.start()
-            between(stage, 1, 2)
-            stage.broker.start()
+            run.configure(moved=True)
+            run.bridge.start()
+            between(run, 1, 2)
+            run.broker.start()
 
-    def check(self, stage, judges):
-        judge = judges[stage.broker.name]
+    def check(self, run, checkers):
+        checker = checkers[run.broker.name]
         wrong = [
-            line for line in judge.answered.values()
-            if (".moved" in judge.destinations.get(line.id, "")) != (line.at > self.moved) and line.stored == "journal"
+            line for line in checker.answered.values()
+            if (".moved" in checker.destinations.get(line.id, "")) != (line.at > self.moved) and line.stored == "journal"
         ]
         return [f"{len(wrong)} of the journal went to the destination of another route, such as {wrong[0]}"] if wrong else []
 
@@ -210,24 +210,24 @@ class Schema(Scenario):
 
     needs_journal = True
 
-    def prepare(self, stage):
-        super().prepare(stage)
+    def prepare(self, run):
+        super().prepare(run)
         self.records = None
 
-    def round(self, stage):
-        between(stage, 0.5, 1)
+    def round(self, run):
+        between(run, 0.5, 1)
         if self.records is None:
-            stage.kill_broker()
-            between(stage, 2.5, 3.5)
-            code = stage.bridge.terminate()
+            run.kill_broker()
+            between(run, 2.5, 3.5)
+            code = run.bridge.terminate()
             if code != 0:
-                stage.problems.append(f"exit code {code} at SIGTERM")
-            self.records = as_it_was(stage.folder / "data/journal.db")
-            stage.bridge.start()
-            between(stage, 0.5, 1)
-            stage.broker.start()
+                run.problems.append(f"exit code {code} at SIGTERM")
+            self.records = as_it_was(run.folder / "data/journal.db")
+            run.bridge.start()
+            between(run, 0.5, 1)
+            run.broker.start()
 
-    def check(self, stage, judges):
+    def check(self, run, checkers):
         return [] if self.records else ["there was no backlog to migrate"]
 
 
@@ -251,5 +251,7 @@ SCENARIOS = {
     "schema": Schema,
     "all": All,
 }
+# with --short: a fault of each kind, and all of them together
+SHORT = ["kill-bridge", "kill-broker", "disk-full", "short-window", "two-brokers", "all"]
 # where --kills are divided
 KILLING = ["kill-bridge", "journal-first", "kill-broker", "all"]

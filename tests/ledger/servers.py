@@ -6,8 +6,8 @@ import json
 import signal
 import subprocess
 
-from judge import WHOLE, Arrival
-from places import CACHE, CONSUMERS, JARS, PYTHON, Broken, Process, free_port, run
+from loss_checker import WHOLE, Arrival
+from environment import CACHE, CONSUMERS, JARS, PYTHON, Broken, Process, free_port, run
 from proxy import Proxy
 
 
@@ -30,7 +30,7 @@ class Broker:
             self.process.stop()
             self.process = None
 
-    def look(self):
+    def fail_if_ended(self):
         if self.process is not None and (code := self.process.child.poll()) is not None:
             log, self.process = self.process.log, None
             raise Broken(f"{self.name} ended by itself, exit code {code}; see {log}")
@@ -41,7 +41,7 @@ class Broker:
     def thaw(self):
         if self.process is not None:
             self.process.child.send_signal(signal.SIGCONT)
-            self.look()
+            self.fail_if_ended()
 
     def restore(self):
         """As it was before any fault."""
@@ -49,7 +49,7 @@ class Broker:
         self.thaw()
         self.start()
 
-    def section(self, place, through_proxy=False):
+    def section(self, prefix, through_proxy=False):
         raise NotImplementedError
 
 
@@ -77,12 +77,12 @@ class Nats(Broker):
         self.proxy.to(self.port)
         self.start()
 
-    def section(self, place, through_proxy=False, moved=False, **_):
+    def section(self, prefix, through_proxy=False, moved=False, **_):
         port = self.proxy.port if through_proxy else self.port
         moved = "moved." if moved else ""
         return (
-            f'[nats]\nservers = ["nats://127.0.0.1:{port}"]\nstream = "{place}"\n'
-            f'subject = "{place}.{moved}{{class}}.{{instance}}.{{type}}"\ndead_letter_subject = "{place}.dead-letter"\n'
+            f'[nats]\nservers = ["nats://127.0.0.1:{port}"]\nstream = "{prefix}"\n'
+            f'subject = "{prefix}.{moved}{{class}}.{{instance}}.{{type}}"\ndead_letter_subject = "{prefix}.dead-letter"\n'
         )
 
     def ask(self, subject, body=None):
@@ -99,29 +99,29 @@ class Nats(Broker):
             raise Broken(f"nats-server, {subject}: {said['error']}")
         return said
 
-    def change(self, place, **changes):
-        config = self.ask(f"STREAM.INFO.{place}")["config"]
-        self.ask(f"STREAM.UPDATE.{place}", {**config, **changes})
+    def change(self, prefix, **changes):
+        config = self.ask(f"STREAM.INFO.{prefix}")["config"]
+        self.ask(f"STREAM.UPDATE.{prefix}", {**config, **changes})
 
-    def refuse(self, place):
+    def refuse(self, prefix):
         """The stream is full before long."""
-        held = self.ask(f"STREAM.INFO.{place}")["state"]["messages"]
-        self.change(place, max_msgs=held + 50, discard="new")
+        messages = self.ask(f"STREAM.INFO.{prefix}")["state"]["messages"]
+        self.change(prefix, max_msgs=messages + 50, discard="new")
 
-    def accept(self, place):
-        self.change(place, max_msgs=-1)
+    def accept(self, prefix):
+        self.change(prefix, max_msgs=-1)
 
-    def remove_class(self, place, name):
+    def remove_class(self, prefix, name):
         """No stream takes this class any more."""
         classes = {"incoming", "outgoing", "state", "device", "other"} - {name}
-        self.change(place, subjects=[f"{place}.dead-letter", *(f"{place}.{one}.>" for one in sorted(classes))])
+        self.change(prefix, subjects=[f"{prefix}.dead-letter", *(f"{prefix}.{one}.>" for one in sorted(classes))])
 
-    def arrivals(self, place):
+    def arrivals(self, prefix):
         script = CONSUMERS / "nats_read.py"
-        for line in lines_of([PYTHON, script, "--server", f"nats://127.0.0.1:{self.port}", "--stream", place]):
+        for line in lines_of([PYTHON, script, "--server", f"nats://127.0.0.1:{self.port}", "--stream", prefix]):
             headers, subject = line["headers"], line["subject"]
             yield Arrival(
-                place, 0, line["seq"], headers.get("ce-instance", ""), headers["ce-id"], base64.b64decode(line["body"]),
+                prefix, 0, line["seq"], headers.get("ce-instance", ""), headers["ce-id"], base64.b64decode(line["body"]),
                 part_of(headers), subject,
             )
 
@@ -149,7 +149,11 @@ transaction.state.log.min.isr=1
 share.coordinator.state.topic.replication.factor=1
 share.coordinator.state.topic.min.isr=1
 """
-JAVA = ["java", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xmx400m", "-cp"]
+# with the classes that tests/brokers/kafka/fetch has parsed once a start takes half the CPU
+ARCHIVE = f"-XX:SharedArchiveFile={JARS.with_name('classes.jsa')}"
+# what Java itself has to say must not come between the records that a reader prints
+LOG = ["-Xlog:disable", "-Xlog:all=warning:stderr"]
+JAVA = ["java", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xmx400m", ARCHIVE, *LOG, "-cp"]
 
 
 class Kafka(Broker):
@@ -170,35 +174,35 @@ class Kafka(Broker):
         self.proxy.to(behind)
         self.start()
 
-    def section(self, place, through_proxy=False, moved=False, by_class=False):
+    def section(self, prefix, through_proxy=False, moved=False, by_class=False):
         port = self.proxy.port if through_proxy else self.port
-        topic = f"{place}{'.moved' if moved else ''}{'.{class}' if by_class else ''}"
+        topic = f"{prefix}{'.moved' if moved else ''}{'.{class}' if by_class else ''}"
         return (
             f'[kafka]\nbootstrap_servers = ["127.0.0.1:{port}"]\ntopic = "{topic}"\n'
-            f'dead_letter_topic = "{place}.dead-letter"\n'
+            f'dead_letter_topic = "{prefix}.dead-letter"\n'
         )
 
     def tool(self, name, *words):
         run([*self.java, name, "--bootstrap-server", f"127.0.0.1:{self.port}", *words])
 
-    def rights(self, place, *words):
-        self.tool("org.apache.kafka.tools.AclCommand", *words, "--topic", place)
+    def rights(self, prefix, *words):
+        self.tool("org.apache.kafka.tools.AclCommand", *words, "--topic", prefix)
 
-    def refuse(self, place):
+    def refuse(self, prefix):
         """Nobody may write to the topic."""
         # with one entry for it, what has none is denied
-        self.rights(place, "--add", "--allow-principal", "User:*", "--operation", "All")
-        self.rights(place, "--add", "--deny-principal", "User:*", "--operation", "Write")
+        self.rights(prefix, "--add", "--allow-principal", "User:*", "--operation", "All")
+        self.rights(prefix, "--add", "--deny-principal", "User:*", "--operation", "Write")
 
-    def accept(self, place):
-        self.rights(place, "--remove", "--force", "--deny-principal", "User:*", "--operation", "Write")
+    def accept(self, prefix):
+        self.rights(prefix, "--remove", "--force", "--deny-principal", "User:*", "--operation", "Write")
 
-    def remove_class(self, place, name):
-        self.tool("org.apache.kafka.tools.TopicCommand", "--delete", "--topic", f"{place}.{name}")
+    def remove_class(self, prefix, name):
+        self.tool("org.apache.kafka.tools.TopicCommand", "--delete", "--topic", f"{prefix}.{name}")
 
-    def arrivals(self, place):
+    def arrivals(self, prefix):
         classes = ["", *(f".{name}" for name in ("incoming", "outgoing", "state", "device", "other", "moved"))]
-        topics = [f"{place}{one}" for one in [*classes, ".dead-letter"]]
+        topics = [f"{prefix}{one}" for one in [*classes, ".dead-letter"]]
         for line in lines_of([*self.java, "KafkaRead", self.folder / "client.properties", *topics]):
             headers = line["headers"]
             yield Arrival(

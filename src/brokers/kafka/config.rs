@@ -1,4 +1,4 @@
-//! `[kafka]`.
+//! The section `[kafka]`.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -9,7 +9,7 @@ use serde::Deserialize;
 use crate::brokers::Replicas;
 use crate::units;
 
-/// `[kafka]`: the cluster that stores.
+/// `[kafka]`: the cluster to publish to.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
@@ -17,29 +17,18 @@ pub struct Config {
     pub bootstrap_servers: Vec<String>,
     /// The topic template.
     pub topic: String,
-    /// Where dead letters go.
+    /// The topic of dead letters.
     pub dead_letter_topic: String,
-    /// Properties of librdkafka, such as `"security.protocol" = "SASL_SSL"`: any but those the bridge owns.
+    /// Properties of librdkafka, such as `"security.protocol" = "SASL_SSL"`: all but those the bridge owns.
     pub properties: BTreeMap<String, Property>,
-    /// Properties whose value stands in a file, such as `"sasl.password" = "/run/secrets/kafka"`.
+    /// Properties whose values are read from files, such as `"sasl.password" = "/run/secrets/kafka"`.
     pub secret_files: BTreeMap<String, PathBuf>,
-    /// A file with a token for `"sasl.mechanism" = "OAUTHBEARER"`, a JWT; read again before each has expired.
+    /// The file of the token (a JWT) for `"sasl.mechanism" = "OAUTHBEARER"`; read again before the token expires.
     pub token_file: Option<PathBuf>,
-    /// Whether `acks` may be weaker than `all`: then a 200 no longer means stored. Default false.
+    /// Allows `acks` weaker than `all`: then a 200 no longer means stored. Default false.
     pub allow_unsafe_acks: bool,
     /// `[kafka.provision]`.
     pub provision: ProvisionConfig,
-}
-
-impl Config {
-    /// Who the cluster knows us as, where a token or a property says so.
-    #[cfg(feature = "kafka")]
-    pub(super) fn user(&self) -> Option<String> {
-        match &self.token_file {
-            Some(path) => super::token::TokenFile::new(path.clone()).user(),
-            None => self.properties.get("sasl.username").map(ToString::to_string),
-        }
-    }
 }
 
 impl Default for Config {
@@ -61,13 +50,13 @@ impl Default for Config {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ProvisionConfig {
-    /// Partitions of a topic. Default 6: enough for six consumers, and more cost a request each in every burst.
+    /// Partitions of a topic. Default 6: enough for six consumers; each more costs a request in every burst.
     pub partitions: usize,
-    /// Copies, or `"auto"`: 3 where the cluster has as many brokers, else 1.
+    /// Replicas, or `"auto"` (default): 3 where the cluster has 3 brokers, else 1.
     pub replicas: Replicas,
-    /// How many copies must have a record before it is acknowledged. Default 2, where there are as many copies.
+    /// How many replicas must have a record before the cluster acknowledges it. Default 2, at most the replicas.
     pub min_insync_replicas: usize,
-    /// How long records are kept. Default 7 d.
+    /// How long the topic retains records. Default 7 d.
     #[serde(deserialize_with = "units::duration")]
     pub retention: Duration,
 }
@@ -83,7 +72,7 @@ impl Default for ProvisionConfig {
     }
 }
 
-/// The value of a property: librdkafka takes text, TOML also has numbers and truth values.
+/// The value of a property: librdkafka wants text, TOML also has numbers and booleans.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(
     untagged,
@@ -95,7 +84,7 @@ pub enum Property {
     /// A number.
     Number(i64),
     /// `true` or `false`.
-    Truth(bool),
+    Boolean(bool),
 }
 
 impl std::fmt::Display for Property {
@@ -103,7 +92,7 @@ impl std::fmt::Display for Property {
         match self {
             Self::Text(text) => out.write_str(text),
             Self::Number(number) => number.fmt(out),
-            Self::Truth(truth) => truth.fmt(out),
+            Self::Boolean(boolean) => boolean.fmt(out),
         }
     }
 }

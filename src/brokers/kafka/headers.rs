@@ -1,4 +1,4 @@
-//! CloudEvents binary mode over Kafka: attributes as `ce_` headers, UTF-8 as they are.
+//! CloudEvents binary mode over Kafka: attributes as `ce_` headers in UTF-8.
 
 use rdkafka::message::{Header, OwnedHeaders};
 

@@ -1,43 +1,41 @@
-//! Apache Kafka. Only this room names `rdkafka`. Without the feature `kafka` its configuration can be read, to say
-//! that it is not there.
+//! Apache Kafka. Only this module uses `rdkafka`.
+//!
+//! In: a [`Message`](crate::message::Message). Out: whether the cluster stored it, or the fault, and at any time whether
+//! the cluster can store.
+//!
+//! The data path: the publisher hands records to librdkafka's clients (`clients`), which report on their own threads
+//! (`context`); the watcher inspects the cluster and replaces a client that no longer reaches it. `admin` is apart: what
+//! the commands ask of a cluster. A build without the feature `kafka` has a stub of the same API, and reads only the
+//! configuration.
 
 mod config;
 mod properties;
 
-#[cfg(feature = "kafka")]
-mod admin;
-#[cfg(feature = "kafka")]
-mod check;
-#[cfg(feature = "kafka")]
-mod client;
-#[cfg(feature = "kafka")]
-mod headers;
-#[cfg(feature = "kafka")]
-mod judge;
-#[cfg(feature = "kafka")]
-mod look;
-#[cfg(feature = "kafka")]
-mod producers;
-#[cfg(feature = "kafka")]
-mod provision;
-#[cfg(feature = "kafka")]
-mod publish;
-#[cfg(feature = "kafka")]
-mod read;
-#[cfg(feature = "kafka")]
-mod report;
-#[cfg(feature = "kafka")]
-mod rights;
-#[cfg(feature = "kafka")]
-mod token;
-#[cfg(feature = "kafka")]
-mod watch;
-
 pub use config::{Config, ProvisionConfig};
-pub use properties::{ClientError, may_be_set};
+pub use properties::{ClientError, check_properties};
 
-#[cfg(feature = "kafka")]
-pub use {
-    check::check, client::validate, producers::let_clients_end, provision::provision, publish::Publisher,
-    publish::REPORT_WITHIN, read::Reader,
-};
+cfg_if::cfg_if! {
+    if #[cfg(feature = "kafka")] {
+        mod admin;
+        mod batching;
+        mod client_config;
+        mod clients;
+        mod context;
+        mod error_codes;
+        mod headers;
+        mod inspect;
+        mod publisher;
+        mod read;
+        mod token;
+        mod watcher;
+
+        pub use admin::{check, provision};
+        pub use client_config::validate;
+        pub use publisher::{Publisher, REPORT_WITHIN};
+        pub use read::Reader;
+    } else {
+        mod stub;
+
+        pub use stub::{Publisher, REPORT_WITHIN, Reader, check, provision, validate};
+    }
+}

@@ -1,60 +1,63 @@
-//! Which properties of librdkafka an operator may set.
+//! Which properties of librdkafka the operator may set.
 
 use thiserror::Error;
 
 use super::Config;
 
-/// Why no client could be made.
+/// Why no client can be created.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("kafka.{key}: {problem}")]
 pub struct ClientError {
-    /// The key inside `[kafka]`, with its value unless that is a secret.
+    /// The key inside `[kafka]`, with its value unless the value is a secret.
     pub key: String,
     /// What is wrong, and the remedy.
     pub problem: String,
 }
 
-/// Properties the bridge owns, and why; each with its other name.
+/// The properties that the bridge owns, and why; each also under its alias.
 const OWNED: [(&str, &str); 20] = [
-    ("bootstrap.servers", "it is bootstrap_servers"),
-    ("metadata.broker.list", "it is bootstrap_servers"),
-    ("enable.idempotence", "it follows acks"),
+    ("bootstrap.servers", "set kafka.bootstrap_servers"),
+    ("metadata.broker.list", "set kafka.bootstrap_servers"),
+    ("enable.idempotence", "the bridge derives it from acks"),
     ("enable.gapless.guarantee", "one lost record must not stop all others"),
-    ("transactional.id", "each notification stands alone"),
-    ("batch.num.messages", "it is part of how linger is chosen"),
-    ("linger.ms", "it is chosen for each record by what is in flight"),
-    ("queue.buffering.max.ms", "it is chosen for each record by what is in flight"),
-    ("message.timeout.ms", "a report must come before GREEN-API repeats"),
-    ("delivery.timeout.ms", "a report must come before GREEN-API repeats"),
-    ("topic.metadata.propagation.max.ms", "a topic that is not there must be found out in time"),
-    ("allow.auto.create.topics", "a topic made by accident has one copy; run `greenapi-bridge provision`"),
-    ("queue.buffering.max.messages", "it follows http.limits"),
-    ("queue.buffering.max.kbytes", "it follows http.limits"),
-    ("queue.buffering.backpressure.threshold", "it is part of how linger is chosen"),
-    ("partitioner", "keys must land where Java clients put them"),
-    ("partitioner_cb", "keys must land where Java clients put them"),
-    ("consistent_random", "keys must land where Java clients put them"),
-    ("delivery.report.only.error", "every report is needed"),
-    ("produce.offset.report", "it has no use here"),
+    ("transactional.id", "the bridge uses no transactions"),
+    ("batch.num.messages", "the bridge chooses how records are batched"),
+    ("linger.ms", "the bridge chooses it for each record"),
+    ("queue.buffering.max.ms", "the bridge chooses it for each record"),
+    ("message.timeout.ms", "a delivery report must come before GREEN-API repeats"),
+    ("delivery.timeout.ms", "a delivery report must come before GREEN-API repeats"),
+    ("topic.metadata.propagation.max.ms", "a missing topic must be noticed in time"),
+    ("allow.auto.create.topics", "a topic created by accident has one replica; run `greenapi-bridge provision`"),
+    ("queue.buffering.max.messages", "the bridge derives it from http.limits"),
+    ("queue.buffering.max.kbytes", "the bridge derives it from http.limits"),
+    ("queue.buffering.backpressure.threshold", "the bridge chooses how records are batched"),
+    ("partitioner", "a key must go to the partition where Java clients expect it"),
+    ("partitioner_cb", "a key must go to the partition where Java clients expect it"),
+    ("consistent_random", "a key must go to the partition where Java clients expect it"),
+    ("delivery.report.only.error", "every delivery report is needed"),
+    ("produce.offset.report", "the bridge does not read offsets"),
 ];
 
-/// What stands in the name of a property that holds a secret. A name that is not librdkafka's may be a slip for one.
+/// Properties of the client whose own names begin with `topic.`.
+const TOPIC_NAMES: [&str; 2] = ["topic.metadata.", "topic.blacklist"];
+
+/// Parts of the names of properties that are secrets. They also find a misspelt name.
 const SECRET: [&str; 7] = ["pass", "secret", "private.key", "key.pem", "jaas", "oauthbearer.config", "token"];
 
-/// Whether a property holds a secret, and not just the place of one.
+/// Whether the property's value is a secret, and not only where to find one.
 pub(super) fn is_secret(name: &str) -> bool {
-    let place = [".location", ".url", ".file", ".id"].iter().any(|end| name.ends_with(end));
-    !place && SECRET.iter().any(|part| name.contains(part))
+    let location = [".location", ".url", ".file", ".id"].iter().any(|end| name.ends_with(end));
+    !location && SECRET.iter().any(|part| name.contains(part))
 }
 
 /// The properties that set acknowledgements.
 pub(super) const ACKS: [&str; 2] = ["acks", "request.required.acks"];
 
-/// Whether every property may be set as it is. Reads no file.
+/// Checks that the operator may set every property as it is. Reads no file.
 ///
 /// # Errors
-/// The first that may not, with the reason.
-pub fn may_be_set(config: &Config) -> Result<(), ClientError> {
+/// The first property that may not be set so, with the reason.
+pub fn check_properties(config: &Config) -> Result<(), ClientError> {
     let wrong = |key: String, problem: String| Err(ClientError { key, problem });
     for (name, value) in &config.properties {
         if is_secret(name) {
@@ -75,33 +78,42 @@ pub fn may_be_set(config: &Config) -> Result<(), ClientError> {
         if section == "secret_files" && ACKS.contains(&name.as_str()) {
             return wrong(
                 format!("{section}.\"{name}\""),
-                "no secret, and a 200 rests on it; set it in properties".into(),
+                "not a secret, and what a 200 promises depends on it; set it in properties".into(),
             );
+        }
+        if name.starts_with("topic.") && !TOPIC_NAMES.iter().any(|begin| name.starts_with(begin)) {
+            // librdkafka knows each property of a topic by both names, and the order decides which one counts
+            let plain = &name["topic.".len()..];
+            return wrong(format!("{section}.\"{name}\""), format!("write it without `topic.`: \"{plain}\""));
+        }
+        if name.starts_with("test.mock.") {
+            let problem = "it replaces the brokers by a mock, which stores nothing; leave it out";
+            return wrong(format!("{section}.\"{name}\""), problem.into());
         }
         if let Some((_, why)) = OWNED.iter().find(|(owned, _)| owned == name) {
             return wrong(format!("{section}.\"{name}\""), format!("the bridge owns it: {why}; leave it out"));
         }
     }
-    tokens(config)?;
-    password(config)
+    check_token_source(config)?;
+    check_password(config)
 }
 
-/// Whether who logs in with a password has one.
-fn password(config: &Config) -> Result<(), ClientError> {
+/// A login with a user name needs a password.
+fn check_password(config: &Config) -> Result<(), ClientError> {
     let set = |name: &str| config.properties.get(name).map(ToString::to_string);
     let mechanism = set("sasl.mechanism").or_else(|| set("sasl.mechanisms")).unwrap_or_default().to_ascii_uppercase();
-    let wanted = mechanism == "PLAIN" || mechanism.starts_with("SCRAM-");
+    let by_password = mechanism == "PLAIN" || mechanism.starts_with("SCRAM-");
     let user = "sasl.username";
     let user_set = config.properties.contains_key(user) || config.secret_files.contains_key(user);
-    if wanted && user_set && !config.secret_files.contains_key("sasl.password") {
+    if by_password && user_set && !config.secret_files.contains_key("sasl.password") {
         let problem = "there is no password; name its file: [kafka.secret_files] \"sasl.password\" = \"…\"";
         return Err(ClientError { key: format!("properties.\"{user}\""), problem: problem.into() });
     }
     Ok(())
 }
 
-/// Whether tokens have one source, where there are any.
-fn tokens(config: &Config) -> Result<(), ClientError> {
+/// Tokens come from exactly one source.
+fn check_token_source(config: &Config) -> Result<(), ClientError> {
     let wrong = |key: &str, problem: &str| Err(ClientError { key: key.into(), problem: problem.into() });
     let set = |name: &str| config.properties.get(name).map(ToString::to_string);
     let mechanism = set("sasl.mechanism").or_else(|| set("sasl.mechanisms"));
@@ -111,7 +123,7 @@ fn tokens(config: &Config) -> Result<(), ClientError> {
     match (&config.token_file, by_token, other) {
         (Some(_), false, _) => wrong(
             "token_file",
-            "of use only with properties.\"sasl.mechanism\" = \"OAUTHBEARER\"; set that, or remove it",
+            "works only with properties.\"sasl.mechanism\" = \"OAUTHBEARER\"; set that, or remove it",
         ),
         (Some(_), true, Some(other)) => {
             wrong(&format!("secret_files.\"{other}\""), "two sources of a secret, this and token_file; keep one")
@@ -127,12 +139,12 @@ fn tokens(config: &Config) -> Result<(), ClientError> {
     }
 }
 
-/// With it librdkafka makes tokens that nobody has signed, for tests.
+/// With this property librdkafka creates unsigned tokens, for tests.
 const UNSIGNED: &str = "enable.sasl.oauthbearer.unsecure.jwt";
 
-/// The most bytes of a record the client takes, where the operator says so.
+/// The operator's `message.max.bytes`, if set.
 #[cfg(feature = "kafka")]
-pub(super) fn takes(config: &Config) -> Option<usize> {
+pub(super) fn max_message_bytes(config: &Config) -> Option<usize> {
     config.properties.get("message.max.bytes")?.to_string().parse().ok()
 }
 
@@ -141,19 +153,29 @@ mod tests {
     use super::*;
 
     fn fault(toml: &str) -> String {
-        may_be_set(&toml::from_str(toml).unwrap()).unwrap_err().to_string()
+        check_properties(&toml::from_str(toml).unwrap()).unwrap_err().to_string()
     }
 
     #[test]
-    fn what_is_not_the_operators_to_choose_is_refused_with_the_reason() {
+    fn a_property_the_operator_may_not_set_is_refused_with_the_reason() {
         for (toml, begins) in [
-            ("properties.\"linger.ms\" = 5", "kafka.properties.\"linger.ms\": the bridge owns it: it is chosen"),
+            ("properties.\"linger.ms\" = 5", "kafka.properties.\"linger.ms\": the bridge owns it: the bridge chooses"),
             ("secret_files.\"bootstrap.servers\" = \"x\"", "kafka.secret_files.\"bootstrap.servers\": the bridge owns"),
             ("properties.acks = 1", "kafka.properties.\"acks\" = 1: a 200 would no longer mean stored"),
-            ("secret_files.acks = \"x\"", "kafka.secret_files.\"acks\": no secret, and a 200 rests on it"),
+            ("secret_files.acks = \"x\"", "kafka.secret_files.\"acks\": not a secret, and what a 200 promises"),
             (
                 "properties.\"sasl.oauthbearer.assertion.private.key.passphrase\" = \"hush\"",
                 "kafka.properties.\"sasl.oauthbearer.assertion.private.key.passphrase\": secrets come from files",
+            ),
+            (
+                "properties.\"topic.partitioner\" = \"random\"",
+                "kafka.properties.\"topic.partitioner\": write it without `topic.`: \"partitioner\"",
+            ),
+            ("properties.\"topic.acks\" = 1", "kafka.properties.\"topic.acks\": write it without `topic.`"),
+            ("properties.\"test.mock.num.brokers\" = 3", "kafka.properties.\"test.mock.num.brokers\": it replaces the"),
+            (
+                "properties.\"topic.metadata.propagation.max.ms\" = 3",
+                "kafka.properties.\"topic.metadata.propagation.max.ms\": the bridge owns it",
             ),
             ("properties.\"sasl.password\" = \"hush\"", "kafka.properties.\"sasl.password\": secrets come from files"),
         ] {
@@ -161,31 +183,31 @@ mod tests {
             assert!(fault.starts_with(begins), "{fault}");
             assert!(!fault.contains("hush"), "{fault}");
         }
-        assert_eq!(may_be_set(&toml::from_str("properties.acks = 1\nallow_unsafe_acks = true").unwrap()), Ok(()));
-        assert_eq!(may_be_set(&toml::from_str("properties.\"security.protocol\" = \"SSL\"").unwrap()), Ok(()));
+        assert_eq!(check_properties(&toml::from_str("properties.acks = 1\nallow_unsafe_acks = true").unwrap()), Ok(()));
+        assert_eq!(check_properties(&toml::from_str("properties.\"security.protocol\" = \"SSL\"").unwrap()), Ok(()));
     }
 
     #[test]
-    fn a_user_of_a_mechanism_with_passwords_has_one() {
+    fn a_password_mechanism_with_a_user_needs_a_password() {
         let user = "properties.\"sasl.username\" = \"u\"\n";
         let file = "secret_files.\"sasl.password\" = \"x\"\n";
         for (mechanism, refused) in [("PLAIN", true), ("scram-sha-512", true), ("GSSAPI", false)] {
             let toml = format!("{user}properties.\"sasl.mechanism\" = \"{mechanism}\"\n");
-            let said = may_be_set(&toml::from_str(&toml).unwrap());
+            let said = check_properties(&toml::from_str(&toml).unwrap());
             let names_file = |error: ClientError| error.to_string().contains("[kafka.secret_files] \"sasl.password\"");
             assert_eq!(said.is_err_and(names_file), refused, "{mechanism}");
-            assert_eq!(may_be_set(&toml::from_str(&format!("{toml}{file}")).unwrap()), Ok(()));
+            assert_eq!(check_properties(&toml::from_str(&format!("{toml}{file}")).unwrap()), Ok(()));
         }
     }
 
     #[test]
-    fn a_token_has_one_source_and_is_of_use() {
+    fn a_token_has_exactly_one_source_and_its_mechanism() {
         let bearer = "properties.\"sasl.mechanism\" = \"OAUTHBEARER\"\n";
         let (file, unsigned) = ("token_file = \"x\"\n", format!("properties.\"{UNSIGNED}\" = true\n"));
         let config = "secret_files.\"sasl.oauthbearer.config\" = \"x\"\n";
         for (toml, begins) in [
-            (file.to_owned(), "kafka.token_file: of use only with"),
-            (format!("{file}properties.\"sasl.mechanisms\" = \"PLAIN\"\n"), "kafka.token_file: of use only with"),
+            (file.to_owned(), "kafka.token_file: works only with"),
+            (format!("{file}properties.\"sasl.mechanisms\" = \"PLAIN\"\n"), "kafka.token_file: works only with"),
             (bearer.to_owned(), "kafka.properties.\"sasl.mechanism\" = OAUTHBEARER: there is no token"),
             (
                 format!("{file}{bearer}{config}"),
@@ -199,7 +221,7 @@ mod tests {
             assert!(fault(&toml).starts_with(begins), "{toml}: {}", fault(&toml));
         }
         for toml in [format!("{file}{bearer}"), format!("{bearer}{unsigned}{config}")] {
-            assert_eq!(may_be_set(&toml::from_str(&toml).unwrap()), Ok(()), "{toml}");
+            assert_eq!(check_properties(&toml::from_str(&toml).unwrap()), Ok(()), "{toml}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! A token for SASL OAUTHBEARER, read from its file each time librdkafka wants another.
+//! The token of SASL OAUTHBEARER, read from its file each time librdkafka requests one.
 
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use super::properties::ClientError;
 
-/// The file, and what it held last: one that is being written when it is read must not end what still holds.
+/// The token file, and the last token read from it: a half-written file must not end a token that is still valid.
 pub(super) struct TokenFile {
     path: PathBuf,
     last: Mutex<Option<Token>>,
@@ -24,10 +24,10 @@ struct Token {
     expires: Duration,
 }
 
-/// What a JSON Web Token says of itself. Whether it is genuine is for the cluster to find out.
+/// The claims of a JSON Web Token. The cluster checks its signature.
 #[derive(Deserialize)]
 struct Claims {
-    /// Since 1970, in seconds.
+    /// Unix time in seconds.
     exp: f64,
     sub: Option<String>,
 }
@@ -37,10 +37,10 @@ impl TokenFile {
         Self { path, last: Mutex::default() }
     }
 
-    /// The token of now; while there is none, the last as long as it has not expired.
+    /// Reads the token. While the file holds none, returns the last one until it expires.
     ///
     /// # Errors
-    /// What is wrong with the file; never a piece of it.
+    /// What is wrong with the file; never a piece of its content.
     pub(super) fn token(&self) -> Result<OAuthToken, ClientError> {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         match (self.read(), &*last) {
@@ -48,32 +48,33 @@ impl TokenFile {
             (Err(_), Some(token)) if SystemTime::now() < UNIX_EPOCH + token.expires => {}
             (Err(error), _) => return Err(error),
         }
-        let token = last.clone().ok_or_else(|| self.wrong("holds no token"))?;
+        let token = last.clone().ok_or_else(|| self.invalid("holds no token"))?;
         let lifetime_ms = i64::try_from(token.expires.as_millis()).unwrap_or(i64::MAX);
         Ok(OAuthToken { token: token.text, principal_name: token.principal, lifetime_ms })
     }
 
-    /// Who the token says we are.
+    /// The user that the token names.
     pub(super) fn user(&self) -> Option<String> {
         self.read().ok().map(|token| token.principal)
     }
 
     fn read(&self) -> Result<Token, ClientError> {
-        let text = std::fs::read_to_string(&self.path).map_err(|error| self.wrong(&error.to_string()))?;
+        let text = std::fs::read_to_string(&self.path).map_err(|error| self.invalid(&error.to_string()))?;
         let text = text.trim();
         let [_, claims, _] = text.split('.').collect::<Vec<_>>()[..] else {
-            return Err(self.wrong("no JSON Web Token: it has not three parts with dots between them"));
+            return Err(self.invalid("not a JSON Web Token: it has not three parts with dots between them"));
         };
         let claims = URL_SAFE_NO_PAD.decode(claims.trim_end_matches('='));
         let claims = claims.ok().and_then(|claims| serde_json::from_slice::<Claims>(&claims).ok());
-        let claims = claims.ok_or_else(|| self.wrong("no JSON Web Token: its second part is no claims with `exp`"))?;
-        let expires = Duration::try_from_secs_f64(claims.exp).map_err(|_| self.wrong("its `exp` is no time"))?;
-        // librdkafka wants a name; the cluster takes the one it finds itself
+        let claims =
+            claims.ok_or_else(|| self.invalid("not a JSON Web Token: its second part has no claims with `exp`"))?;
+        let expires = Duration::try_from_secs_f64(claims.exp).map_err(|_| self.invalid("its `exp` is not a time"))?;
+        // librdkafka requires a name; the cluster uses its own reading of the token
         let principal = claims.sub.filter(|sub| !sub.contains('\0')).unwrap_or_else(|| "unknown".into());
         Ok(Token { text: text.to_owned(), principal, expires })
     }
 
-    fn wrong(&self, problem: &str) -> ClientError {
+    fn invalid(&self, problem: &str) -> ClientError {
         ClientError { key: format!("token_file = {}", self.path.display()), problem: problem.to_owned() }
     }
 }
@@ -96,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn its_claims_say_how_long_it_holds_and_whose_it_is() {
+    fn the_claims_give_expiry_and_principal() {
         let folder = tempfile::tempdir().unwrap();
         let file = TokenFile::new(folder.path().join("token"));
         let text =
@@ -106,11 +107,11 @@ mod tests {
         assert_eq!((token.token, token.lifetime_ms), (text, 2_000_000_000_500));
         assert_eq!(token.principal_name, "system:serviceaccount:chat:bridge");
         write(&file, &jwt(r#"{"exp":1}"#));
-        assert_eq!(file.token().unwrap().lifetime_ms, 1000, "who has expired is told so by librdkafka");
+        assert_eq!(file.token().unwrap().lifetime_ms, 1000, "librdkafka reports an expired token itself");
     }
 
     #[test]
-    fn what_is_no_token_is_said_without_a_piece_of_it() {
+    fn an_invalid_token_is_reported_without_its_content() {
         let folder = tempfile::tempdir().unwrap();
         let file = TokenFile::new(folder.path().join("token"));
         let error = |text: &str| {
@@ -123,7 +124,7 @@ mod tests {
             ("hunter2", "three parts"),
             ("a.hunter2!.b", "no claims"),
             (&jwt(r#"{"sub":"hunter2"}"#), "no claims with `exp`"),
-            (&jwt(r#"{"exp":-1,"sub":"hunter2"}"#), "no time"),
+            (&jwt(r#"{"exp":-1,"sub":"hunter2"}"#), "not a time"),
         ] {
             let said = error(text);
             assert!(said.starts_with(&begins) && said.contains(says) && !said.contains("hunter2"), "{said}");
@@ -133,15 +134,15 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_being_written_does_not_end_the_token_before_it() {
+    fn a_half_written_file_does_not_end_the_token_before_it() {
         let folder = tempfile::tempdir().unwrap();
         let file = TokenFile::new(folder.path().join("token"));
-        for (expires, holds) in [(now() + 60, true), (now() - 1, false)] {
+        for (expires, valid) in [(now() + 60, true), (now() - 1, false)] {
             let text = jwt(&format!(r#"{{"exp":{expires}}}"#));
             write(&file, &text);
             assert_eq!(file.token().unwrap().token, text);
             write(&file, &text[..20]);
-            assert_eq!(file.token().is_ok_and(|token| token.token == text), holds);
+            assert_eq!(file.token().is_ok_and(|token| token.token == text), valid);
         }
     }
 }

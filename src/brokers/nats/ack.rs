@@ -1,16 +1,16 @@
-//! What JetStream answers to a publish.
+//! Reading the answer of JetStream to a publish.
 
 use std::borrow::Cow;
-use std::sync::{PoisonError, RwLock};
 
 use async_nats::{Message, StatusCode};
+use parking_lot::RwLock;
 use serde::Deserialize;
 
-use super::Config;
-use crate::brokers::Fault;
+use super::{Config, error_codes};
+use crate::brokers::{Fault, FaultReason};
 
 #[derive(Deserialize)]
-struct Answer<'a> {
+struct PublishResponse<'a> {
     #[serde(borrow)]
     stream: Option<Cow<'a, str>>,
     #[serde(default)]
@@ -30,76 +30,56 @@ struct ApiError {
     description: String,
 }
 
-/// What our stream says of a message it has.
+/// The stream has the message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Ack {
-    /// Its number in the stream.
+    /// The sequence number of the message in the stream.
     pub(super) seq: u64,
-    /// Whether the stream had it before, under this number.
+    /// True if the stream had the message before, under this number.
     pub(super) duplicate: bool,
 }
 
-/// Whose acknowledgement means stored. Others may answer too: a stream of a leaf node on the same subjects, even one of
-/// the same name, or any subscriber.
-pub(super) struct Ours {
+/// Tells the acks of the configured stream from other answers: a stream of a leaf node on the same subjects may answer
+/// too, even one of the same name, and so may any subscriber.
+pub(super) struct AckVerifier {
     stream: String,
-    /// Whether a domain is configured: then others are to be expected.
-    meant: bool,
-    /// The domain the stream was last found in.
+    /// True if a domain is configured: then streams of other domains may answer as well.
+    domain_configured: bool,
+    /// The domain in which the last inspection found the stream.
     domain: RwLock<Option<String>>,
 }
 
-/// The code for a message that expects another stream (`Nats-Expected-Stream`).
-const WRONG_STREAM: u64 = 10060;
-
-impl Ours {
+impl AckVerifier {
     pub(super) fn new(config: &Config) -> Self {
         let (stream, domain) = (config.stream.clone(), config.domain.clone());
-        Self { stream, meant: domain.is_some(), domain: RwLock::new(domain) }
+        Self { stream, domain_configured: domain.is_some(), domain: RwLock::new(domain) }
     }
 
-    /// The stream was looked at, and is in this domain.
-    pub(super) fn found_in(&self, domain: Option<String>) {
-        *self.domain.write().unwrap_or_else(PoisonError::into_inner) = domain;
+    /// Takes the domain in which an inspection found the stream.
+    pub(super) fn set_domain(&self, domain: Option<String>) {
+        *self.domain.write() = domain;
     }
 
-    /// Reads a reply; none if it says nothing of our stream.
+    /// Reads a reply. `None` means that it does not come from the configured stream.
     pub(super) fn read(&self, reply: &Message) -> Option<Result<Ack, Fault>> {
         if reply.status == Some(StatusCode::NO_RESPONDERS) {
-            let detail =
-                "no stream listens to the subject, or it has no leader just now; run `greenapi-bridge provision`";
-            return Some(Err(Fault { passing: true, ..Fault::destination("no_responders", detail) }));
+            let detail = "no stream listens to the subject, or it has no leader now; run `greenapi-bridge provision`";
+            return Some(Err(Fault { transient: true, ..Fault::destination(FaultReason::NoResponders, detail) }));
         }
         self.read_payload(&reply.payload)
     }
 
     fn read_payload(&self, payload: &[u8]) -> Option<Result<Ack, Fault>> {
-        let answer: Answer<'_> = serde_json::from_slice(payload).ok()?;
+        let answer: PublishResponse<'_> = serde_json::from_slice(payload).ok()?;
         if let Some(error) = answer.error {
-            // another domain's stream expects to be meant; ours answers for itself
-            let of_another = error.err_code == WRONG_STREAM && self.meant;
-            return (!of_another).then(|| Err(refusal(error)));
+            // a stream of another domain refuses the `Nats-Expected-Stream`; the configured one answers for itself
+            let from_other_domain = error.err_code == error_codes::WRONG_STREAM && self.domain_configured;
+            return (!from_other_domain).then(|| Err(error_codes::fault(error.err_code, &error.description)));
         }
-        let ours = answer.stream.as_deref() == Some(&self.stream)
+        let from_stream = answer.stream.as_deref() == Some(&self.stream)
             && answer.seq > 0
-            && answer.domain.as_deref() == self.domain.read().unwrap_or_else(PoisonError::into_inner).as_deref();
-        ours.then_some(Ok(Ack { seq: answer.seq, duplicate: answer.duplicate }))
-    }
-}
-
-/// The error codes of nats-server's `errors.json` that a publish can meet.
-fn refusal(error: ApiError) -> Fault {
-    let ApiError { err_code, description } = error;
-    let detail = format!("{description} ({err_code})");
-    match err_code {
-        10054 => Fault::record("too_large", detail),
-        10077 => Fault::destination("stream_full", detail),
-        10023 | 10028 | 10047 => Fault::destination("no_space", detail),
-        10060 => Fault::destination("wrong_stream", detail),
-        10059 => Fault::destination("no_stream", detail),
-        10039 | 10076 => Fault::destination("no_jetstream", detail),
-        10008 | 10009 | 10158 => Fault { passing: true, ..Fault::destination("unavailable", detail) },
-        _ => Fault::destination("refused", detail),
+            && answer.domain.as_deref() == self.domain.read().as_deref();
+        from_stream.then_some(Ok(Ack { seq: answer.seq, duplicate: answer.duplicate }))
     }
 }
 
@@ -108,16 +88,17 @@ mod tests {
     use super::*;
 
     fn read(domain: Option<&str>, payload: &str) -> Option<Result<Ack, Fault>> {
-        Ours::new(&Config { domain: domain.map(Into::into), ..Config::default() }).read_payload(payload.as_bytes())
+        AckVerifier::new(&Config { domain: domain.map(Into::into), ..Config::default() })
+            .read_payload(payload.as_bytes())
     }
 
     #[test]
-    fn only_our_stream_can_say_that_it_is_stored() {
+    fn only_the_configured_stream_can_ack() {
         let stored = |duplicate| Some(Ok(Ack { seq: 7, duplicate }));
         assert_eq!(read(None, r#"{"stream":"GREENAPI","seq":7}"#), stored(false));
         assert_eq!(read(None, r#"{"stream":"GREENAPI","seq":7,"duplicate":true}"#), stored(true));
         assert_eq!(read(Some("hub"), r#"{"stream":"GREENAPI","domain":"hub","seq":7}"#), stored(false));
-        for of_others in [
+        for foreign in [
             r#"{"stream":"OTHER","seq":7}"#,
             r#"{"stream":"","seq":7}"#,
             r#"{"stream":"GREENAPI","domain":"leaf","seq":7}"#,
@@ -127,22 +108,22 @@ mod tests {
             "",
             "[]",
         ] {
-            assert_eq!(read(None, of_others), None, "{of_others}");
+            assert_eq!(read(None, foreign), None, "{foreign}");
         }
-        let ours = Ours::new(&Config::default());
-        ours.found_in(Some("hub".into()));
-        assert_eq!(ours.read_payload(br#"{"stream":"GREENAPI","domain":"hub","seq":7}"#), stored(false));
-        assert_eq!(ours.read_payload(br#"{"stream":"GREENAPI","domain":"leaf","seq":7}"#), None);
+        let verifier = AckVerifier::new(&Config::default());
+        verifier.set_domain(Some("hub".into()));
+        assert_eq!(verifier.read_payload(br#"{"stream":"GREENAPI","domain":"hub","seq":7}"#), stored(false));
+        assert_eq!(verifier.read_payload(br#"{"stream":"GREENAPI","domain":"leaf","seq":7}"#), None);
         assert_eq!(read(Some("hub"), r#"{"stream":"GREENAPI","seq":7}"#), None);
         assert_eq!(read(Some("hub"), r#"{"stream":"GREENAPI","domain":"leaf","seq":7}"#), None);
     }
 
     #[test]
-    fn a_stream_that_is_not_meant_is_a_fault_unless_it_is_another_domains() {
+    fn wrong_stream_is_a_fault_unless_another_domain_answers() {
         let wrong = r#"{"error":{"code":400,"err_code":10060,"description":"expected stream does not match"}}"#;
-        assert_eq!(read(None, wrong).unwrap().unwrap_err().reason, "wrong_stream");
+        assert_eq!(read(None, wrong).unwrap().unwrap_err().reason, FaultReason::WrongStream);
         assert_eq!(read(Some("hub"), wrong), None);
         let full = r#"{"error":{"code":503,"err_code":10077,"description":"maximum messages exceeded"}}"#;
-        assert_eq!(read(Some("hub"), full).unwrap().unwrap_err().reason, "stream_full");
+        assert_eq!(read(Some("hub"), full).unwrap().unwrap_err().reason, FaultReason::StreamFull);
     }
 }

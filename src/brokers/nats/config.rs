@@ -4,11 +4,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Deserialize;
+use thiserror::Error;
 
 use crate::brokers::Replicas;
 use crate::units;
 
-/// `[nats]`: the JetStream that stores.
+/// `[nats]`: the JetStream that stores notifications.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
@@ -18,7 +19,7 @@ pub struct Config {
     pub stream: String,
     /// The subject template.
     pub subject: String,
-    /// Where dead letters go.
+    /// The subject of dead letters.
     pub dead_letter_subject: String,
     /// A `.creds` file.
     pub credentials_file: Option<PathBuf>,
@@ -32,7 +33,7 @@ pub struct Config {
     pub token_file: Option<PathBuf>,
     /// The JetStream domain.
     pub domain: Option<String>,
-    /// What reply subjects begin with. Default `_INBOX`.
+    /// The first tokens of reply subjects. Default `_INBOX`.
     pub inbox_prefix: Option<String>,
     /// `[nats.tls]`.
     pub tls: Option<Tls>,
@@ -66,22 +67,22 @@ impl Default for Config {
 pub struct Tls {
     /// The authority that signed the server's certificate, PEM. Default: the system's.
     pub ca_file: Option<PathBuf>,
-    /// Our certificate, PEM; needs `key_file`.
+    /// The client certificate, PEM; needs `key_file`.
     pub certificate_file: Option<PathBuf>,
     /// Its key, PEM.
     pub key_file: Option<PathBuf>,
 }
 
-/// `[nats.provision]`: the stream as `provision` creates it; always on file, and full means refused.
+/// `[nats.provision]`: the stream as `provision` creates it; always on file, and it refuses new messages when full.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ProvisionConfig {
-    /// Copies, 1 to 5, or `"auto"`: 3 where the cluster has them, else 1.
+    /// Replicas, 1 to 5, or `"auto"`: 3 where the cluster has them, else 1.
     pub replicas: Replicas,
-    /// How long messages are kept. Default 7 d.
+    /// The age at which the stream deletes messages. Default 7 d.
     #[serde(deserialize_with = "units::duration")]
     pub max_age: Duration,
-    /// The most bytes the stream may hold. Default: no limit of its own.
+    /// The most bytes the stream may have. Default: no limit of its own.
     #[serde(deserialize_with = "units::optional_size")]
     pub max_bytes: Option<usize>,
 }
@@ -90,4 +91,16 @@ impl Default for ProvisionConfig {
     fn default() -> Self {
         Self { replicas: Replicas::default(), max_age: Duration::from_secs(7 * 24 * 3600), max_bytes: None }
     }
+}
+
+/// Why no attempt to connect could be made.
+#[derive(Debug, Error)]
+#[error("nats.{key} = {value}: {source}")]
+pub struct ConnectError {
+    /// The key inside `[nats]`.
+    pub key: &'static str,
+    /// Its value, which is not a secret: a path, or servers.
+    pub value: String,
+    /// What is wrong.
+    pub source: std::io::Error,
 }

@@ -4,28 +4,20 @@ use std::path::Path;
 use std::time::Duration;
 
 use async_nats::{Client, ConnectOptions, Event};
-use thiserror::Error;
 use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
 
-use super::Config;
-use super::cause::Cause;
+use super::connect_failure::ConnectFailure;
+use super::{Config, ConnectError};
+use crate::backoff::Backoff;
 
-/// Why no connection could even be tried.
-#[derive(Debug, Error)]
-#[error("nats.{key} = {value}: {source}")]
-pub struct ConnectError {
-    /// The key inside `[nats]`.
-    pub key: &'static str,
-    /// Its value, which is no secret: a path, or servers.
-    pub value: String,
-    /// What is wrong.
-    pub source: std::io::Error,
-}
+/// The pauses between tries to connect, after all servers were tried.
+const RECONNECT: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(1));
 
-/// Whether the client takes this configuration. Reads the secrets; asks nobody.
+/// Checks that the client accepts this configuration. Reads the secrets, and connects to no server.
 ///
 /// # Errors
-/// The first thing it does not take.
+/// The first thing the client does not accept.
 pub fn validate(config: &Config) -> Result<(), ConnectError> {
     for server in &config.servers {
         let wrong = |error: std::io::Error| {
@@ -40,50 +32,28 @@ pub fn validate(config: &Config) -> Result<(), ConnectError> {
 /// A client that connects in the background and for ever.
 pub(super) struct Connecting {
     pub(super) client: Client,
-    /// What it meets.
     pub(super) events: mpsc::Receiver<Event>,
-    /// Why there is no connection, once all servers were tried in vain.
-    pub(super) cause: watch::Receiver<Option<Cause>>,
+    /// Why there is no connection, once every server was tried. `None` means that this is not known.
+    pub(super) failure: watch::Receiver<Option<ConnectFailure>>,
 }
 
-/// Begins to connect.
+/// Begins to connect. A cancelled `stop` ends the attempts; it does not end a connection.
 ///
 /// # Errors
-/// A secret file that cannot be read, or servers that are no addresses.
-pub(super) async fn connect(config: &Config) -> Result<Connecting, ConnectError> {
-    let (events, met) = mpsc::channel(1024);
-    let (causes, cause) = watch::channel(None);
-    let unresolved = Cause::unresolved(config);
-    let (told, ours) = (causes.clone(), config.clone());
+/// A secret file that cannot be read, or servers that are not addresses.
+pub(super) async fn connect(config: &Config, stop: &CancellationToken) -> Result<Connecting, ConnectError> {
+    let (events, received) = mpsc::channel(1024);
+    let (failures, failure) = watch::channel(None);
     let options = authenticate(ConnectOptions::new(), config)?
         .name("greenapi-bridge")
         .retry_on_initial_connect()
         // two missed pings are a lost connection: found out within 15 s, before GREEN-API's repeat after 60 s
         .ping_interval(Duration::from_secs(5))
         .connection_timeout(Duration::from_secs(5))
-        .reconnect_delay_callback(|attempt| Duration::from_millis(100 * (attempt as u64).clamp(1, 20)))
-        // asked before all are tried again; an event would tell no more than "IO error"
-        .reconnect_to_server_callback(move |servers, _| {
-            if let Some(cause) = Cause::of(&servers, &ours) {
-                causes.send_replace(Some(cause));
-            }
-            std::future::ready(None)
-        })
-        .client_capacity(1024)
-        .event_callback(move |event| {
-            match &event {
-                Event::Connected => drop(told.send_replace(None)),
-                // all that is told of a name that is not known
-                Event::ClientError(error) if error.to_string().contains("DNS") => {
-                    told.send_if_modified(|cause| cause.is_none() && cause.replace(unresolved.clone()).is_none());
-                }
-                _ => {}
-            }
-            let events = events.clone();
-            async move {
-                let _ = events.send(event).await;
-            }
-        });
+        .reconnect_delay_callback(|attempt| RECONNECT.pause(u32::try_from(attempt).unwrap_or(u32::MAX)))
+        .client_capacity(1024);
+    let options = report_failures(options, config, failures.clone(), stop.clone());
+    let options = forward_events(options, config, failures, events);
     let options = match &config.inbox_prefix {
         Some(prefix) => options.custom_inbox_prefix(prefix),
         None => options,
@@ -94,7 +64,50 @@ pub(super) async fn connect(config: &Config) -> Result<Connecting, ConnectError>
         source: std::io::Error::other(error.to_string()),
     };
     let client = tls(options, config).connect(config.servers.clone()).await.map_err(wrong)?;
-    Ok(Connecting { client, events: met, cause })
+    Ok(Connecting { client, events: received, failure })
+}
+
+/// Before all servers are tried again, takes the errors of the last attempts: an event would say only "IO error".
+fn report_failures(
+    options: ConnectOptions,
+    config: &Config,
+    failures: watch::Sender<Option<ConnectFailure>>,
+    stop: CancellationToken,
+) -> ConnectOptions {
+    let config = config.clone();
+    options.reconnect_to_server_callback(move |servers, _| {
+        if stop.is_cancelled() {
+            // the client has no other way to end its task while it connects; this prints nothing
+            std::panic::resume_unwind(Box::new("closed"));
+        }
+        if let Some(failure) = ConnectFailure::from_attempts(&servers, &config) {
+            failures.send_replace(Some(failure));
+        }
+        std::future::ready(None)
+    })
+}
+
+fn forward_events(
+    options: ConnectOptions,
+    config: &Config,
+    failures: watch::Sender<Option<ConnectFailure>>,
+    events: mpsc::Sender<Event>,
+) -> ConnectOptions {
+    let unresolved = ConnectFailure::unresolved(config);
+    options.event_callback(move |event| {
+        match &event {
+            Event::Connected => drop(failures.send_replace(None)),
+            // the client gives no other sign of a host name without an address
+            Event::ClientError(error) if error.to_string().contains("DNS") => {
+                failures.send_if_modified(|failure| failure.is_none() && failure.replace(unresolved.clone()).is_none());
+            }
+            _ => {}
+        }
+        let events = events.clone();
+        async move {
+            let _ = events.send(event).await;
+        }
+    })
 }
 
 fn authenticate(options: ConnectOptions, config: &Config) -> Result<ConnectOptions, ConnectError> {

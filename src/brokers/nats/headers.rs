@@ -9,14 +9,14 @@ use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
 use crate::message::{Attribute, DeadLetter, Destinations, Event, Id, Message, Part, Reason, TraceContext};
 
-/// Space, double quote, percent, and all that is no visible ASCII (CloudEvents NATS binding, 3.1.3.2).
+/// Space, double quote, percent, and all that is not visible ASCII (CloudEvents NATS binding, 3.1.3.2).
 const ENCODED: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'%');
 
-/// The headers of a message, without those that depend on where it goes.
+/// The headers of a message that is published to `stream`.
 pub(super) fn headers(message: &Message, stream: &str) -> HeaderMap {
     let mut headers = HeaderMap::new();
     let mut put = |name: &'static str, value: String| {
-        // all values are visible ASCII by now; should one not be, the message matters more than its header
+        // every value is visible ASCII here; if one were not, the message would matter more than its header
         if memchr::memchr2(b'\r', b'\n', value.as_bytes()).is_none() {
             headers.insert(HeaderName::from_static(name), HeaderValue::from(value));
         }
@@ -49,7 +49,7 @@ const fn name(attribute: Attribute) -> &'static str {
     }
 }
 
-/// Percent-encoded; hardly any value needs it.
+/// Percent-encoded; few values need it.
 fn encoded(value: Cow<'_, str>) -> String {
     let changed = match Cow::from(utf8_percent_encode(&value, ENCODED)) {
         Cow::Owned(changed) => Some(changed),
@@ -71,7 +71,7 @@ pub(super) fn wire_size(headers: &HeaderMap) -> usize {
 
 /// The most bytes the headers of a notification can take, or those of a dead letter or a part of one: every attribute
 /// at its longest.
-pub(super) fn most(stream: &str, dead_letter: Option<DeadLetter>) -> usize {
+pub(super) fn max_wire_size(stream: &str, dead_letter: Option<DeadLetter>) -> usize {
     let event = Event {
         instance: Some(u64::MAX),
         // route reduces a type to 64 characters, and leaves chats over 128 out of keys; each may be encoded
@@ -84,10 +84,14 @@ pub(super) fn most(stream: &str, dead_letter: Option<DeadLetter>) -> usize {
         ..Event::unparsed(Id::from(0), UNIX_EPOCH)
     };
     let (to, body) = (Destinations::default(), Bytes::new());
-    wire_size(&headers(&Message { to, event, body, dead_letter, open: false, structured: false, replay: None }, stream))
+    let message = match dead_letter {
+        None => Message::notification(to, event, body),
+        Some(dead) => Message::dead_letter(to, event, body, dead),
+    };
+    wire_size(&headers(&message, stream))
 }
 
-/// What the longest header lines of a dead letter, or of a part of one, say.
+/// The dead letter, or part of one, with the longest headers.
 pub(super) fn longest_dead_letter() -> DeadLetter {
     let part = Some(Part { number: 9999, count: 9999 });
     DeadLetter { part, ..DeadLetter::new(Reason::NoDestination, "x".repeat(200)) }

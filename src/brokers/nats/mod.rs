@@ -1,56 +1,45 @@
-//! NATS JetStream. Only this room names `async_nats`. Without the feature `nats` its configuration can be read, to
-//! say that it is not there.
+//! NATS JetStream. Only this module uses `async_nats`.
+//!
+//! In: a [`Message`](crate::message::Message). Out: whether the stream stored it, or the fault, and at any time whether
+//! the stream can store.
+//!
+//! The data path: the publisher sends a message and awaits its ack (`ack`, `pending_acks`). The watcher follows the
+//! connection and inspects the stream (`inspect`): only the ack of a safe one means stored (file storage, limits retention,
+//! no mirror, …), and only while it is the stream that was inspected (`stream_continuity`). `lookup` asks the stream what
+//! it stored before. `admin` is apart: what the commands ask. Without the feature `nats` there is a stub.
 
 mod config;
 
-#[cfg(feature = "nats")]
-mod ack;
-#[cfg(feature = "nats")]
-mod admin;
-#[cfg(feature = "nats")]
-mod advisories;
-#[cfg(feature = "nats")]
-mod cause;
-#[cfg(feature = "nats")]
-mod check;
-#[cfg(feature = "nats")]
-mod connect;
-#[cfg(feature = "nats")]
-mod headers;
-#[cfg(feature = "nats")]
-mod judge;
-#[cfg(feature = "nats")]
-mod lookup;
-#[cfg(feature = "nats")]
-mod pending;
-#[cfg(feature = "nats")]
-mod provision;
-#[cfg(feature = "nats")]
-mod publish;
-#[cfg(feature = "nats")]
-mod read;
-#[cfg(feature = "nats")]
-mod rights;
-#[cfg(feature = "nats")]
-mod sequence;
-#[cfg(feature = "nats")]
-mod stream;
-#[cfg(feature = "nats")]
-mod subjects;
-#[cfg(feature = "nats")]
-mod watch;
-#[cfg(feature = "nats")]
-mod widen;
+pub use config::{Config, ConnectError, ProvisionConfig, Tls};
 
-pub use config::{Config, ProvisionConfig, Tls};
+cfg_if::cfg_if! {
+    if #[cfg(feature = "nats")] {
+        mod ack;
+        mod admin;
+        mod advisories;
+        mod command_client;
+        mod connect;
+        mod connect_failure;
+        mod error_codes;
+        mod headers;
+        mod inspect;
+        mod lookup;
+        mod pending_acks;
+        mod publisher;
+        mod read;
+        mod shared;
+        mod stream_continuity;
+        mod stream_created;
+        mod subjects;
+        mod watcher;
 
-#[cfg(feature = "nats")]
-pub(crate) use stream::Inspection;
-#[cfg(feature = "nats")]
-pub use {
-    check::check,
-    connect::{ConnectError, validate},
-    provision::provision,
-    publish::{Publisher, REPORT_WITHIN},
-    read::Reader,
-};
+        pub use admin::{check, provision};
+        pub use connect::validate;
+        pub use publisher::{ACK_WITHIN, Publisher};
+        pub use read::Reader;
+    } else {
+        mod stub;
+
+        pub use stub::{ACK_WITHIN, Publisher, Reader, check, provision, validate};
+    }
+}

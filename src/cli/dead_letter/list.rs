@@ -5,50 +5,55 @@ use std::io::Write;
 use clap::Args;
 use serde_json::json;
 
-use super::progress::Progress;
-use super::{Filters, Place, complain, open, plain};
+use super::{DlqLocation, FilterOptions, open, print_problem, printable, progress_text};
+use crate::cli::output;
+use crate::cli::progress::Progress;
 use crate::config::Config;
-use crate::dead_letter::{Notes, Reading, Source, Whole, place_name};
+use crate::dead_letter::{Bodies, DeadLetter, DeadLetterReader, ReplayMarkers, Source, location_name};
 use crate::message::Broker;
 use crate::units::records;
 
 #[derive(Debug, Clone, Args)]
 pub(in crate::cli) struct Arguments {
     #[command(flatten)]
-    pub(super) filters: Filters,
-    /// Print a line of JSON for each.
+    pub(super) filter: FilterOptions,
+    /// Print a line of JSON for each dead letter.
     #[arg(long)]
     json: bool,
 }
 
-/// What was listed.
+/// How many were listed at one location.
 #[derive(Default)]
-struct Listed {
-    letters: u64,
+struct ListCounts {
+    dead_letters: u64,
     replayed: u64,
+    /// Records that the bridge did not write.
     foreign: u64,
 }
 
-/// True if all of it could be read.
-pub(super) async fn list(config: &Config, places: &[Place], arguments: &Arguments) -> bool {
+/// True if all could be read.
+pub(super) async fn list(config: &Config, locations: &[DlqLocation], arguments: &Arguments) -> bool {
     let mut all = true;
-    let mut table = Table { as_json: arguments.json, begun: false };
-    for place in places {
+    let mut table = Table { as_json: arguments.json, has_header: false };
+    for location in locations {
         let listed = async {
-            let mut source = open(config, *place).await?;
-            one(&mut source, arguments, &mut table).await
+            let mut source = open(config, *location).await?;
+            list_one(&mut source, arguments, &mut table).await
         };
         match listed.await {
-            // who reads JSON wants nothing else, but what is wrong
+            // with --json only problems are printed beside it
             Ok(_) if arguments.json => {}
-            Ok(Listed { letters, replayed, foreign }) => {
-                let foreign =
-                    if foreign > 0 { format!("; {} not of the bridge", records(foreign)) } else { String::new() };
-                let name = place_name(*place);
-                eprintln!("greenapi-bridge: {name}: {letters} dead letters, {replayed} of them replayed{foreign}");
+            Ok(ListCounts { dead_letters, replayed, foreign }) => {
+                let foreign = if foreign > 0 {
+                    format!("; {} not written by the bridge", records(foreign))
+                } else {
+                    String::new()
+                };
+                let name = location_name(*location);
+                eprintln!("greenapi-bridge: {name}: {dead_letters} dead letters, {replayed} of them replayed{foreign}");
             }
             Err(problem) => {
-                complain(*place, &problem);
+                print_problem(*location, &problem);
                 all = false;
             }
         }
@@ -56,49 +61,56 @@ pub(super) async fn list(config: &Config, places: &[Place], arguments: &Argument
     all
 }
 
-async fn one(source: &mut Source, arguments: &Arguments, table: &mut Table) -> Result<Listed, String> {
-    let selection = arguments.filters.selection();
+async fn list_one(source: &mut Source, arguments: &Arguments, table: &mut Table) -> Result<ListCounts, String> {
+    let filter = arguments.filter.to_filter();
     let name = source.name();
-    let mut progress = Progress::new(format!("{name}: what was replayed"));
-    let notes = Notes::gather(source, &selection.ids, |done, all| progress.show(done, all, String::new)).await?;
+    let mut progress = Progress::new(format!("{name}: reading replay markers"), Some(0));
+    let markers = ReplayMarkers::read(source, &filter.ids, |done, all| {
+        progress.show(done, Some(all), || progress_text(done, all))
+    })
+    .await?;
     drop(progress);
-    let limit = arguments.filters.limit.unwrap_or(u64::MAX);
-    let (mut listed, mut reading) = (Listed::default(), Reading::begin(source, &selection, false).await?);
-    while listed.letters < limit
-        && let Some(whole) = reading.next(|_, _| ()).await?
+    let limit = arguments.filter.limit.unwrap_or(u64::MAX);
+    let mut counts = ListCounts::default();
+    let mut reader = DeadLetterReader::begin(source, &filter, Bodies::Skip).await?;
+    while counts.dead_letters < limit
+        && let Some(dead_letter) = reader.next(|_, _| ()).await?
     {
-        let times = if notes.has(&whole.head) { notes.times(whole.head.id).max(1) } else { 0 };
-        if table.row(&whole, times).is_err() {
-            // who reads it has seen enough
+        let headers = &dead_letter.headers;
+        let times = if markers.is_replayed(headers) { markers.times(headers.id).max(1) } else { 0 };
+        if let Err(error) = table.print(&dead_letter, times) {
+            output::end_unless_closed(&error);
+            // the reader of a pipe has closed it
             break;
         }
-        listed.letters += 1;
-        listed.replayed += u64::from(times > 0);
+        counts.dead_letters += 1;
+        counts.replayed += u64::from(times > 0);
     }
-    listed.foreign = reading.foreign;
-    Ok(listed)
+    counts.foreign = reader.foreign;
+    Ok(counts)
 }
 
 struct Table {
     as_json: bool,
-    begun: bool,
+    has_header: bool,
 }
 
 impl Table {
-    fn row(&mut self, whole: &Whole, times: u32) -> std::io::Result<()> {
+    /// Prints a dead letter that was replayed `times` times.
+    fn print(&mut self, dead_letter: &DeadLetter, times: u32) -> std::io::Result<()> {
         let mut out = std::io::stdout().lock();
-        let Whole { head, count, missing, .. } = whole;
-        let received = humantime::format_rfc3339_millis(head.received).to_string();
+        let DeadLetter { headers, part_count, missing, .. } = dead_letter;
+        let received = humantime::format_rfc3339_millis(headers.received).to_string();
         if self.as_json {
             let line = json!({
-                "broker": head.broker.map(Broker::as_str), "position": head.position, "id": head.id.to_string(),
-                "received": received, "reason": head.reason, "detail": head.detail, "instance": head.instance,
-                "type": head.kind, "size": head.size, "parts": count, "missing": missing, "replayed": times,
+                "broker": headers.broker.map(Broker::as_str), "position": headers.position, "id": headers.id.to_string(),
+                "received": received, "reason": headers.reason, "detail": headers.detail, "instance": headers.instance,
+                "type": headers.kind, "size": headers.size, "parts": part_count, "missing": missing, "replayed": times,
             });
             return writeln!(out, "{line}");
         }
-        if !self.begun {
-            self.begun = true;
+        if !self.has_header {
+            self.has_header = true;
             let [size, parts, replayed] = ["SIZE", "PARTS", "REPLAYED"];
             writeln!(
                 out,
@@ -106,18 +118,22 @@ impl Table {
                 "RECEIVED", "AT", "REASON", "INSTANCE", "TYPE", "ID"
             )?;
         }
-        let parts = if *count == 1 { "-".into() } else { format!("{}/{count}", count - missing.len().min(*count)) };
-        let instance = head.instance.map_or_else(|| "-".into(), |instance| instance.to_string());
+        let parts = if *part_count == 1 {
+            "-".into()
+        } else {
+            format!("{}/{part_count}", part_count - missing.len().min(*part_count))
+        };
+        let instance = headers.instance.map_or_else(|| "-".into(), |instance| instance.to_string());
         let replayed = if times == 0 { "-".into() } else { format!("{times}×") };
         writeln!(
             out,
             "{received:<24}  {:<7}  {:<14}  {instance:<12}  {:<26}  {:>9}  {parts:<5}  {replayed:<8}  {}  {}",
-            place_name(head.broker),
-            plain(&head.reason),
-            plain(head.kind.as_deref().unwrap_or("-")),
-            head.size,
-            head.id,
-            plain(&head.detail),
+            location_name(headers.broker),
+            printable(&headers.reason),
+            printable(headers.kind.as_deref().unwrap_or("-")),
+            headers.size,
+            headers.id,
+            printable(&headers.detail),
         )
     }
 }

@@ -6,261 +6,253 @@ use std::time::Duration;
 use clap::{ArgGroup, Args};
 use tokio::time::Instant;
 
-#[cfg(feature = "journal")]
-use super::kept::Letters;
-use super::progress::Progress;
-use super::{Filters, Place, complain, open};
-use crate::brokers::Publisher;
-#[cfg(feature = "kafka")]
-use crate::brokers::kafka;
-#[cfg(feature = "nats")]
-use crate::brokers::nats;
-#[cfg(feature = "journal")]
-use crate::cli::journal::Reach;
+use super::journal_replayer::JournalReplayer;
+use super::{DlqLocation, FilterOptions, open, print_problem, printable, progress_text};
+use crate::bridge::start_publisher;
+use crate::brokers::{BrokerState, Publisher};
+use crate::cli::journal::AdminOptions;
+use crate::cli::progress::Progress;
 use crate::config::Config;
 use crate::dead_letter::{
-    Behind, Head, Notes, Outcome, Reading, Replayer, Selection, Source, Whole, place_name, read_id,
+    Bodies, DeadLetter, DeadLetterDestination, DeadLetterFilter, DeadLetterReader, DlqHeaders, JournalBacklog,
+    ReplayMarkers, ReplayOutcome, Replayer, Source, location_name, parse_id,
 };
 use crate::message::{Broker, Id};
 use crate::route::Routes;
 
-/// So many letters, and so many bytes of them, are under way at once: so many at most may be stored and not yet noted
-/// when the process is killed.
-const AT_ONCE: usize = 32;
-const BYTES_AT_ONCE: usize = 16 * 1024 * 1024;
+/// The most dead letters in flight, and their bytes. If the process is killed, at most this many are stored without their
+/// replay marker.
+const BATCH: usize = 32;
+const BATCH_BYTES: usize = 16 * 1024 * 1024;
 
-/// How long a broker gets to be there.
+/// How long to wait for a broker to be ready.
 const READY_WITHIN: Duration = Duration::from_secs(15);
 
 #[derive(Debug, Clone, Args)]
 #[command(group(ArgGroup::new("which").required(true).multiple(true).args(["ids", "all", "reason", "instance", "since"])))]
 pub(in crate::cli) struct Arguments {
-    /// These, as `list` shows their ids.
-    #[arg(value_name = "ID", value_parser = read_id)]
+    /// The ids, as `list` shows them.
+    #[arg(value_name = "ID", value_parser = parse_id)]
     ids: Vec<Id>,
-    /// All there are.
+    /// All dead letters.
     #[arg(long, conflicts_with = "ids")]
     all: bool,
     #[command(flatten)]
-    pub(super) filters: Filters,
-    /// Also what was replayed before: it is stored once more.
+    pub(super) filter: FilterOptions,
+    /// Replay also those that were replayed before: each is stored once more.
     #[arg(long)]
     again: bool,
-    /// Say what would be done; send nothing.
+    /// Print what would be done; publish nothing.
     #[arg(long)]
     dry_run: bool,
-    #[cfg(feature = "journal")]
     #[command(flatten)]
-    reach: Reach,
+    admin: AdminOptions,
 }
 
-/// What became of them, and what is to be found yet.
+/// What became of the dead letters of one location.
 #[derive(Default)]
-struct Tally {
+struct ReplayCounts {
     replayed: u64,
-    before: u64,
-    stay: u64,
+    already_replayed: u64,
+    not_replayable: u64,
     failed: u64,
-    /// Ids that were asked for and not met.
-    sought: HashSet<Id>,
+    /// Ids that were asked for and not found so far.
+    missing: HashSet<Id>,
 }
 
 /// True if all that was asked for is replayed.
-pub(super) async fn replay(config: &Config, routes: &Routes, places: &[Place], arguments: &Arguments) -> bool {
-    let mut sought: HashSet<Id> = arguments.ids.iter().copied().collect();
+pub(super) async fn replay(config: &Config, routes: &Routes, locations: &[DlqLocation], arguments: &Arguments) -> bool {
+    let mut missing: HashSet<Id> = arguments.ids.iter().copied().collect();
     let mut all = true;
-    for place in places {
-        let mut tally = Tally { sought: sought.clone(), ..Tally::default() };
-        let done = one(config, routes, *place, arguments, &mut tally).await;
-        let Tally { replayed, before, stay, failed, .. } = tally;
+    for location in locations {
+        let mut counts = ReplayCounts { missing, ..ReplayCounts::default() };
+        let done = replay_location(config, routes, *location, arguments, &mut counts).await;
+        let ReplayCounts { replayed, already_replayed, not_replayable, failed, .. } = counts;
         let did = if arguments.dry_run { "would be replayed" } else { "replayed" };
-        println!("{}: {replayed} {did}, {before} were before, {stay} stay, {failed} failed", place_name(*place));
+        println!(
+            "{}: {replayed} {did}, {already_replayed} already replayed, {not_replayable} not replayable, {failed} failed",
+            location_name(*location)
+        );
         if let Err(problem) = &done {
-            complain(*place, problem);
+            print_problem(*location, problem);
         }
-        all &= done.is_ok() && stay + failed == 0;
-        sought = tally.sought;
+        all &= done.is_ok() && not_replayable + failed == 0;
+        missing = counts.missing;
     }
-    for id in &sought {
+    for id in &missing {
         eprintln!("greenapi-bridge: there is no dead letter {id}; see `greenapi-bridge dead-letter list`");
     }
-    all && sought.is_empty()
+    all && missing.is_empty()
 }
 
-async fn one(
+async fn replay_location(
     config: &Config,
     routes: &Routes,
-    place: Place,
+    location: DlqLocation,
     arguments: &Arguments,
-    tally: &mut Tally,
+    counts: &mut ReplayCounts,
 ) -> Result<(), String> {
-    let selection = Selection { ids: arguments.ids.iter().copied().collect(), ..arguments.filters.selection() };
-    let mut source = open(config, place).await?;
-    let mut progress = Progress::new(format!("{}: what was replayed", place_name(place)));
-    let notes = Notes::gather(&mut source, &selection.ids, |done, all| progress.show(done, all, String::new)).await?;
+    let filter = DeadLetterFilter { ids: arguments.ids.iter().copied().collect(), ..arguments.filter.to_filter() };
+    let mut source = open(config, location).await?;
+    let mut progress = Progress::new(format!("{}: reading replay markers", location_name(location)), Some(0));
+    let markers = ReplayMarkers::read(&mut source, &filter.ids, |done, all| {
+        progress.show(done, Some(all), || progress_text(done, all))
+    })
+    .await?;
     drop(progress);
-    let configured = config.places();
-    let by = by(config, routes, &configured, place, arguments, notes).await?;
-    let what = if arguments.dry_run { "looking" } else { "replaying" };
-    let progress = Progress::new(format!("{}: {what}", place_name(place)));
-    let left = arguments.filters.limit.unwrap_or(u64::MAX);
-    let mut work = Work { by, selection, dry_run: arguments.dry_run, progress, left, tally };
-    let done = work.go(&mut source).await;
-    #[cfg(feature = "journal")]
-    if let By::Journal(Letters { reached: Some(reached), .. }) = &work.by {
-        reached.close().await;
-    }
+    let configured = config.broker_templates();
+    let replayer = replayer(config, routes, &configured, location, arguments, markers).await?;
+    let what = if arguments.dry_run { "planning" } else { "replaying" };
+    let progress = Progress::new(format!("{}: {what}", location_name(location)), Some(0));
+    let limit = arguments.filter.limit.unwrap_or(u64::MAX);
+    let mut run = ReplayRun { replayer, dry_run: arguments.dry_run, progress, limit, counts };
+    let done = run.replay_all(&mut source, &filter).await;
+    run.replayer.close().await;
     done
 }
 
-/// What replays letters: of a broker, or of the journal.
-enum By<'r> {
+/// Replays dead letters of a broker, or of the journal.
+enum LocationReplayer<'r> {
     Broker(Box<Replayer<'r>>),
-    #[cfg(feature = "journal")]
-    Journal(Letters<'r>),
+    Journal(JournalReplayer<'r>),
 }
 
-async fn by<'r>(
+async fn replayer<'r>(
     config: &Config,
     routes: &'r Routes,
-    configured: &'r [crate::route::Place],
-    place: Place,
+    configured: &'r [crate::route::BrokerTemplate],
+    location: DlqLocation,
     arguments: &Arguments,
-    notes: Notes,
-) -> Result<By<'r>, String> {
-    let once_more = arguments.again;
-    let Some(broker) = place else {
-        #[cfg(feature = "journal")]
-        {
-            let reach = async || arguments.reach.reach(config).await.map_err(|failed| failed.why());
-            let reached = if arguments.dry_run { None } else { Some(reach().await?) };
-            return Ok(By::Journal(Letters { routes, reached, notes, once_more }));
-        }
-        #[cfg(not(feature = "journal"))]
-        return Err("this build has no journal".into());
+    markers: ReplayMarkers,
+) -> Result<LocationReplayer<'r>, String> {
+    let (again, dry_run) = (arguments.again, arguments.dry_run);
+    let Some(broker) = location else {
+        let admin = (!dry_run).then_some(&arguments.admin);
+        let replayer = JournalReplayer::open(config, routes, admin, markers, again).await?;
+        return Ok(LocationReplayer::Journal(replayer));
     };
-    let behind = Behind::journal(config.journal.as_ref())?;
-    let publisher = if arguments.dry_run { None } else { Some(publisher(config, routes, broker).await?) };
-    let dead_letter = configured.iter().find(|place| place.broker == broker).map(|place| place.dead_letter.as_str());
-    let at = (broker, dead_letter.unwrap_or_default());
-    Ok(By::Broker(Box::new(Replayer::new(routes, publisher, at, (notes, behind), once_more))))
+    let backlog = JournalBacklog::open(config.journal.as_ref())?;
+    let publisher = if dry_run { None } else { Some(ready_publisher(config, routes, broker).await?) };
+    let template = configured.iter().find(|template| template.broker == broker);
+    let destination = template.map_or("", |template| template.dead_letter.as_str());
+    let queue = DeadLetterDestination { broker, destination };
+    let replayer = Replayer::new(routes, publisher, queue, markers, backlog, again);
+    Ok(LocationReplayer::Broker(Box::new(replayer)))
 }
 
-impl By<'_> {
-    fn is_done(&self, head: &Head) -> bool {
+impl LocationReplayer<'_> {
+    /// Whether a dead letter needs no replay, since it was replayed before.
+    fn is_done(&self, headers: &DlqHeaders) -> bool {
         match self {
-            Self::Broker(replayer) => replayer.is_done(head),
-            #[cfg(feature = "journal")]
-            Self::Journal(letters) => letters.is_done(head),
+            Self::Broker(replayer) => replayer.is_done(headers),
+            Self::Journal(replayer) => replayer.is_done(headers),
         }
     }
 
-    async fn replay(&mut self, batch: Vec<Whole>) -> Vec<(Head, Outcome)> {
+    async fn replay(&mut self, batch: Vec<DeadLetter>) -> Vec<(DlqHeaders, ReplayOutcome)> {
         match self {
             Self::Broker(replayer) => replayer.replay(batch).await,
-            #[cfg(feature = "journal")]
-            Self::Journal(letters) => letters.replay(batch).await,
+            Self::Journal(replayer) => replayer.replay(batch).await,
+        }
+    }
+
+    async fn close(&self) {
+        match self {
+            Self::Broker(replayer) => replayer.close().await,
+            Self::Journal(replayer) => replayer.close().await,
         }
     }
 }
 
-/// That of one place.
-struct Work<'w> {
-    by: By<'w>,
-    selection: Selection,
+/// The replay of one location.
+struct ReplayRun<'w> {
+    replayer: LocationReplayer<'w>,
     dry_run: bool,
     progress: Progress,
-    /// How many are still to be taken.
-    left: u64,
-    tally: &'w mut Tally,
+    /// How many may still be replayed.
+    limit: u64,
+    counts: &'w mut ReplayCounts,
 }
 
-impl Work<'_> {
-    async fn go(&mut self, source: &mut Source) -> Result<(), String> {
-        let (selection, mut bytes, mut batch) = (std::mem::take(&mut self.selection), 0, Vec::new());
-        let mut reading = Reading::begin(source, &selection, true).await?;
-        while self.left > 0
-            && let Some(whole) = reading.next(|done, all| self.show(done, all)).await?
+impl ReplayRun<'_> {
+    async fn replay_all(&mut self, source: &mut Source, filter: &DeadLetterFilter) -> Result<(), String> {
+        let (mut bytes, mut batch) = (0, Vec::new());
+        let mut reader = DeadLetterReader::begin(source, filter, Bodies::Read).await?;
+        while self.limit > 0
+            && let Some(dead_letter) = reader.next(|done, all| self.show(done, all)).await?
         {
-            self.tally.sought.remove(&whole.head.id);
-            if self.by.is_done(&whole.head) {
-                self.tally.before += 1;
+            self.counts.missing.remove(&dead_letter.headers.id);
+            if self.replayer.is_done(&dead_letter.headers) {
+                self.counts.already_replayed += 1;
                 continue;
             }
-            self.left -= 1;
-            bytes += whole.body.len();
-            batch.push(whole);
-            if batch.len() >= AT_ONCE || bytes >= BYTES_AT_ONCE {
-                self.settle(std::mem::take(&mut batch)).await?;
+            self.limit -= 1;
+            bytes += dead_letter.body.len();
+            batch.push(dead_letter);
+            if batch.len() >= BATCH || bytes >= BATCH_BYTES {
+                self.replay_batch(std::mem::take(&mut batch)).await?;
                 bytes = 0;
             }
         }
-        self.settle(batch).await
+        self.replay_batch(batch).await
     }
 
     fn show(&mut self, done: u64, all: u64) {
-        let Tally { replayed, stay, failed, .. } = *self.tally;
-        self.progress.show(done, all, || format!("{replayed} replayed, {stay} stay, {failed} failed"));
+        let ReplayCounts { replayed, not_replayable, failed, .. } = *self.counts;
+        self.progress.show(done, Some(all), || {
+            format!(
+                "{}; {replayed} replayed, {not_replayable} not replayable, {failed} failed",
+                progress_text(done, all)
+            )
+        });
     }
 
-    async fn settle(&mut self, batch: Vec<Whole>) -> Result<(), String> {
-        let mut unreached = None;
-        for (head, outcome) in self.by.replay(batch).await {
+    /// Replays a batch, and counts and prints the outcomes. An error means that the location or a broker is unreachable.
+    async fn replay_batch(&mut self, batch: Vec<DeadLetter>) -> Result<(), String> {
+        let mut unreachable = None;
+        for (headers, outcome) in self.replayer.replay(batch).await {
             match outcome {
-                Outcome::Replayed(to) => {
-                    self.tally.replayed += 1;
+                ReplayOutcome::Replayed(to) => {
+                    self.counts.replayed += 1;
                     if self.dry_run {
-                        self.say(&head, &format!("would go to {to}"));
+                        self.print(&headers, &format!("would go to {to}"));
                     }
                 }
-                Outcome::Before => self.tally.before += 1,
-                Outcome::Stays(why) => {
-                    self.tally.stay += 1;
-                    self.say(&head, &format!("stays: {why}"));
+                ReplayOutcome::AlreadyReplayed => self.counts.already_replayed += 1,
+                ReplayOutcome::NotReplayable(why) => {
+                    self.counts.not_replayable += 1;
+                    self.print(&headers, &format!("not replayable: {why}"));
                 }
-                Outcome::Failed(why) => {
-                    self.tally.failed += 1;
-                    self.say(&head, &format!("failed: {why}"));
+                ReplayOutcome::Failed(why) => {
+                    self.counts.failed += 1;
+                    self.print(&headers, &format!("failed: {why}"));
                 }
-                Outcome::Unreached(why) => {
-                    self.tally.failed += 1;
-                    self.say(&head, &format!("failed: {why}"));
-                    unreached.get_or_insert(why);
+                ReplayOutcome::Unreachable(why) => {
+                    self.counts.failed += 1;
+                    self.print(&headers, &format!("failed: {why}"));
+                    unreachable.get_or_insert(why);
                 }
             }
         }
-        let ended = |why| format!("given up: {why}; see to it, and run this again: what is done is remembered");
-        unreached.map_or(Ok(()), |why| Err(ended(why)))
+        let stopped =
+            |why| format!("stopped: {why}; solve this, and run the command again: finished replays are not repeated");
+        unreachable.map_or(Ok(()), |why| Err(stopped(why)))
     }
 
-    fn say(&self, head: &Head, what: &str) {
-        self.progress.print(&format!("{}  {}", head.id, super::plain(what)));
+    fn print(&self, headers: &DlqHeaders, outcome: &str) {
+        self.progress.print(&format!("{}  {}", headers.id, printable(outcome)));
     }
 }
 
-/// What publishes to a broker, once it can.
-async fn publisher(config: &Config, routes: &Routes, broker: Broker) -> Result<Publisher, String> {
-    let publisher = match broker {
-        #[cfg(feature = "kafka")]
-        Broker::Kafka => {
-            let section = config.kafka.as_ref().ok_or("there is no section [kafka]")?;
-            let most = if routes.is_open(broker) { config.route.max_destinations } else { 0 };
-            let started = kafka::Publisher::start(section, routes.known(broker), most, kafka::REPORT_WITHIN);
-            Publisher::Kafka(started.map_err(|error| error.to_string())?)
-        }
-        #[cfg(feature = "nats")]
-        Broker::Nats => {
-            let section = config.nats.as_ref().ok_or("there is no section [nats]")?;
-            let started = nats::Publisher::start(section, routes.patterns(broker), nats::REPORT_WITHIN).await;
-            Publisher::Nats(started.map_err(|error| error.to_string())?)
-        }
-        #[cfg(not(all(feature = "kafka", feature = "nats")))]
-        other => return Err(format!("this build has no {}", other.as_str())),
+/// Starts a publisher, and waits until its broker is ready.
+async fn ready_publisher(config: &Config, routes: &Routes, broker: Broker) -> Result<Publisher, String> {
+    let publisher = start_publisher(config, routes, broker).await?;
+    publisher.wait_until_up(Instant::now() + READY_WITHIN).await;
+    let down = match &*publisher.state().borrow() {
+        BrokerState::Down { reason, detail } => Some(format!("{}: {detail}", reason.as_str())),
+        BrokerState::Up | BrokerState::Degraded { .. } => None,
     };
-    publisher.ready(Instant::now() + READY_WITHIN).await;
-    let state = publisher.state().borrow().clone();
-    if state.up {
-        return Ok(publisher);
-    }
-    Err(format!("{}: {}; run `greenapi-bridge check`", state.reason, state.detail))
+    let Some(down) = down else { return Ok(publisher) };
+    publisher.close().await;
+    Err(format!("{down}; run `greenapi-bridge check`"))
 }

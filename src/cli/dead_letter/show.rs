@@ -1,46 +1,42 @@
 //! `dead-letter show`.
 
-use std::io::Write;
-
 use clap::Args;
 
-use super::progress::Progress;
-use super::{At, Place, complain, open, plain};
+use super::{DlqLocation, LocationOptions, open, print_problem, printable, progress_text};
+use crate::cli::output;
+use crate::cli::progress::Progress;
 use crate::config::Config;
-use crate::dead_letter::{Reading, Selection, Source, Whole, read_id};
+use crate::dead_letter::{Bodies, DeadLetter, DeadLetterFilter, DeadLetterReader, Source, parse_id};
 use crate::message::Id;
 
 #[derive(Debug, Clone, Args)]
 pub(in crate::cli) struct Arguments {
     /// The id, as `list` shows it.
-    #[arg(value_parser = read_id)]
+    #[arg(value_parser = parse_id)]
     id: Id,
-    /// Print its headers and an empty line before it.
+    /// Print its headers and an empty line before the body.
     #[arg(long)]
     headers: bool,
     #[command(flatten)]
-    pub(super) at: At,
+    pub(super) location: LocationOptions,
 }
 
 /// True if it is printed.
-pub(super) async fn show(config: &Config, places: &[Place], arguments: &Arguments) -> bool {
+pub(super) async fn show(config: &Config, locations: &[DlqLocation], arguments: &Arguments) -> bool {
     let (mut incomplete, mut all_read) = (None, true);
-    for place in places {
+    for location in locations {
         let found = async {
-            let mut source = open(config, *place).await?;
+            let mut source = open(config, *location).await?;
             find(&mut source, arguments.id, &mut incomplete).await
         };
         match found.await {
-            Ok(Some(whole)) => {
-                let printed = print(&whole, arguments.headers);
-                if let Err(error) = &printed {
-                    eprintln!("greenapi-bridge: {error}");
-                }
-                return printed.is_ok();
+            Ok(Some(dead_letter)) => {
+                print(&dead_letter, arguments.headers);
+                return true;
             }
             Ok(None) => {}
             Err(problem) => {
-                complain(*place, &problem);
+                print_problem(*location, &problem);
                 all_read = false;
             }
         }
@@ -56,29 +52,29 @@ pub(super) async fn show(config: &Config, places: &[Place], arguments: &Argument
     false
 }
 
-/// The first that is complete; of those that are not, why.
-async fn find(source: &mut Source, id: Id, incomplete: &mut Option<String>) -> Result<Option<Whole>, String> {
-    let selection = Selection { ids: [id].into(), ..Selection::default() };
+/// Finds the first complete dead letter with this id. Sets `incomplete` to the reason if a part is missing.
+async fn find(source: &mut Source, id: Id, incomplete: &mut Option<String>) -> Result<Option<DeadLetter>, String> {
+    let filter = DeadLetterFilter { ids: [id].into(), ..DeadLetterFilter::default() };
     let name = source.name();
-    let mut progress = Progress::new(format!("{name}: looking for it"));
-    let mut reading = Reading::begin(source, &selection, true).await?;
-    while let Some(whole) = reading.next(|done, all| progress.show(done, all, String::new)).await? {
-        match whole.complete() {
-            Ok(()) => return Ok(Some(whole)),
+    let mut progress = Progress::new(format!("{name}: searching"), Some(0));
+    let mut reader = DeadLetterReader::begin(source, &filter, Bodies::Read).await?;
+    while let Some(dead_letter) =
+        reader.next(|done, all| progress.show(done, Some(all), || progress_text(done, all))).await?
+    {
+        match dead_letter.check_complete() {
+            Ok(()) => return Ok(Some(dead_letter)),
             Err(why) => *incomplete = Some(format!("at {name}, {why}")),
         }
     }
     Ok(None)
 }
 
-fn print(whole: &Whole, headers: bool) -> std::io::Result<()> {
-    let mut out = std::io::stdout().lock();
-    if headers {
-        for (name, value) in &whole.head.headers {
-            writeln!(out, "{}: {}", plain(name), plain(value))?;
+fn print(dead_letter: &DeadLetter, with_headers: bool) {
+    if with_headers {
+        for (name, value) in &dead_letter.headers.all {
+            println!("{}: {}", printable(name), printable(value));
         }
-        writeln!(out)?;
+        println!("");
     }
-    out.write_all(&whole.body)?;
-    out.flush()
+    output::bytes(&dead_letter.body);
 }

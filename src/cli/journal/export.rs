@@ -8,83 +8,93 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::progress::Progress;
-use super::{Done, Failed, Filter, Name, failed, impossible, reader};
+use super::{CommandError, CommandResult, FilterOptions, failure, open_reader, unusable};
+use crate::cli::args;
+use crate::cli::progress::Progress;
 use crate::config::Config;
-use crate::journal::line;
-use crate::journal::store::{queries, steps};
+use crate::journal::{SeqRange, line};
+use crate::message::Broker;
 use crate::units::records;
 
-/// What is exported, and where to.
+/// Which records are exported, and where to.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Arguments {
-    /// Only what is owed to this broker.
-    #[arg(long, value_name = "BROKER")]
-    broker: Option<Name>,
+    /// Only the backlog of this broker.
+    #[arg(long, value_name = "BROKER", value_parser = args::broker())]
+    broker: Option<Broker>,
     #[command(flatten)]
-    filter: Filter,
+    filter: FilterOptions,
     /// Write to this new file, which only its owner can read. Default: to stdout.
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
 }
 
-pub(super) async fn export(config: &Config, arguments: Arguments) -> Done {
+pub(super) async fn export(config: &Config, arguments: Arguments) -> CommandResult {
     let Arguments { broker, filter, output } = arguments;
-    let choice = filter.choice(broker.map(Into::into));
-    let reader = reader(config)?;
-    let (first, until) = reader.read(queries::ends).await.map_err(failed)?.unwrap_or((1, 0));
-    let mut out = Out::open(output.as_deref())?;
+    let filter = filter.for_backlog_of(broker);
+    let reader = open_reader(config)?;
+    let empty = SeqRange { first: 1, last: 0 };
+    let SeqRange { first, last: until } = reader.range().await.map_err(failure)?.unwrap_or(empty);
+    let mut out = Output::open(output.as_deref())?;
     let (mut after, mut count) = (first - 1, 0);
-    let mut progress = Progress::new("exported", (until - after).unsigned_abs());
+    let mut progress = Progress::new("exporting", Some((until - after).unsigned_abs()));
     loop {
-        let choice = choice.clone();
-        let (some, next) = reader.read(move |db| steps::chosen(db, &choice, after, until)).await.map_err(failed)?;
-        for record in &some {
+        let page = reader.matching(&filter, after, until).await.map_err(failure)?;
+        for record in &page.records {
             out.write(&line::write(record))?;
         }
-        count += some.len() as u64;
-        let Some(next) = next else { break };
+        count += page.records.len() as u64;
+        let Some(next) = page.next else { break };
         after = next;
-        progress.show((after - first + 1).unsigned_abs(), count);
+        progress.show((after - first + 1).unsigned_abs(), None, || format!("{} written", records(count)));
     }
-    progress.end();
-    out.end()?;
+    drop(progress);
+    out.finish()?;
     eprintln!("greenapi-bridge: {} exported", records(count));
     Ok(ExitCode::SUCCESS)
 }
 
-/// Where it is written.
-enum Out {
+/// Where the lines go.
+enum Output {
     Stdout(BufWriter<io::Stdout>),
     File(PathBuf, BufWriter<std::fs::File>),
 }
 
-impl Out {
-    fn open(path: Option<&Path>) -> Result<Self, Failed> {
+impl Output {
+    fn open(path: Option<&Path>) -> Result<Self, CommandError> {
         let Some(path) = path else { return Ok(Self::Stdout(BufWriter::new(io::stdout()))) };
         let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
-        let file =
-            file.map_err(|error| impossible(format!("--output {}: {error}; name a new file", path.display())))?;
+        let file = file.map_err(|error| unusable(format!("--output {}: {error}; name a new file", path.display())))?;
         Ok(Self::File(path.into(), BufWriter::new(file)))
     }
 
-    fn write(&mut self, line: &[u8]) -> Result<(), Failed> {
+    fn write(&mut self, line: &[u8]) -> Result<(), CommandError> {
         match self {
-            Self::Stdout(out) => out.write_all(line).map_err(|error| failed(format!("stdout: {error}"))),
-            Self::File(path, out) => {
-                out.write_all(line).map_err(|error| failed(format!("{}: {error}; it is not whole", path.display())))
-            }
+            Self::Stdout(out) => out.write_all(line).map_err(stdout_failure),
+            Self::File(path, out) => out.write_all(line).map_err(|error| file_failure(path, &error)),
         }
     }
 
-    /// On disk: what is dropped next from the journal is nowhere else.
-    fn end(self) -> Result<(), Failed> {
+    /// Syncs the file to disk: records that are dropped from the journal next exist nowhere else.
+    fn finish(self) -> Result<(), CommandError> {
         match self {
-            Self::Stdout(mut out) => out.flush().map_err(|error| failed(format!("stdout: {error}"))),
+            Self::Stdout(mut out) => out.flush().map_err(stdout_failure),
             Self::File(path, mut out) => {
-                let ended = out.flush().and_then(|()| out.get_ref().sync_all());
-                ended.map_err(|error| failed(format!("{}: {error}; it is not whole", path.display())))
+                let synced = out.flush().and_then(|()| out.get_ref().sync_all());
+                synced.map_err(|error| file_failure(&path, &error))
             }
         }
     }
+}
+
+/// A reader that has closed its end of the pipe knows that the export is incomplete.
+fn stdout_failure(error: io::Error) -> CommandError {
+    if error.kind() == io::ErrorKind::BrokenPipe {
+        std::process::exit(1);
+    }
+    failure(format!("the result cannot be written: {error}"))
+}
+
+fn file_failure(path: &Path, error: &io::Error) -> CommandError {
+    failure(format!("{}: {error}; the export is incomplete", path.display()))
 }

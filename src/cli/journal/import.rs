@@ -8,43 +8,44 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::progress::Progress;
-use super::reach::{Importer, Reach};
-use super::{Done, Failed, Name, failed, impossible, section};
+use super::access::{AdminOptions, Importer};
+use super::{CommandError, CommandResult, failure, section, unusable};
+use crate::cli::args;
+use crate::cli::progress::Progress;
 use crate::config::Config;
-use crate::deliver::Imported;
-use crate::journal::store::{Reader, queries};
-use crate::journal::{OpenError, Record, line};
-use crate::message::{Brokers, Id};
+use crate::delivery::ImportCounts;
+use crate::journal::{JournalReader, OpenError, Record, RecordId, line};
+use crate::journal_edit::{PAGE, PAGE_BYTES};
+use crate::message::{Broker, Brokers, Id};
 use crate::units::records;
-use crate::upkeep::{PAGE, PAGE_BYTES};
 
-/// What is imported.
+/// Which file is imported, and for which broker.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Arguments {
     /// The file that `journal export` wrote.
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// Whom all of it is to be owed to, where the routes of now say. Default: as it was.
-    #[arg(long, value_name = "BROKER")]
-    to: Option<Name>,
+    /// Add all records to the backlog of this broker, with the destinations of the current routes. Default: to the backlogs
+    /// they were exported from.
+    #[arg(long, value_name = "BROKER", value_parser = args::broker())]
+    to: Option<Broker>,
     #[command(flatten)]
-    reach: Reach,
+    admin: AdminOptions,
 }
 
-/// The ids that are in a journal, and whom they are owed to; what came out of a replay is another than its letter.
-type Known = HashMap<(Id, bool), Brokers>;
+/// The ids in a journal, each with the brokers that have it in their backlog. True marks the result of a replay, which is
+/// another record than the dead letter of the same id.
+type KnownIds = HashMap<(Id, bool), Brokers>;
 
-pub(super) async fn import(config: &Config, arguments: Arguments) -> Done {
-    let Arguments { file, to, reach } = arguments;
-    let unreadable = |error: std::io::Error| impossible(format!("{}: {error}", file.display()));
+pub(super) async fn import(config: &Config, arguments: Arguments) -> CommandResult {
+    let Arguments { file, to, admin } = arguments;
+    let unreadable = |error: std::io::Error| unusable(format!("{}: {error}", file.display()));
     let opened = File::open(&file).map_err(unreadable)?;
-    let mut progress = Progress::new("read", opened.metadata().map_or(0, |file| file.len()));
-    let to = to.map(Into::into);
-    let known = known(config).await?;
-    let reached = reach.reach(config).await?;
-    let mut all =
-        All { known, importer: reached.importer(to)?, page: Vec::new(), bytes: 0, imported: Imported::default() };
+    let mut progress = Progress::new("importing", opened.metadata().ok().map(|file| file.len()));
+    let known = known_ids(config).await?;
+    let journal = admin.open(config).await?;
+    let mut import =
+        Import { known, importer: journal.importer(to)?, page: Vec::new(), bytes: 0, counts: ImportCounts::default() };
     let mut lines = BufReader::new(opened);
     let read = async {
         let (mut line, mut number, mut at) = (Vec::new(), 0, 0);
@@ -54,51 +55,49 @@ pub(super) async fn import(config: &Config, arguments: Arguments) -> Done {
                 let record = match line::read(&line) {
                     Ok(record) => record,
                     Err(error) => {
-                        all.send().await?;
-                        return Err(impossible(format!("{}:{number}: {error}", file.display())));
+                        import.send().await?;
+                        return Err(unusable(format!("{}:{number}: {error}", file.display())));
                     }
                 };
-                all.add(record, to.map(|to| Brokers::NONE.with(to)), line.len()).await?;
+                import.add(record, to.map(|to| Brokers::NONE.with(to)), line.len()).await?;
             }
-            progress.show(at, number);
+            progress.show(at, None, || format!("{} read", records(number)));
             line.clear();
         }
-        all.send().await
+        import.send().await
     };
     let read = read.await;
-    progress.end();
-    let Imported { added, skipped } = all.imported;
-    reached.close().await;
-    let lately = humantime::format_duration(config.dedupe.window);
-    println!(
-        "{} imported, {skipped} skipped that are here already, or were stored in the last {lately}",
-        records(added)
-    );
+    drop(progress);
+    let ImportCounts { added, skipped } = import.counts;
+    journal.close().await;
+    let window = humantime::format_duration(config.dedupe.window);
+    println!("{} imported, {skipped} skipped: already in the journal, or stored in the last {window}", records(added));
     read.map(|()| ExitCode::SUCCESS)
 }
 
-/// What is being imported.
-struct All<'r> {
-    known: Known,
+/// An import in progress.
+struct Import<'r> {
+    known: KnownIds,
     importer: Importer<'r>,
+    /// Records that are not sent yet.
     page: Vec<Record>,
     bytes: usize,
-    imported: Imported,
+    counts: ImportCounts,
 }
 
-impl All<'_> {
-    /// Adds a record that is to be owed to these; none: as it was.
-    async fn add(&mut self, record: Record, to: Option<Brokers>, bytes: usize) -> Result<(), Failed> {
-        let (id, owed) = (record.message.event.id, to.unwrap_or(record.owed));
-        let owed = if owed.is_empty() { Brokers::JOURNAL } else { owed };
-        let here = self.known.get(&(id, record.message.replay.is_some())).copied().unwrap_or_default();
-        if owed.without(here).is_empty() {
-            self.imported.skipped += 1;
+impl Import<'_> {
+    /// Adds a record to the backlog of `to`. None means the backlogs it was exported from.
+    async fn add(&mut self, record: Record, to: Option<Brokers>, bytes: usize) -> Result<(), CommandError> {
+        let (id, wanted) = (record.message.event.id, to.unwrap_or(record.backlog));
+        let wanted = if wanted.is_empty() { Brokers::JOURNAL } else { wanted };
+        let known = self.known.get(&(id, record.message.earlier_replays().is_some())).copied().unwrap_or_default();
+        if wanted.without(known).is_empty() {
+            self.counts.skipped += 1;
             return Ok(());
         }
-        let missing = owed.without(here).without(Brokers::JOURNAL);
-        let unknown = record.unknown;
-        self.page.push(Record { owed: if to.is_some() { record.owed } else { missing }, unknown, ..record });
+        let missing = wanted.without(known).without(Brokers::JOURNAL);
+        let maybe_stored = record.maybe_stored;
+        self.page.push(Record { backlog: if to.is_some() { record.backlog } else { missing }, maybe_stored, ..record });
         self.bytes += bytes;
         if self.page.len() >= PAGE || self.bytes >= PAGE_BYTES {
             self.send().await?;
@@ -106,35 +105,35 @@ impl All<'_> {
         Ok(())
     }
 
-    async fn send(&mut self) -> Result<(), Failed> {
+    async fn send(&mut self) -> Result<(), CommandError> {
         self.bytes = 0;
         if self.page.is_empty() {
             return Ok(());
         }
-        let done = self.importer.import(std::mem::take(&mut self.page)).await?;
-        self.imported.added += done.added;
-        self.imported.skipped += done.skipped;
+        let counts = self.importer.import(std::mem::take(&mut self.page)).await?;
+        self.counts.added += counts.added;
+        self.counts.skipped += counts.skipped;
         Ok(())
     }
 }
 
-/// What is in the journal, if there is one.
-async fn known(config: &Config) -> Result<Known, Failed> {
-    let reader = match Reader::open(&section(config)?.directory) {
+/// The ids in the journal; none if there is no journal yet.
+async fn known_ids(config: &Config) -> Result<KnownIds, CommandError> {
+    let reader = match JournalReader::open(&section(config)?.directory) {
         Ok(reader) => reader,
-        // one of before has still to be brought up to date, which opening it does
-        Err(OpenError::None { .. } | OpenError::Newer { .. }) => return Ok(Known::new()),
-        Err(error) => return Err(impossible(error)),
+        // a journal of an earlier version is migrated when it is opened for writing
+        Err(OpenError::NoJournal { .. } | OpenError::OtherVersion { .. }) => return Ok(KnownIds::new()),
+        Err(error) => return Err(unusable(error)),
     };
-    let (mut known, mut after) = (Known::new(), 0);
+    let (mut known, mut after) = (KnownIds::new(), 0);
     loop {
-        let some = reader.read(move |db| queries::ids(db, after)).await.map_err(failed)?;
-        let Some((last, ..)) = some.last().copied() else { return Ok(known) };
-        after = last;
-        for (_, id, owed, replayed) in some {
-            let owed = if owed.is_empty() { Brokers::JOURNAL } else { owed };
-            let here = known.entry((id, replayed)).or_default();
-            *here = here.and(owed);
+        let page = reader.ids_after(after).await.map_err(failure)?;
+        let Some(last) = page.last() else { return Ok(known) };
+        after = last.seq;
+        for RecordId { id, pending, is_replay, .. } in page {
+            let pending = if pending.is_empty() { Brokers::JOURNAL } else { pending };
+            let brokers = known.entry((id, is_replay)).or_default();
+            *brokers = brokers.and(pending);
         }
     }
 }

@@ -1,265 +1,221 @@
-//! `journal`: what is in it, and what can be done about it.
+//! `journal`: shows what is in the journal, and changes it.
+//!
+//! `status` and `export` read the files of the journal, also while a bridge runs. The others change it: directly if no bridge
+//! runs, else through the admin listener of the bridge ([`access`]).
 
-mod change;
+mod access;
+mod edit;
 mod export;
 mod import;
-mod progress;
-mod reach;
 mod status;
 
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
 
-use super::numbers::instance;
+use super::args;
 use crate::config::Config;
-use crate::journal::store::Reader;
-use crate::journal::{Choice, store};
+use crate::journal::{JournalReader, RecordFilter};
+use crate::journal_edit::Edit;
 use crate::message::Broker;
-use crate::notification::Class;
-use crate::units;
-use crate::upkeep::Change;
-pub(super) use reach::{Reach, Reached};
+pub(super) use access::{AdminOptions, JournalAccess};
 
-/// What is done with a journal.
+/// The commands of `journal`.
 #[derive(Debug, Subcommand)]
-pub(super) enum Journal {
-    /// Say what waits in the journal: for which broker, since when, of which instances.
+pub(super) enum Command {
+    /// Show the backlog of each broker: how many records, since when, and of which instances.
     ///
-    /// Reads beside a bridge that runs, and shows nothing of what notifications hold.
+    /// Reads the journal, also while a bridge runs. Shows nothing of the bodies of notifications.
     #[command(after_help = "Examples:
   greenapi-bridge journal status --config bridge.toml
-  greenapi-bridge journal status --config bridge.toml --json | jq .owed.nats.records")]
+  greenapi-bridge journal status --config bridge.toml --json | jq .backlog.nats.records")]
     Status {
         /// Print JSON.
         #[arg(long)]
         json: bool,
     },
-    /// Write records as lines of CloudEvents JSON, with all that `journal import` needs; they stay in the journal.
+    /// Write records as lines of CloudEvents JSON, with all that `journal import` needs. They stay in the journal.
     ///
-    /// Reads beside a bridge that runs: what comes later is not in it. Exit code 0: all of it is written.
+    /// Reads the journal, also while a bridge runs; records that arrive after the start of an export are not in it. Exit
+    /// code 0: all records are written.
     #[command(after_help = "Examples:
-  greenapi-bridge journal export --config bridge.toml --broker kafka --output owed.jsonl
+  greenapi-bridge journal export --config bridge.toml --broker kafka --output backlog.jsonl
   greenapi-bridge journal export --config bridge.toml --instance 1101000001 --since 2h | jq .data")]
     Export(export::Arguments),
-    /// Bring in what `journal export` wrote, behind all that is there.
+    /// Add the records that `journal export` wrote, behind all records in the journal.
     ///
-    /// What is in the journal already, or was stored lately, is skipped: to do it again is safe. Exit code 0: all
-    /// is kept, 1: not all, 2: a wrong flag or file.
+    /// Records that are in the journal already, or were stored within the dedup window, are skipped: repeating an import is
+    /// safe. Exit code 0: all records are in the journal, 1: not all, 2: a wrong option or file.
     #[command(after_help = "Examples:
-  greenapi-bridge journal import --config bridge.toml owed.jsonl
-  greenapi-bridge journal import --config bridge.toml --to nats owed.jsonl")]
+  greenapi-bridge journal import --config bridge.toml backlog.jsonl
+  greenapi-bridge journal import --config bridge.toml --to nats backlog.jsonl")]
     Import(import::Arguments),
-    /// Send what is owed to a broker where the routes of now say, or to another broker.
+    /// Give the backlog of a broker the destinations of the current routes, or move it to another broker.
     ///
-    /// A record keeps its place among all; dead letters stay dead letters. What was on its way when this began, or may
-    /// have been before a crash, can arrive at the old place too, with the same `ce_id`. While it lasts what comes is
-    /// kept behind. A bridge that runs must run with the configuration that is meant. For another topic of Kafka do this
-    /// before that bridge starts: what comes for the new topic does not wait for what is owed to the old one.
+    /// The records keep their order; dead letters stay dead letters. A record that was in flight when this began, or may
+    /// have been before a crash, can also arrive at its old destination, with the same `ce_id`. New notifications go to the
+    /// journal, behind the backlog, until the reroute is done. A bridge that runs on the journal must have started with the
+    /// configuration given here. For another Kafka topic, reroute before that bridge starts: notifications for the new topic
+    /// do not wait for the backlog of the old one.
     #[command(after_help = "Examples:
   greenapi-bridge journal reroute --config bridge.toml --from kafka --dry-run
   greenapi-bridge journal reroute --config bridge.toml --from kafka --to nats --yes")]
     Reroute {
-        /// Whom it is owed to.
-        #[arg(long, value_name = "BROKER")]
-        from: Name,
-        /// Whom it is to be owed to. Default: as before.
-        #[arg(long, value_name = "BROKER")]
-        to: Option<Name>,
+        /// The broker whose backlog is rerouted.
+        #[arg(long, value_name = "BROKER", value_parser = args::broker())]
+        from: Broker,
+        /// The broker that gets it. Default: the same broker.
+        #[arg(long, value_name = "BROKER", value_parser = args::broker())]
+        to: Option<Broker>,
         #[command(flatten)]
-        filter: Filter,
+        filter: FilterOptions,
         #[command(flatten)]
-        how: How,
+        options: EditOptions,
     },
-    /// Give up what is owed to a broker: it will never be sent there. What is owed to no other broker is deleted.
+    /// Drop the backlog of a broker: it will never be published there. Records in no other backlog are deleted.
     #[command(after_help = "Examples:
-  greenapi-bridge journal export --config bridge.toml --broker nats --output owed.jsonl    keep it first
+  greenapi-bridge journal export --config bridge.toml --broker nats --output backlog.jsonl    save it first
   greenapi-bridge journal drop --config bridge.toml --broker nats")]
     Drop {
-        /// Whom it is owed to.
-        #[arg(long, value_name = "BROKER")]
-        broker: Name,
+        /// The broker whose backlog is dropped.
+        #[arg(long, value_name = "BROKER", value_parser = args::broker())]
+        broker: Broker,
         #[command(flatten)]
-        filter: Filter,
+        filter: FilterOptions,
         #[command(flatten)]
-        how: How,
+        options: EditOptions,
     },
-    /// Delete everything of an instance or of a chat, dead letters too, and leave no trace of it in the journal's files.
+    /// Delete all records of an instance or of a chat, dead letters too, and leave no trace of them in the journal's files.
     ///
-    /// What brokers have already is not erased there. Of bodies that are no notifications, those are of a chat in which
-    /// its id stands.
+    /// What brokers have already is not erased there. A body that is not a notification belongs to a chat if the chat's id
+    /// stands in it.
     #[command(after_help = "Examples:
   greenapi-bridge journal erase --config bridge.toml --chat 79990000000@c.us --dry-run
   greenapi-bridge journal erase --config bridge.toml --instance 1101000001 --yes")]
     Erase {
         #[command(flatten)]
-        whose: Whose,
+        subject: EraseSubject,
         #[command(flatten)]
-        how: How,
+        options: EditOptions,
     },
 }
 
-/// A broker, as a flag names it.
-#[derive(Debug, Clone, Copy, ValueEnum)]
-pub(super) enum Name {
-    Kafka,
-    Nats,
-}
-
-impl From<Name> for Broker {
-    fn from(name: Name) -> Self {
-        match name {
-            Name::Kafka => Self::Kafka,
-            Name::Nats => Self::Nats,
-        }
-    }
-}
-
-/// Whose data.
+/// Whose records are erased.
 #[derive(Debug, Clone, Args)]
 #[group(required = true, multiple = false)]
-pub(super) struct Whose {
-    /// All of this instance.
-    #[arg(long, value_name = "INSTANCE", value_parser = instance)]
+pub(super) struct EraseSubject {
+    /// All records of this instance.
+    #[arg(long, value_name = "INSTANCE", value_parser = args::instance)]
     instance: Option<u64>,
-    /// All of this chat, in all instances.
+    /// All records of this chat, in all instances.
     #[arg(long, value_name = "ID")]
     chat: Option<String>,
 }
 
-/// Which of them.
+/// Which records a command concerns.
 #[derive(Debug, Clone, Args)]
-pub(super) struct Filter {
-    /// Only of this instance.
-    #[arg(long, value_name = "INSTANCE", value_parser = instance)]
+pub(super) struct FilterOptions {
+    /// Only records of this instance.
+    #[arg(long, value_name = "INSTANCE", value_parser = args::instance)]
     instance: Option<u64>,
-    /// Only of this class: incoming, outgoing, state, device or other.
-    #[arg(long, value_name = "CLASS", value_parser = class)]
+    /// Only records of this class: incoming, outgoing, state, device or other.
+    #[arg(long, value_name = "CLASS", value_parser = args::class())]
     class: Option<String>,
-    /// Only what was received since: a time such as 2026-01-31T12:00:00Z, or so long ago, such as 2h.
-    #[arg(long, value_name = "TIME", value_parser = since)]
-    since: Option<u64>,
+    /// Only records received since: a time such as 2026-01-31T12:00:00Z, or how long ago, such as 2h.
+    #[arg(long, value_name = "TIME", value_parser = args::since)]
+    since: Option<SystemTime>,
 }
 
-/// How it is done.
+/// How an edit is done.
 #[derive(Debug, Clone, Args)]
-pub(super) struct How {
-    /// Do not ask.
+pub(super) struct EditOptions {
+    /// Do not ask for confirmation.
     #[arg(long)]
     yes: bool,
-    /// Say what would be done; change nothing.
+    /// Print what would be done; change nothing.
     #[arg(long)]
     dry_run: bool,
     #[command(flatten)]
-    reach: reach::Reach,
+    admin: AdminOptions,
 }
 
-impl Filter {
-    fn choice(self, owed: Option<Broker>) -> Choice {
+impl FilterOptions {
+    /// The filter for the backlog of a broker. None means records of every backlog and of none.
+    fn for_backlog_of(self, broker: Option<Broker>) -> RecordFilter {
         let Self { instance, class, since } = self;
-        Choice { owed, instance, class, since, unknown: false }
+        let since = since.map(|at| at.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64));
+        RecordFilter { broker, instance, class, since, or_no_instance: false }
     }
 }
 
-fn class(text: &str) -> Result<String, String> {
-    let mut known = Class::ALL.map(Class::as_str).into_iter();
-    known
-        .find(|known| *known == text)
-        .map(Into::into)
-        .ok_or_else(|| format!("no class; give one of {}", Class::ALL.map(Class::as_str).join(", ")))
-}
-
-/// Unix milliseconds.
-fn since(text: &str) -> Result<u64, String> {
-    let wrong = || "not a time; give one such as 2026-01-31T12:00:00Z, or a duration such as 2h".to_owned();
-    let at = match units::read_duration(text) {
-        Ok(ago) => SystemTime::now().checked_sub(ago).ok_or_else(wrong)?,
-        Err(_) => humantime::parse_rfc3339(text).map_err(|_| wrong())?,
-    };
-    at.duration_since(UNIX_EPOCH).map_err(|_| wrong()).map(|since| since.as_millis().try_into().unwrap_or(u64::MAX))
-}
-
-/// Runs one of them. 0: done, 1: not done, 2: it cannot be.
-pub(super) async fn journal(command: Journal, config: &Config) -> ExitCode {
-    let no = Choice::default();
-    let done = match command {
-        Journal::Status { json } => status::status(config, json).await,
-        Journal::Export(arguments) => export::export(config, arguments).await,
-        Journal::Import(arguments) => import::import(config, arguments).await,
-        Journal::Reroute { from, to, filter, how } => {
-            let change = Change::Reroute { from: from.into(), to: to.map(Into::into) };
-            change::change(config, change, filter.choice(None), how).await
+/// Runs a command of `journal`. Exit code 0: done, 1: not done, or not all of it, 2: impossible as asked.
+pub(super) async fn run(command: Command, config: &Config) -> ExitCode {
+    let result = match command {
+        Command::Status { json } => status::status(config, json).await,
+        Command::Export(arguments) => export::export(config, arguments).await,
+        Command::Import(arguments) => import::import(config, arguments).await,
+        Command::Reroute { from, to, filter, options } => {
+            edit::edit(config, Edit::Reroute { from, to }, filter.for_backlog_of(None), options).await
         }
-        Journal::Drop { broker, filter, how } => {
-            change::change(config, Change::Drop { broker: broker.into() }, filter.choice(None), how).await
+        Command::Drop { broker, filter, options } => {
+            edit::edit(config, Edit::Drop { broker }, filter.for_backlog_of(None), options).await
         }
-        Journal::Erase { whose: Whose { instance, chat }, how } => {
-            change::change(config, Change::Erase { instance, chat }, no, how).await
+        Command::Erase { subject: EraseSubject { instance, chat }, options } => {
+            edit::edit(config, Edit::Erase { instance, chat }, RecordFilter::default(), options).await
         }
     };
-    done.unwrap_or_else(|Failed(code, why)| {
-        eprintln!("greenapi-bridge: {why}");
-        ExitCode::from(code)
+    result.unwrap_or_else(|CommandError { exit_code, message }| {
+        eprintln!("greenapi-bridge: {message}");
+        ExitCode::from(exit_code)
     })
 }
 
-/// An exit code, and what is said.
-pub(super) struct Failed(u8, String);
+/// Why a command did not succeed.
+pub(super) struct CommandError {
+    exit_code: u8,
+    message: String,
+}
 
-impl Failed {
-    pub(super) fn why(self) -> String {
-        self.1
+impl CommandError {
+    pub(super) fn into_message(self) -> String {
+        self.message
     }
 }
 
-type Done = Result<ExitCode, Failed>;
+type CommandResult = Result<ExitCode, CommandError>;
 
-/// It was not done, or not all of it.
-fn failed(why: impl ToString) -> Failed {
-    Failed(1, why.to_string())
+/// The command did not do its work, or not all of it.
+fn failure(message: impl ToString) -> CommandError {
+    CommandError { exit_code: 1, message: message.to_string() }
 }
 
-/// It cannot be done as it was asked for.
-fn impossible(why: impl ToString) -> Failed {
-    Failed(2, why.to_string())
+/// The configuration, an option or a file cannot be used.
+fn unusable(message: impl ToString) -> CommandError {
+    CommandError { exit_code: 2, message: message.to_string() }
 }
 
-/// Reads the journal of a configuration.
-fn reader(config: &Config) -> Result<Reader, Failed> {
-    Reader::open(&section(config)?.directory).map_err(impossible)
+/// Opens the journal of a configuration for reading.
+fn open_reader(config: &Config) -> Result<JournalReader, CommandError> {
+    JournalReader::open(&section(config)?.directory).map_err(unusable)
 }
 
-fn section(config: &Config) -> Result<&crate::journal::Config, Failed> {
+fn section(config: &Config) -> Result<&crate::journal::Config, CommandError> {
     let none = "this configuration has no journal; give the configuration of the bridge that has it with --config";
-    config.journal.as_ref().ok_or_else(|| impossible(none))
+    config.journal.as_ref().ok_or_else(|| unusable(none))
 }
 
-/// The last record there is.
-async fn last(reader: &Reader) -> Result<i64, Failed> {
-    let ends = reader.read(store::queries::ends).await.map_err(failed)?;
-    Ok(ends.map_or(0, |(_, last)| last))
+/// The sequence number of the last record; 0 if there is none.
+async fn last_seq(reader: &JournalReader) -> Result<i64, CommandError> {
+    let range = reader.range().await.map_err(failure)?;
+    Ok(range.map_or(0, |range| range.last))
 }
 
-fn shown(bytes: u64) -> String {
+fn format_bytes(bytes: u64) -> String {
     bytesize::ByteSize::b(bytes).display().iec().to_string()
 }
 
-/// In whole seconds: nobody wants more.
-fn age(since: Duration) -> String {
-    humantime::format_duration(Duration::from_secs(since.as_secs())).to_string()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_time_is_a_date_or_an_age() {
-        assert_eq!(since("1970-01-01T00:00:01Z"), Ok(1000));
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as u64;
-        let ago = now - since("2h").unwrap();
-        assert!((7_199_000..=7_201_000).contains(&ago), "{ago}");
-        assert!(since("yesterday").unwrap_err().contains("give one such as"));
-    }
+/// An age in whole seconds.
+fn format_age(age: Duration) -> String {
+    humantime::format_duration(Duration::from_secs(age.as_secs())).to_string()
 }

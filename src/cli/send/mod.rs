@@ -1,6 +1,9 @@
-//! `send`.
+//! `send`: runs the simulator against a bridge.
+//!
+//! In: which samples, how many, from how many instances; URL and token, as options or from a configuration. Out: progress,
+//! a summary (`summary`), on request a ledger, and exit code 0 only if all were answered 200.
 
-mod progress;
+mod summary;
 
 use std::fs::OpenOptions;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -10,17 +13,20 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
+use tokio::time::interval;
 
-use super::numbers::{count, within};
-use crate::admit;
+use super::args::{count, within};
+use super::signals::Signals;
+use crate::auth;
 use crate::config::Config;
-use crate::sender::{self, Ledger, Load, Sample, Sender, SenderError, Summary, Target, Trust};
+use crate::http_client::{Target, Trust};
+use crate::simulator::{Ledger, Load, Sample, Simulator, SimulatorConfig, SimulatorError, Summary};
 use crate::units;
-use progress::Progress;
+use summary::SendProgress;
 
 /// The examples, and every name `--types` takes.
 pub(super) fn help() -> String {
-    format!("{EXAMPLES}\n\nNames for --types: {}", Sample::known().into_iter().collect::<Vec<_>>().join(" "))
+    format!("{EXAMPLES}\n\nNames for --types: {}", Sample::known_names().into_iter().collect::<Vec<_>>().join(" "))
 }
 
 const EXAMPLES: &str = "Examples:
@@ -29,74 +35,83 @@ const EXAMPLES: &str = "Examples:
   greenapi-bridge send --types incoming,stateInstanceChanged --count 1000
   greenapi-bridge send --instances 256 --rate 0 --duration 10s --json | jq .per_second
   greenapi-bridge send --url https://bridge.example:3000/green-api/webhook/ --token-file token --ca-file ca.crt
-  greenapi-bridge send --count 5000 --ledger sent.tsv    what was answered 200, to compare with the broker
+  greenapi-bridge send --count 5000 --ledger sent.tsv    a line for each 200, to compare with the broker
 
 A line of the ledger: instance, its sequence number, the id (ce_id), status, where it is stored, Unix milliseconds.";
 
-/// The bridge answers within 15 s unless it was told otherwise.
-const IN_FLIGHT_AFTER_STOP: Duration = Duration::from_secs(20);
+/// How long requests in flight may take after the first signal: longer than the default http.answer_within of 15 s.
+const STOP_WITHIN: Duration = Duration::from_secs(20);
+
+/// Answers that the configuration of the sender or of the bridge causes: every repeat gets the same.
+const REFUSED: [u16; 3] = [401, 403, 404];
+
+/// How often to check whether progress is due.
+const PROGRESS_TICK: Duration = Duration::from_millis(100);
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// Where to send to. Default: http.listen and http.path of --config, or http://127.0.0.1:3000/green-api/webhook/.
+    /// The URL to send to. Default: http.listen and http.path of --config, or http://127.0.0.1:3000/green-api/webhook/.
     #[arg(long)]
-    url: Option<String>,
+    pub(super) url: Option<String>,
     /// A tokens file: its first token that is bound to no instance is sent. Default: auth.tokens_file of --config.
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
-    /// How many instances send at once, each one request at a time on its own connection.
+    /// How many instances send at once; each sends one request at a time on its own connection.
     #[arg(long, default_value_t = 1, value_parser = |text: &str| within(text, 1, 10_000_u64))]
     instances: u64,
     /// The number of the first instance; the others follow.
     #[arg(long, value_name = "ID", default_value_t = 1_101_000_001, value_parser = |text: &str| within(text, 1, 9_999_990_000_u64))]
     first_instance: u64,
-    /// Notifications per second and instance, at most; 0: as fast as they are answered.
+    /// At most this many notifications per second and instance; 0: as fast as they are answered.
     #[arg(long, default_value_t = 50, value_parser = |text: &str| within(text, 0, 100_000_u32))]
     rate: u32,
-    /// How many in all. Default: one of each sample.
+    /// How many notifications in all. Default: one of each sample.
     #[arg(long, conflicts_with = "duration", value_parser = |text: &str| within(text, 1, 1_000_000_000_000_u64))]
     count: Option<u64>,
-    /// How long to begin new ones, such as 10s; what was begun is sent until it is answered 200.
-    #[arg(long, value_parser = time)]
+    /// How long to send new notifications, such as 10s; each one begun is repeated until it is answered 200.
+    #[arg(long, value_parser = positive_duration)]
     duration: Option<Duration>,
-    /// How long an instance pauses after anything but a 200.
-    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = time)]
+    /// How long an instance pauses after an answer that is not 200, or after none.
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = positive_duration)]
     pause: Duration,
-    /// Only these, with commas between: classes (incoming, outgoing, state, device, other), types, or types of
-    /// messages; all are listed below.
+    /// Only these samples, separated by commas: classes (incoming, outgoing, state, device, other), types, or message
+    /// types; all are listed below.
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     types: Vec<String>,
-    /// The least size of a body, such as 64KiB; smaller ones are padded.
+    /// The minimum size of a body, such as 64KiB; smaller ones are padded.
     #[arg(long, value_name = "BYTES", default_value = "0", value_parser = units::read_size)]
     size: usize,
-    /// Write a line to this new file for each notification that was answered 200, at once.
+    /// Write a line to this new file for each notification, as soon as it is answered 200.
     #[arg(long, value_name = "FILE")]
     ledger: Option<PathBuf>,
-    /// Believe any certificate.
+    /// Accept any certificate.
     #[arg(long, conflicts_with = "ca_file")]
     insecure: bool,
-    /// Believe the authorities in this PEM file, and no others.
+    /// Trust the authorities in this PEM file, and no others.
     #[arg(long, value_name = "FILE")]
     ca_file: Option<PathBuf>,
     /// Print the summary as JSON.
     #[arg(long)]
     json: bool,
-    /// Send a notification again at most this often; then it is lost. Default: as long as GREEN-API would, 24 h.
+    /// Repeat a notification at most this often; then it is lost. Default: repeat it for 24 h, as GREEN-API does.
     #[arg(long, value_name = "REPEATS", value_parser = count::<u32>)]
     give_up: Option<u32>,
+    /// Go on after a 401, 403 or 404, as GREEN-API does. By default they end the command: no repeat mends them.
+    #[arg(long)]
+    keep_going: bool,
 }
 
-fn time(text: &str) -> Result<Duration, String> {
-    let time = units::read_duration(text)?;
-    if time.is_zero() { Err("give more than nothing, such as \"10s\"".into()) } else { Ok(time) }
+fn positive_duration(text: &str) -> Result<Duration, String> {
+    let duration = units::read_duration(text)?;
+    if duration.is_zero() { Err("give a duration above 0, such as \"10s\"".into()) } else { Ok(duration) }
 }
 
-/// Runs the command. 0: everything was answered 200, 1: not everything, 2: the flags cannot be used.
+/// Runs the command. Exit code 0: all were answered 200, 1: not all, 2: the options cannot be used.
 pub(super) fn send(arguments: &Arguments, config: Option<&Path>) -> ExitCode {
-    // one thread is enough to keep a bridge busy, and leaves it the others
+    // one thread is enough to load a bridge, and leaves the other cores to it
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let refused = match (prepared(arguments, config), runtime) {
-        (Ok((sender, load)), Ok(runtime)) => return runtime.block_on(run(arguments, sender, load)),
+    let refused = match (prepare(arguments, config), runtime) {
+        (Ok((config, load)), Ok(runtime)) => return runtime.block_on(run(arguments, config, load)),
         (Err(refused), _) => refused,
         (_, Err(error)) => format!("no runtime: {error}"),
     };
@@ -104,95 +119,110 @@ pub(super) fn send(arguments: &Arguments, config: Option<&Path>) -> ExitCode {
     ExitCode::from(2)
 }
 
-async fn run(arguments: &Arguments, config: sender::Config, load: Load) -> ExitCode {
+async fn run(arguments: &Arguments, config: SimulatorConfig, load: Load) -> ExitCode {
     let (count, with_token) = (load.count, load.target.has_token());
-    let sender = match Sender::new(config) {
-        Ok(sender) => sender,
+    let simulator = match Simulator::new(config) {
+        Ok(simulator) => simulator,
         Err(error) => {
             eprintln!("greenapi-bridge: {error}");
             return ExitCode::from(2);
         }
     };
-    let summary = match watched(&sender, load, Progress::new(count, with_token)).await {
+    let summary = match run_load(&simulator, load, SendProgress::new(count, with_token), arguments.keep_going).await {
         Ok(summary) => summary,
         Err(error) => {
             eprintln!("greenapi-bridge: {error}");
             return ExitCode::FAILURE;
         }
     };
-    progress::print(&summary, arguments.json);
+    summary::print(&summary, arguments.json);
     let all = count.is_none_or(|count| summary.sent == count);
     if summary.is_clean() && all { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Sends until it is done or told to stop: by the first signal after what is in flight, by the second at once.
-async fn watched(sender: &Sender, load: Load, mut progress: Progress) -> Result<Summary, SenderError> {
-    let (mut signals, mut patience) = (super::Signals::new(), pin!(tokio::time::sleep(Duration::MAX)));
-    sender.load(load);
-    let mut ended = pin!(sender.finish());
-    let (mut tick, mut stopping) = (progress.interval(), false);
+/// Whether an answer came that every repeat would get too.
+fn is_refused(summary: &Summary) -> bool {
+    REFUSED.iter().any(|status| summary.answered.contains_key(status))
+}
+
+/// Sends until the load is done or a signal comes. The first signal lets requests in flight finish, the second ends them.
+async fn run_load(
+    simulator: &Simulator,
+    load: Load,
+    mut progress: SendProgress,
+    keep_going: bool,
+) -> Result<Summary, SimulatorError> {
+    let (mut signals, mut stop_timeout) = (Signals::new(), pin!(tokio::time::sleep(Duration::MAX)));
+    simulator.start_load(load);
+    let mut ended = pin!(simulator.finish());
+    let (mut tick, mut stopping) = (interval(PROGRESS_TICK), false);
     let summary = loop {
         tokio::select! {
             ended = &mut ended => break ended,
-            () = &mut patience, if stopping => sender.cut(),
+            () = &mut stop_timeout, if stopping => simulator.abort(),
             () = signals.next() => {
                 if stopping {
-                    sender.cut();
+                    simulator.abort();
                 }
-                sender.stop();
+                simulator.stop();
                 stopping = true;
-                patience.as_mut().reset(tokio::time::Instant::now() + IN_FLIGHT_AFTER_STOP);
+                stop_timeout.as_mut().reset(tokio::time::Instant::now() + STOP_WITHIN);
             }
             _ = tick.tick() => {
-                let summary = sender.summary();
-                progress.show(&summary, sender.trouble());
-                progress.advise(&summary);
+                if !keep_going && !stopping && is_refused(&simulator.summary()) {
+                    simulator.stop();
+                    stopping = true;
+                    stop_timeout.as_mut().reset(tokio::time::Instant::now() + STOP_WITHIN);
+                }
+                if progress.is_due() {
+                    progress.show(&simulator.summary(), simulator.take_problem());
+                }
             }
         }
     };
-    progress.end(sender.trouble(), &sender.summary());
+    progress.end(&simulator.summary(), simulator.take_problem());
     summary
 }
 
-/// What the flags mean.
-fn prepared(arguments: &Arguments, config: Option<&Path>) -> Result<(sender::Config, Load), String> {
+/// Reads the options and the configuration.
+fn prepare(arguments: &Arguments, config: Option<&Path>) -> Result<(SimulatorConfig, Load), String> {
     if config.is_some() {
-        super::say(&super::overlooked());
+        super::print_warnings(&super::misspelt_variables());
     }
     let config = config.map(|file| Config::load(Some(file), super::environment()));
     let config = config.transpose().map_err(|error| error.to_string())?;
-    let url = arguments.url.clone().unwrap_or_else(|| url_of(config.as_ref()));
+    let url = arguments.url.clone().unwrap_or_else(|| default_url(config.as_ref()));
     let token = token(arguments, config.as_ref())?;
     let target = Target::new(&url, token.as_deref().unwrap_or_default()).map_err(|error| {
-        // what stands in a query, or before an @, may be a secret
+        // a query, or what stands before an @, may be a secret
         let shown = url.split('?').next().filter(|shown| !shown.contains('@')).unwrap_or("…");
         format!("--url {shown}: {error}")
     })?;
     let samples = Sample::named(&arguments.types)
         .map_err(|error| format!("--types: {error}; `greenapi-bridge send --help` lists all"))?;
-    let every = arguments.duration.is_none().then_some(samples.len() as u64);
+    let one_of_each = arguments.duration.is_none().then_some(samples.len() as u64);
     let load = Load {
         target,
         instances: arguments.instances,
         first_instance: arguments.first_instance,
         samples,
-        count: arguments.count.or(every),
-        time: arguments.duration,
-        size: arguments.size,
+        count: arguments.count.or(one_of_each),
+        duration: arguments.duration,
+        min_size: arguments.size,
     };
-    Ok((behaviour(arguments)?, load))
+    Ok((simulator_config(arguments)?, load))
 }
 
-fn behaviour(arguments: &Arguments) -> Result<sender::Config, String> {
+fn simulator_config(arguments: &Arguments) -> Result<SimulatorConfig, String> {
     let gap = Duration::from_secs(1).checked_div(arguments.rate).unwrap_or_default();
     let trust = match &arguments.ca_file {
-        _ if arguments.insecure => Trust::Anyone,
+        _ if arguments.insecure => Trust::Any,
         Some(file) => Trust::File(file.clone()),
         None => Trust::System,
     };
     let ledger = arguments.ledger.as_deref().map(open_ledger).transpose()?;
-    let (pause, give_up) = (arguments.pause, arguments.give_up);
-    Ok(sender::Config { pause, gap, give_up, trust, ledger, ..sender::Config::default() })
+    let (pause, max_repeats) = (arguments.pause, arguments.give_up);
+    Ok(SimulatorConfig { pause, gap, max_repeats, trust, ledger, ..SimulatorConfig::default() })
 }
 
 fn open_ledger(path: &Path) -> Result<Ledger, String> {
@@ -200,7 +230,7 @@ fn open_ledger(path: &Path) -> Result<Ledger, String> {
     file.map(Ledger::new).map_err(|error| format!("--ledger {}: {error}; name a new file", path.display()))
 }
 
-fn url_of(config: Option<&Config>) -> String {
+fn default_url(config: Option<&Config>) -> String {
     let http = config.map(|config| config.http.clone()).unwrap_or_default();
     let (ip, port) = (http.listen.ip(), http.listen.port());
     let ip = match ip {
@@ -219,7 +249,7 @@ fn token(arguments: &Arguments, config: Option<&Config>) -> Result<Option<String
     };
     let fault = |problem: String| format!("{flag} {}: {problem}", path.display());
     let text = std::fs::read_to_string(path).map_err(|error| fault(error.to_string()))?;
-    let token = admit::first_open(&text).map_err(|error| fault(error.to_string()))?;
+    let token = auth::first_unbound_token(&text).map_err(|error| fault(error.to_string()))?;
     let none = "every token is bound to an instance; give a file with a token alone on its line as --token-file";
     token.map(Some).ok_or_else(|| fault(none.into()))
 }
@@ -228,17 +258,17 @@ fn token(arguments: &Arguments, config: Option<&Config>) -> Result<Option<String
 mod tests {
     use super::*;
 
-    fn at(listen: &str, path: &str) -> String {
+    fn url(listen: &str, path: &str) -> String {
         let mut config = Config::default();
         (config.http.listen, config.http.path) = (listen.parse().unwrap(), path.into());
-        url_of(Some(&config))
+        default_url(Some(&config))
     }
 
     #[test]
-    fn the_url_is_where_the_bridge_of_the_configuration_listens() {
-        assert_eq!(url_of(None), "http://127.0.0.1:3000/green-api/webhook/");
-        assert_eq!(at("10.0.0.1:80", "/x"), "http://10.0.0.1:80/x");
-        assert_eq!(at("0.0.0.0:3000", "/x"), "http://127.0.0.1:3000/x");
-        assert_eq!(at("[::]:3000", "/x"), "http://[::1]:3000/x");
+    fn default_url_is_where_the_configured_bridge_listens() {
+        assert_eq!(default_url(None), "http://127.0.0.1:3000/green-api/webhook/");
+        assert_eq!(url("10.0.0.1:80", "/x"), "http://10.0.0.1:80/x");
+        assert_eq!(url("0.0.0.0:3000", "/x"), "http://127.0.0.1:3000/x");
+        assert_eq!(url("[::]:3000", "/x"), "http://[::1]:3000/x");
     }
 }

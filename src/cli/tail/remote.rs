@@ -1,19 +1,19 @@
-//! Reading at `/events` of a bridge: again, from where it was, when the connection breaks.
+//! Follows `/events` of a bridge. A broken connection is opened again, after the last event that was printed.
 
 use std::fmt::Write;
 use std::time::{Duration, SystemTime};
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::{Arguments, Ended, line, print, warn_lost};
-use crate::sender::{Reading, Target};
+use super::{Arguments, TailResult, line, print, warn_gap};
+use crate::http_client::{EventStream, Target};
 
-/// How long a refused or broken connection waits for the next.
-const AGAIN_AFTER: Duration = Duration::from_secs(1);
-/// Longer than the bridge's heartbeat: a connection that is silent for so long is dead.
-const SILENT: Duration = Duration::from_secs(40);
+/// How long to wait before a new connection.
+const RECONNECT_AFTER: Duration = Duration::from_secs(1);
+/// Longer than the bridge's heartbeat: a connection without data for so long is dead.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(40);
 
-/// What is asked for, as the query of `/events`.
+/// The options as the query of `/events`.
 pub(super) fn query(arguments: &Arguments) -> String {
     let mut query = String::new();
     let mut put = |name: &str, value: &str| {
@@ -25,41 +25,41 @@ pub(super) fn query(arguments: &Arguments) -> String {
     arguments.instance.iter().for_each(|instance| put("instance", &instance.to_string()));
     arguments.kind.iter().for_each(|kind| put("type", kind));
     match (&arguments.after, arguments.since) {
-        (Some(place), _) => put("after", place),
+        (Some(id), _) => put("after", id),
         (None, Some(at)) => put("since", &humantime::format_rfc3339_millis(at.max(SystemTime::UNIX_EPOCH)).to_string()),
         (None, None) => put("last", &arguments.last.to_string()),
     }
     query.trim_end_matches('&').to_owned()
 }
 
-/// Prints what comes.
-pub(super) async fn follow(arguments: &Arguments, target: &Target, url: &str) -> Ended {
-    let mut place: Option<String> = None;
+/// Prints events until all that was asked for is printed.
+pub(super) async fn follow(arguments: &Arguments, target: &Target, url: &str) -> TailResult {
+    let mut last_id: Option<String> = None;
     loop {
-        let begun = Reading::begin(target, place.as_deref()).await;
-        let broke = match begun {
-            Ok(reading) if reading.status == 200 => match read(arguments, reading, &mut place).await {
-                Some(broke) => broke,
+        let opened = EventStream::open(target, last_id.as_deref()).await;
+        let problem = match opened {
+            Ok(stream) if stream.status == 200 => match read(arguments, stream, &mut last_id).await {
+                Some(problem) => problem,
                 None => return Ok(()),
             },
-            // a bridge that stops, or whose streams are all taken
-            Ok(reading) if reading.status == 503 && place.is_some() => "503".into(),
-            Ok(reading) => return Err((1, refused(url, reading).await)),
+            // the bridge stops, or serves as many streams as it may
+            Ok(stream) if stream.status == 503 && last_id.is_some() => "503".into(),
+            Ok(stream) => return Err((1, refused(url, stream).await)),
             Err(why) => why,
         };
-        // what was never reached may be named wrongly
-        if place.is_none() || arguments.no_follow {
-            return Err((1, format!("{url}: {broke}")));
+        // if no event ever came, the URL may be wrong
+        if last_id.is_none() || arguments.no_follow {
+            return Err((1, format!("{url}: {problem}")));
         }
-        tokio::time::sleep(AGAIN_AFTER).await;
+        tokio::time::sleep(RECONNECT_AFTER).await;
     }
 }
 
-/// Prints one connection's events. How it broke; none: all that was asked for is printed.
-async fn read(arguments: &Arguments, mut reading: Reading, place: &mut Option<String>) -> Option<String> {
+/// Prints the events of one connection. Returns how it broke; None means all that was asked for is printed.
+async fn read(arguments: &Arguments, mut stream: EventStream, last_id: &mut Option<String>) -> Option<String> {
     let (mut text, mut event) = (Vec::new(), Event::default());
     loop {
-        match tokio::time::timeout(SILENT, reading.next()).await {
+        match tokio::time::timeout(IDLE_TIMEOUT, stream.next()).await {
             Ok(Ok(Some(bytes))) => text.extend_from_slice(&bytes),
             Ok(Ok(None)) => return Some("the stream ended".into()),
             Ok(Err(why)) => return Some(why),
@@ -68,12 +68,12 @@ async fn read(arguments: &Arguments, mut reading: Reading, place: &mut Option<St
         let Some(end) = memchr::memrchr(b'\n', &text) else { continue };
         let rest = text.split_off(end + 1);
         for one in text[..end].split(|byte| *byte == b'\n') {
-            // the first comment says that all that was there has come
+            // the bridge sends the first comment after all events it has
             if arguments.no_follow && one.starts_with(b":") {
                 return None;
             }
             if let Some(whole) = event.add(one)
-                && !show(arguments, &whole, place)
+                && !show(arguments, &whole, last_id)
             {
                 return None;
             }
@@ -82,18 +82,18 @@ async fn read(arguments: &Arguments, mut reading: Reading, place: &mut Option<St
     }
 }
 
-/// Prints an event, and remembers the place behind it. False where nobody reads any more.
-fn show(arguments: &Arguments, event: &Event, place: &mut Option<String>) -> bool {
-    *place = Some(event.id.clone());
+/// Prints an event, and sets `last_id` to its id. False if stdout is closed.
+fn show(arguments: &Arguments, event: &Event, last_id: &mut Option<String>) -> bool {
+    *last_id = Some(event.id.clone());
     if event.name == "reset" {
-        let said: serde_json::Value = serde_json::from_slice(&event.data).unwrap_or_default();
-        warn_lost(said["reason"].as_str().unwrap_or("unknown"));
+        let data: serde_json::Value = serde_json::from_slice(&event.data).unwrap_or_default();
+        warn_gap(data["reason"].as_str().unwrap_or("unknown"));
         return true;
     }
-    event.data.is_empty() || print(&line::of(&event.id, &event.data, arguments.json))
+    event.data.is_empty() || print(&line::format(&event.id, &event.data, arguments.json))
 }
 
-/// One server-sent event, as far as it has come.
+/// One server-sent event, as far as it was received.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 struct Event {
     id: String,
@@ -120,9 +120,10 @@ impl Event {
     }
 }
 
-async fn refused(url: &str, mut reading: Reading) -> String {
-    let said = reading.next().await.ok().flatten().unwrap_or_default();
-    let said: String = String::from_utf8_lossy(&said).chars().filter(|one| !one.is_control()).take(300).collect();
-    let remedy = if reading.status == 401 { "; name a file with it as --token-file" } else { "" };
-    format!("{url}: {}: {said}{remedy}", reading.status)
+/// Why the bridge refused the request.
+async fn refused(url: &str, mut stream: EventStream) -> String {
+    let body = stream.next().await.ok().flatten().unwrap_or_default();
+    let body: String = String::from_utf8_lossy(&body).chars().filter(|one| !one.is_control()).take(300).collect();
+    let remedy = if stream.status == 401 { "; give its token with --token-file" } else { "" };
+    format!("{url}: {}: {body}{remedy}", stream.status)
 }

@@ -11,7 +11,7 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// All three know each other and have chosen who leads.
+    /// All three are connected and have elected a leader.
     pub fn start() -> Self {
         Self::start_with("")
     }
@@ -40,12 +40,12 @@ impl Cluster {
         cluster
     }
 
-    /// A bridge that is told of all three, and its stream.
+    /// A bridge configured with all three servers, and its stream.
     pub fn bridge(&self, extra: &str) -> Bridge {
         self.bridge_at(&[0, 1, 2], extra)
     }
 
-    /// A bridge that is told of these nodes; it connects to one of them, and hears of the others there.
+    /// A bridge configured with these servers. It connects to one, which tells it about the others.
     pub fn bridge_at(&self, nodes: &[usize], extra: &str) -> Bridge {
         let ports: Vec<_> = nodes.iter().map(|node| self.nodes[*node].port).collect();
         Bridge::start_with_servers(&ports, extra, true).ready()

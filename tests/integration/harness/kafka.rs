@@ -1,26 +1,27 @@
 //! A real Apache Kafka, one broker that is its own controller.
 
+use std::collections::BTreeMap;
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
 use serde_json::Value;
 
-use super::{Oblivion, eventually, free_port, signal};
+use super::{BlackholeProxy, eventually, free_port, kafka_reader, signal};
 
 pub struct Kafka {
     child: Child,
     /// Ends the broker when this process ends: a shared one is never dropped.
     leash: Child,
     pub port: u16,
-    /// Where this process may do everything, whatever clients must show.
+    /// The listener without authentication, for the tests themselves.
     inner: u16,
     folder: tempfile::TempDir,
 }
 
-/// What a broker without others needs.
+/// Settings of a cluster with one broker.
 const ALONE: &str = "offsets.topic.replication.factor=1\ntransaction.state.log.replication.factor=1\n\
     transaction.state.log.min.isr=1\nshare.coordinator.state.topic.replication.factor=1\n\
     share.coordinator.state.topic.min.isr=1\n";
@@ -32,14 +33,22 @@ pub(super) fn protocols(clients: &str) -> String {
 
 fn java() -> Command {
     let jars = std::env::var("BRIDGE_TEST_KAFKA").expect("run me by tests/run, which fetches the broker");
+    let jars = std::fs::canonicalize(jars).unwrap();
     let mut java = Command::new("java");
     // a test is over before a better compiler has paid off
-    java.args(["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xmx400m", "-cp", &format!("{jars}/*")]);
+    java.args(["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xmx400m", "-cp", &format!("{}/*", jars.display())]);
+    // what Java itself has to say must not come between the records that a reader prints
+    java.args(["-Xlog:disable", "-Xlog:all=warning:stderr"]);
+    // with the classes that tests/brokers/kafka/fetch has parsed once a start takes half the CPU
+    let classes = jars.with_file_name("classes.jsa");
+    if classes.exists() {
+        java.arg(format!("-XX:SharedArchiveFile={}", classes.display()));
+    }
     java
 }
 
 impl Kafka {
-    /// One that tests share: each takes topics of its own.
+    /// A broker that tests share; each uses topics of its own.
     pub fn shared() -> &'static Self {
         static SHARED: OnceLock<Kafka> = OnceLock::new();
         SHARED.get_or_init(Self::start)
@@ -49,24 +58,28 @@ impl Kafka {
         Self::start_with("PLAINTEXT", "", &[])
     }
 
-    /// One whose clients come to it through something that may forget them.
-    pub fn start_behind() -> (Self, Oblivion) {
+    /// A broker whose clients connect through a proxy that can drop them silently.
+    pub fn start_behind_proxy() -> (Self, BlackholeProxy) {
         let ports = [(); 3].map(|()| free_port());
-        let between = Oblivion::before(ports[0]);
+        let between = BlackholeProxy::before(ports[0]);
         let protocols = protocols("PLAINTEXT");
         let extra = format!(
             "{ALONE}listener.security.protocol.map={protocols}\n\
              advertised.listeners=CLIENT://127.0.0.1:{},INNER://127.0.0.1:{}\n",
             between.port, ports[1]
         );
-        (Self::node(1, ports, &format!("1@127.0.0.1:{}", ports[2]), &extra, &[]), between)
+        let kafka = Self::node(1, ports, &format!("1@127.0.0.1:{}", ports[2]), &extra, &[]);
+        kafka.serves();
+        (kafka, between)
     }
 
     /// With another protocol for clients, more properties, and more arguments to format its storage.
     pub fn start_with(protocol: &str, extra: &str, format_arguments: &[&str]) -> Self {
         let ports = [(); 3].map(|()| free_port());
         let extra = format!("{ALONE}listener.security.protocol.map={}\n{extra}", protocols(protocol));
-        Self::node(1, ports, &format!("1@127.0.0.1:{}", ports[2]), &extra, format_arguments)
+        let kafka = Self::node(1, ports, &format!("1@127.0.0.1:{}", ports[2]), &extra, format_arguments);
+        kafka.serves();
+        kafka
     }
 
     /// One node of a cluster that these voters are; its ports are for clients, for its kind, and for controllers.
@@ -81,13 +94,28 @@ impl Kafka {
             folder.path().display()
         );
         std::fs::write(folder.path().join("server.properties"), properties).unwrap();
-        let mut format = java();
-        format.args(["kafka.tools.StorageTool", "format", "-t", "AAAAAAAAAAAAAAAAAAAAAQ", "-c"]);
-        let formatted = format.arg(folder.path().join("server.properties")).args(format_arguments).output().unwrap();
-        assert!(formatted.status.success(), "{}", String::from_utf8_lossy(&formatted.stderr));
+        match format_arguments {
+            [] => copy_formatted(id, folder.path()),
+            _ => format(folder.path(), format_arguments),
+        }
         let child = broker(folder.path(), port);
         Self { leash: leash(&child), child, port, inner, folder }
     }
+
+    /// Waits until the broker is registered: it listens long before it can create topics.
+    #[cfg(feature = "kafka")]
+    fn serves(&self) {
+        use rdkafka::producer::{BaseProducer, Producer};
+        let mut client = rdkafka::ClientConfig::new();
+        let producer: BaseProducer = client.set("bootstrap.servers", self.inside()).create().unwrap();
+        eventually("Kafka serves", Duration::from_secs(60), || {
+            let metadata = producer.client().fetch_metadata(None, Duration::from_secs(5));
+            metadata.is_ok_and(|metadata| !metadata.brokers().is_empty())
+        });
+    }
+
+    #[cfg(not(feature = "kafka"))]
+    fn serves(&self) {}
 
     pub fn server(&self) -> String {
         format!("127.0.0.1:{}", self.port)
@@ -156,13 +184,33 @@ impl Kafka {
 
     /// Everything in these topics, read by Kafka's own client.
     pub fn read(&self, topics: &[&str]) -> Vec<Value> {
-        let text = format!("bootstrap.servers={}\n", self.inside());
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), text).unwrap();
-        let reader: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/consumers/KafkaRead.java");
-        let answer = java().arg(reader).arg(file.path()).args(topics).output().unwrap();
-        assert!(answer.status.success(), "{}", String::from_utf8_lossy(&answer.stderr));
-        String::from_utf8(answer.stdout).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        kafka_reader::read(java(), &self.inside(), topics)
+    }
+}
+
+/// Formats the storage that `server.properties` in this folder names.
+fn format(folder: &Path, arguments: &[&str]) {
+    let mut format = java();
+    format.args(["kafka.tools.StorageTool", "format", "-t", "AAAAAAAAAAAAAAAAAAAAAQ", "-c"]);
+    let formatted = format.arg(folder.join("server.properties")).args(arguments).output().unwrap();
+    assert!(formatted.status.success(), "{}", String::from_utf8_lossy(&formatted.stderr));
+}
+
+/// The same without arguments: every node of this number begins with the same few files, and Java takes a second to make
+/// them.
+fn copy_formatted(id: usize, folder: &Path) {
+    type Files = Vec<(PathBuf, Vec<u8>)>;
+    static FORMATTED: Mutex<BTreeMap<usize, Files>> = Mutex::new(BTreeMap::new());
+    let data = folder.join("data");
+    let mut formatted = FORMATTED.lock().unwrap();
+    let files = formatted.entry(id).or_insert_with(|| {
+        format(folder, &[]);
+        let files = std::fs::read_dir(&data).unwrap().map(|file| file.unwrap().path());
+        files.map(|path| (path.file_name().unwrap().into(), std::fs::read(&path).unwrap())).collect()
+    });
+    std::fs::create_dir_all(&data).unwrap();
+    for (name, bytes) in files {
+        std::fs::write(data.join(name), bytes).unwrap();
     }
 }
 

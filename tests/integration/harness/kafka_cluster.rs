@@ -15,7 +15,7 @@ pub struct KafkaCluster {
 }
 
 impl KafkaCluster {
-    /// One that tests share, one after the other: each takes topics of its own, and leaves all three alive.
+    /// A cluster that tests share, one after the other. Each uses topics of its own, and leaves all three brokers running.
     pub fn shared() -> MutexGuard<'static, Self> {
         static SHARED: OnceLock<Mutex<KafkaCluster>> = OnceLock::new();
         let mut cluster =
@@ -35,7 +35,7 @@ impl KafkaCluster {
         let voters: Vec<_> = (1..).zip(&ports).map(|(id, ports)| format!("{id}@127.0.0.1:{}", ports[2])).collect();
         let (voters, extra) =
             (voters.join(","), format!("listener.security.protocol.map={}\n", protocols("PLAINTEXT")));
-        // none of them is up before it has seen another
+        // a broker starts only once it has found another
         let start = |node: usize| Kafka::node(node + 1, ports[node], &voters, &extra, &[]);
         let nodes = std::thread::scope(|scope| {
             let starting: Vec<_> = (0..3).map(|node| scope.spawn(move || start(node))).collect();

@@ -1,4 +1,4 @@
-//! Senders that do not wait for each other, and whether all they were told is true.
+//! Concurrent senders, and the check that every 200 they received is true.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -31,10 +31,20 @@ pub fn under_load(bridge: &Bridge, act: impl FnOnce()) -> Vec<Answered> {
                 })
             })
             .collect();
+        let end = EndsLoad(&over);
         act();
-        over.store(true, Ordering::Relaxed);
+        drop(end);
         senders.into_iter().flat_map(|sender| sender.join().unwrap()).collect()
     })
+}
+
+/// Ends the load also when `act` panics: the test would wait for its senders for ever.
+struct EndsLoad<'f>(&'f AtomicBool);
+
+impl Drop for EndsLoad<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 /// One instance: one notification after the other, as GREEN-API does it.
@@ -67,7 +77,7 @@ pub fn numbers(bodies: impl Iterator<Item = Vec<u8>>) -> HashMap<u64, Vec<u64>> 
 }
 
 /// All that was answered 200 is there, each instance's in the order it was sent; repeats only where they may be.
-pub fn whole_and_in_order(answers: &[Answered], stored: &[Value], repeats: bool) {
+pub fn assert_complete_and_in_order(answers: &[Answered], stored: &[Value], repeats: bool) {
     let sent = numbers(answers.iter().filter(|answer| answer.status == 200).map(|answer| answer.body.clone()));
     let came = numbers(stored.iter().map(body));
     for (instance, sent) in sent {

@@ -71,7 +71,7 @@ impl Nats {
     pub fn replace_stream(&self, config: stream::Config) {
         self.jetstream(async |context| {
             context.delete_stream(&config.name).await.unwrap();
-            // the server takes the files away in its own time, and has no room for another stream until then
+            // the server deletes the files later, and refuses another stream of this name until then
             let mut made = context.create_stream(&config).await;
             for _ in 0..100 {
                 match &made {
@@ -91,6 +91,16 @@ impl Nats {
         tokio::runtime::Runtime::new()
             .unwrap()
             .block_on(async { act(jetstream::new(async_nats::connect(server).await.unwrap())).await });
+    }
+
+    /// Stores a message as another client would.
+    pub fn store(&self, subject: &str, headers: &[(&str, &str)], body: &[u8]) {
+        let mut named = async_nats::HeaderMap::new();
+        headers.iter().for_each(|(name, value)| named.insert(*name, *value));
+        let (subject, body) = (subject.to_owned(), body.to_vec().into());
+        self.jetstream(async |context| {
+            context.publish_with_headers(subject, named, body).await.unwrap().await.unwrap();
+        });
     }
 
     /// Subscribes without JetStream; the result waits for `count` messages.

@@ -1,4 +1,4 @@
-//! A bridge whose system calls are seen, or made to fail, by strace.
+//! A bridge under strace, which records its system calls or makes them fail.
 
 use std::io::{Read, Write};
 use std::net::SocketAddr;

@@ -8,7 +8,7 @@ use std::time::Duration;
 #[derive(Debug)]
 pub struct Answer {
     pub status: u16,
-    head: String,
+    pub head: String,
     pub body: String,
 }
 

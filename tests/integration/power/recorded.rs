@@ -17,7 +17,7 @@ pub enum Event {
     Answer(u16),
 }
 
-/// Numbers that look random (xorshift64).
+/// Pseudo-random numbers (xorshift64).
 pub struct Random(pub u64);
 
 impl Random {
@@ -91,7 +91,7 @@ fn below(folder: &str, path: Vec<u8>) -> Option<String> {
     Some(String::from_utf8(path).ok()?.strip_prefix(folder)?.trim_start_matches('/').to_owned())
 }
 
-/// The index of the log is made anew from the log.
+/// The index of the log is rebuilt from the log.
 fn journals(file: String) -> Option<String> {
     (file.starts_with("journal.db") && !file.ends_with("-shm")).then_some(file)
 }

@@ -1,0 +1,157 @@
+//! `/livez` and `/readyz`: whether a notification sent now would be stored. No page asks a broker: it reads what the
+//! publishers and the journal last reported.
+
+use std::sync::Arc;
+
+use hyper::{Response, StatusCode};
+use serde_json::{Map, Value, json};
+use tokio::sync::watch;
+
+use super::response::{Body, JSON, TEXT, response};
+use crate::shutdown::Shutdown;
+use crate::telemetry::Availability;
+
+/// Reads the availability of a broker or the journal, the reason as its label.
+type Probe = Arc<dyn Fn() -> Availability<&'static str> + Send + Sync>;
+
+/// What readiness is made of. Cheap to clone.
+#[derive(Clone)]
+pub struct Health {
+    shutdown: Shutdown,
+    brokers: Vec<(&'static str, Probe)>,
+    journal: Option<Probe>,
+}
+
+impl Health {
+    /// Of a bridge without brokers and without a journal.
+    pub fn new(shutdown: Shutdown) -> Self {
+        Self { shutdown, brokers: Vec::new(), journal: None }
+    }
+
+    /// Adds a broker.
+    #[must_use]
+    pub fn with_broker<R>(mut self, name: &'static str, state: watch::Receiver<Availability<R>>) -> Self
+    where
+        R: Copy + Into<&'static str> + Send + Sync + 'static,
+    {
+        self.brokers.push((name, probe(state)));
+        self
+    }
+
+    /// Adds the journal.
+    #[must_use]
+    pub fn with_journal<R>(mut self, state: watch::Receiver<Availability<R>>) -> Self
+    where
+        R: Copy + Into<&'static str> + Send + Sync + 'static,
+    {
+        self.journal = Some(probe(state));
+        self
+    }
+
+    /// Whether each broker stores now.
+    pub fn brokers_up(&self) -> impl Iterator<Item = (&'static str, bool)> {
+        self.brokers.iter().map(|(name, state)| (*name, state().is_up()))
+    }
+
+    /// Whether a notification sent now would be stored.
+    pub fn readiness(&self) -> Readiness {
+        Readiness {
+            stopping: self.shutdown.is_begun(),
+            brokers: self.brokers.iter().map(|(name, state)| (*name, state())).collect(),
+            journal: self.journal.as_ref().map(|state| state()),
+        }
+    }
+}
+
+/// Whether a notification sent now would be stored, and why not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Readiness {
+    /// Whether the bridge stops.
+    pub stopping: bool,
+    /// Each broker's availability.
+    pub brokers: Vec<(&'static str, Availability<&'static str>)>,
+    /// The journal's. `None` means that there is no journal.
+    pub journal: Option<Availability<&'static str>>,
+}
+
+impl Readiness {
+    /// True if the journal stores, or every broker does; a bridge without brokers has a journal.
+    pub fn is_ready(&self) -> bool {
+        let by_brokers = !self.brokers.is_empty() && self.brokers.iter().all(|(_, state)| state.is_up());
+        let by_journal = self.journal.as_ref().is_some_and(Availability::is_up);
+        (by_brokers || by_journal) && !self.stopping
+    }
+
+    /// As JSON. It has only reasons from closed sets: probes ask without a token, and a detail may be a broker's own
+    /// words.
+    fn json(&self) -> Value {
+        let mut brokers = Map::new();
+        for (name, state) in &self.brokers {
+            let shown = match state {
+                Availability::Up => json!({"state": "up"}),
+                Availability::Degraded { reason, .. } => json!({"state": "up", "degraded": reason}),
+                Availability::Down { reason, .. } => json!({"state": reason}),
+            };
+            brokers.insert((*name).into(), shown);
+        }
+        let mut shown = json!({"ready": self.is_ready(), "stopping": self.stopping, "brokers": brokers});
+        if let Some(journal) = &self.journal {
+            shown["journal"] = json!({"state": journal.reason().unwrap_or("up")});
+        }
+        shown
+    }
+}
+
+pub(super) fn live() -> Response<Body> {
+    response(StatusCode::OK, TEXT, "ok\n")
+}
+
+pub(super) fn ready(health: &Health) -> Response<Body> {
+    let readiness = health.readiness();
+    let status = if readiness.is_ready() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    response(status, JSON, readiness.json().to_string())
+}
+
+fn probe<R>(state: watch::Receiver<Availability<R>>) -> Probe
+where
+    R: Copy + Into<&'static str> + Send + Sync + 'static,
+{
+    Arc::new(move || match &*state.borrow() {
+        Availability::Up => Availability::Up,
+        Availability::Degraded { reason, .. } => Availability::degraded((*reason).into()),
+        Availability::Down { reason, .. } => Availability::down((*reason).into()),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const UP: Availability<&str> = Availability::Up;
+
+    fn readiness(brokers: &[Availability<&'static str>], journal: Option<Availability<&'static str>>) -> Readiness {
+        let brokers = brokers.iter().map(|state| ("nats", state.clone())).collect();
+        Readiness { stopping: false, brokers, journal }
+    }
+
+    #[test]
+    fn ready_means_that_every_broker_or_the_journal_stores() {
+        let down = || Availability::down("disconnected");
+        assert!(readiness(&[UP, Availability::degraded("no_topic")], None).is_ready());
+        assert!(!readiness(&[UP, down()], None).is_ready());
+        assert!(readiness(&[UP, down()], Some(UP)).is_ready());
+        assert!(readiness(&[UP], Some(down())).is_ready());
+        assert!(!readiness(&[down()], Some(down())).is_ready());
+        assert!(!readiness(&[], None).is_ready() && readiness(&[], Some(UP)).is_ready());
+        assert!(!Readiness { stopping: true, ..readiness(&[UP], Some(UP)) }.is_ready());
+    }
+
+    #[test]
+    fn the_json_has_reasons_and_no_details() {
+        let degraded = Availability::degraded("no_topic").because("greenapi.incoming at 10.0.0.7");
+        let shown = readiness(&[degraded], Some(Availability::down("full").because("/var/lib"))).json();
+        let expected = json!({"brokers": {"nats": {"state": "up", "degraded": "no_topic"}},
+            "journal": {"state": "full"}, "ready": true, "stopping": false});
+        assert_eq!(shown, expected);
+    }
+}

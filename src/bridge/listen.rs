@@ -1,0 +1,55 @@
+//! Binds the addresses of the listeners, and later listens there.
+//!
+//! All addresses are bound before the journal is opened, so that a second bridge fails at once. A bound address accepts no
+//! connections: a client that connected before the bridge is built would wait, and in vain if building fails.
+
+use std::io;
+use std::net::SocketAddr;
+
+use tokio::net::{TcpListener, TcpSocket};
+
+use super::BuildError;
+
+/// How many connections the kernel queues until they are accepted.
+const ACCEPT_BACKLOG: u32 = 1024;
+
+/// An address that no other process can have, and that does not accept connections yet.
+pub(super) struct BoundAddress {
+    key: &'static str,
+    address: SocketAddr,
+    socket: TcpSocket,
+}
+
+impl BoundAddress {
+    /// Binds the address of a configuration key.
+    pub(super) fn bind(key: &'static str, address: SocketAddr) -> Result<Self, BuildError> {
+        match bind(address) {
+            Ok(socket) => Ok(Self { key, address, socket }),
+            Err(source) => Err(BuildError::Listen { key, address, source }),
+        }
+    }
+
+    /// Accepts connections from now on.
+    pub(super) fn listen(self) -> Result<TcpListener, BuildError> {
+        let Self { key, address, socket } = self;
+        socket.listen(ACCEPT_BACKLOG).map_err(|source| BuildError::Listen { key, address, source })
+    }
+}
+
+fn bind(address: SocketAddr) -> io::Result<TcpSocket> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // connections of the previous process may still be closing
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    Ok(socket)
+}
+
+/// Why a listener could not be opened, and what to do.
+pub(super) fn explain(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => "address already in use; stop what listens there or choose another port".into(),
+        io::ErrorKind::AddrNotAvailable => "this machine has no such address; give one of its own".into(),
+        io::ErrorKind::PermissionDenied => format!("{error}; choose a port from 1024 on"),
+        _ => error.to_string(),
+    }
+}

@@ -1,0 +1,165 @@
+//! What the commands ask of a cluster, apart from the data path.
+//!
+//! In: `[kafka]` and the topics of the routes. Out: the findings of `check` (`audit`, `rights`), the topics that
+//! `provision` creates, and a connection for the reader of dead letters.
+
+mod audit;
+mod check;
+mod provision;
+mod rights;
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use rdkafka::admin::{AdminClient, AdminOptions, ResourceSpecifier};
+use rdkafka::config::FromClientConfigAndContext;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::metadata::MetadataPartition;
+use rdkafka::producer::{Producer as _, ThreadedProducer};
+use tokio::sync::mpsc;
+
+use super::context::{ClientEvent, ClientEventKind, Context, EVENT_QUEUE};
+use super::{Config, client_config};
+use crate::units::show;
+
+pub use {check::check, provision::provision};
+
+/// How long a command waits for an answer.
+const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+
+/// The topic settings that limit how old a record may be when it arrives: since Kafka 3.6, and before.
+const MAX_AGE_SETTINGS: [&str; 2] = ["message.timestamp.before.max.ms", "message.timestamp.difference.max.ms"];
+
+/// A command's connection to the cluster.
+pub(super) struct ClusterAdmin {
+    /// `None` with `kafka.token_file`: rdkafka asks for a token only for a producer or a consumer.
+    client: Option<AdminClient<Context>>,
+    /// Asks for metadata: only a producer hears why there is no connection.
+    producer: ThreadedProducer<Context>,
+    events: mpsc::Receiver<ClientEvent>,
+    servers: String,
+}
+
+/// The cluster's answer about a topic.
+pub(super) enum TopicLookup {
+    Found(Topic),
+    Missing,
+    /// The cluster does not show the topic; the reason.
+    Refused(String),
+}
+
+/// A topic as the cluster describes it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Topic {
+    pub(super) partitions: usize,
+    /// Partitions without a leader.
+    pub(super) leaderless: usize,
+    /// Replicas of the partition that has the fewest.
+    pub(super) replicas: usize,
+    /// In-sync replicas of the partition that has the fewest.
+    pub(super) in_sync: usize,
+    /// `None` means that the cluster does not show us the settings.
+    config: Option<HashMap<String, String>>,
+}
+
+impl Topic {
+    fn setting(&self, name: &str) -> Option<&str> {
+        self.config.as_ref()?.get(name).map(String::as_str)
+    }
+
+    /// Whether the topic stores a record under the timestamp that the bridge gives it.
+    fn uses_create_time(&self) -> bool {
+        self.setting("message.timestamp.type") == Some("CreateTime")
+    }
+}
+
+impl ClusterAdmin {
+    /// Connects in the background.
+    ///
+    /// # Errors
+    /// A secret that cannot be read, or a property librdkafka does not accept.
+    pub(super) fn connect(config: &Config) -> Result<Self, String> {
+        let properties = client_config::properties(config, ANSWER_WITHIN).map_err(|error| error.to_string())?;
+        let (sender, events) = mpsc::channel(EVENT_QUEUE);
+        let context = Context::new(config, sender);
+        let explain = |error: KafkaError| client_config::explain(config, &error).to_string();
+        let client = match config.token_file {
+            Some(_) => None,
+            None => Some(AdminClient::from_config_and_context(&properties, context.clone()).map_err(explain)?),
+        };
+        let producer = ThreadedProducer::from_config_and_context(&properties, context).map_err(explain)?;
+        Ok(Self { client, producer, events, servers: config.bootstrap_servers.join(", ") })
+    }
+
+    /// How many brokers of the cluster are up.
+    async fn live_brokers(&mut self) -> Result<usize, String> {
+        // any topic, existing or not: a request for no topic returns all of them
+        let found = tokio::task::block_in_place(|| self.producer.client().fetch_metadata(Some("__"), ANSWER_WITHIN));
+        found.map(|found| found.brokers().len()).map_err(|error| self.explain(&error))
+    }
+
+    /// Describes one topic.
+    pub(super) async fn topic(&mut self, name: &str) -> Result<TopicLookup, String> {
+        let found = tokio::task::block_in_place(|| self.producer.client().fetch_metadata(Some(name), ANSWER_WITHIN));
+        let found = found.map_err(|error| self.explain(&error))?;
+        let Some(topic) = found.topics().first() else { return Ok(TopicLookup::Missing) };
+        match topic.error().map(RDKafkaErrorCode::from) {
+            None => {}
+            Some(RDKafkaErrorCode::UnknownTopicOrPartition) => return Ok(TopicLookup::Missing),
+            Some(code) => return Ok(TopicLookup::Refused(code.to_string())),
+        }
+        let fewest = |count: fn(&MetadataPartition) -> usize| topic.partitions().iter().map(count).min();
+        Ok(TopicLookup::Found(Topic {
+            partitions: topic.partitions().len(),
+            leaderless: topic.partitions().iter().filter(|partition| partition.leader() < 0).count(),
+            replicas: fewest(|partition| partition.replicas().len()).unwrap_or_default(),
+            in_sync: fewest(|partition| partition.isr().len()).unwrap_or_default(),
+            config: self.config(name).await?,
+        }))
+    }
+
+    async fn config(&mut self, name: &str) -> Result<Option<HashMap<String, String>>, String> {
+        let Some(client) = &self.client else { return Ok(None) };
+        let described = client.describe_configs(&[ResourceSpecifier::Topic(name)], &options()).await;
+        let answers = described.map_err(|error| self.explain(&error))?;
+        let mut all = HashMap::new();
+        for answer in answers {
+            match answer {
+                Ok(answer) => {
+                    all.extend(answer.entries.into_iter().filter_map(|entry| Some((entry.name, entry.value?))))
+                }
+                Err(RDKafkaErrorCode::TopicAuthorizationFailed) => return Ok(None),
+                Err(code) => return Err(format!("the configuration of topic {name}: {code}")),
+            }
+        }
+        // without DescribeConfigs the answer may also be an empty list
+        Ok(Some(all).filter(|all| !all.is_empty()))
+    }
+
+    fn producer(&self) -> &ThreadedProducer<Context> {
+        &self.producer
+    }
+
+    /// Creates topics. `None` with `kafka.token_file`.
+    fn client(&self) -> Option<&AdminClient<Context>> {
+        self.client.as_ref()
+    }
+
+    /// An error, with the event librdkafka reported before it: that is usually the cause.
+    pub(super) fn explain(&mut self, error: &KafkaError) -> String {
+        let mut cause = String::new();
+        while let Ok(event) = self.events.try_recv() {
+            match event.kind {
+                ClientEventKind::NotAuthenticated(why) => cause = format!(": {why}"),
+                ClientEventKind::AllBrokersDown(why) if cause.is_empty() => cause = format!(": {why}"),
+                ClientEventKind::AllBrokersDown(_) | ClientEventKind::OtherError | ClientEventKind::RecordOverdue => {}
+            }
+        }
+        let servers = &self.servers;
+        format!("kafka.bootstrap_servers = {servers}: no answer within {}: {error}{cause}", show(ANSWER_WITHIN))
+    }
+}
+
+fn options() -> AdminOptions {
+    AdminOptions::new().request_timeout(Some(ANSWER_WITHIN)).operation_timeout(Some(ANSWER_WITHIN))
+}

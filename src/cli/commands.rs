@@ -1,0 +1,136 @@
+//! The commands and their options, as `--help` prints them. A new command begins here.
+
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args, Parser, Subcommand};
+
+use super::{dead_letter, journal, send, tail};
+
+const EXAMPLES: &str = "Examples:
+  greenapi-bridge provision --config bridge.toml   create the stream and the topics
+  greenapi-bridge check --config bridge.toml       check that the brokers are ready
+  greenapi-bridge --config bridge.toml             serve
+  greenapi-bridge                                  serve without a broker: store all in ./data
+  greenapi-bridge tail                             follow the records of the journal
+  greenapi-bridge journal status --config bridge.toml
+  greenapi-bridge send --config bridge.toml        send sample notifications to it
+  BRIDGE_NATS__SERVERS='[\"nats://nats:4222\"]' greenapi-bridge";
+
+/// Stores GREEN-API webhooks in NATS JetStream and Apache Kafka: a 200 means stored.
+#[derive(Debug, Parser)]
+#[command(version, about, after_help = EXAMPLES)]
+pub(super) struct Arguments {
+    /// The configuration file, also BRIDGE_CONFIG; every key can also be set as BRIDGE_<SECTION>__<KEY>.
+    #[arg(long, short, global = true, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) log: LogOptions,
+    #[command(subcommand)]
+    pub(super) command: Option<Command>,
+}
+
+/// What `run` logs; stronger than `[log]` and `RUST_LOG`.
+#[derive(Debug, Args)]
+pub(super) struct LogOptions {
+    /// What run logs: error, warn, info, debug, trace, or a filter as RUST_LOG takes it.
+    #[arg(long, global = true, value_name = "LEVEL")]
+    log_level: Option<String>,
+    /// Log more: as --log-level debug, twice as --log-level trace.
+    #[arg(short, long, global = true, action = ArgAction::Count, conflicts_with_all = ["log_level", "quiet"])]
+    verbose: u8,
+    /// Log only warnings and errors: as --log-level warn.
+    #[arg(short, long, global = true, conflicts_with = "log_level")]
+    quiet: bool,
+}
+
+impl LogOptions {
+    /// The level or filter that the options name, if they do.
+    pub(super) fn level(&self) -> Option<&str> {
+        match (self.log_level.as_deref(), self.verbose, self.quiet) {
+            (Some(level), ..) => Some(level),
+            (None, 0, false) => None,
+            (None, 0, true) => Some("warn"),
+            (None, 1, _) => Some("debug"),
+            (None, ..) => Some("trace"),
+        }
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    #[command(flatten)]
+    Configured(Configured),
+    /// Send notifications as GREEN-API does: samples of every type, one by one, each repeated until it is stored.
+    ///
+    /// Needs no configuration. Exit code 0: all were answered 200, 1: not all, 2: a wrong option.
+    #[command(after_help = send::help())]
+    Send(Box<send::Arguments>),
+    /// Follow the records of the journal: the last 10, then new ones as they come.
+    ///
+    /// Reads the journal's folder, also while a bridge runs. Records that were forwarded to the brokers are no longer in it.
+    /// With --url it needs no configuration. Exit code 0: all is printed, or a signal ended it, 1: the journal cannot be
+    /// read, 2: the configuration or an option cannot be used.
+    #[command(after_help = tail::EXAMPLES)]
+    Tail(Box<tail::Arguments>),
+}
+
+impl Command {
+    /// Whether what the command does depends on a configuration.
+    pub(super) fn reads_config(&self) -> bool {
+        match self {
+            Self::Configured(_) => true,
+            Self::Send(arguments) => arguments.url.is_none(),
+            Self::Tail(arguments) => arguments.url.is_none(),
+        }
+    }
+}
+
+/// The commands that need a configuration.
+#[derive(Debug, Subcommand)]
+pub(super) enum Configured {
+    /// Serve (the default).
+    ///
+    /// Stops on SIGTERM or SIGINT. Exit code 0: all requests were answered, 1: it could not continue, 2: the configuration
+    /// cannot be used, 3: shutdown.grace was over before all were answered; nothing answered 200 is lost.
+    #[command(after_help = "Example:
+  greenapi-bridge run --config bridge.toml")]
+    Run,
+    /// Check that the stream and the topics of the brokers store messages safely.
+    ///
+    /// Prints the destinations of each class, then a line for each check: ✓ fine, ! worth knowing, ✗ wrong, with the
+    /// remedy. Exit code 0: nothing is wrong, 1: something is wrong, 2: the configuration cannot be used.
+    #[command(after_help = "Examples:
+  greenapi-bridge check --config bridge.toml
+  greenapi-bridge check --config bridge.toml --offline
+  greenapi-bridge check --config bridge.toml --json | jq '.brokers[][] | select(.verdict == \"wrong\")'")]
+    Check {
+        /// Check the configuration and the journal, and print the routes; connect to no broker.
+        #[arg(long)]
+        offline: bool,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Create the stream and the topics the routes need, or widen the stream; never narrows or deletes.
+    ///
+    /// Prints what was done to each: + a setting it has now, ? what a dry run cannot be sure of, = a setting that differs
+    /// from the configuration and is not changed. Exit code 0: done, 1: not done, 2: the configuration cannot be used.
+    #[command(after_help = "Examples:
+  greenapi-bridge provision --config bridge.toml --dry-run
+  BRIDGE_NATS__PROVISION__MAX_AGE=30d greenapi-bridge provision --config bridge.toml")]
+    Provision {
+        /// Print what would be done; change nothing.
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// List, show and replay the dead letters of the brokers and of the journal.
+    #[command(subcommand, after_help = dead_letter::EXAMPLES)]
+    DeadLetter(dead_letter::Command),
+    /// Show the backlog in the journal; export, import, reroute, drop or erase records.
+    #[command(
+        subcommand,
+        after_help = "Example:
+  greenapi-bridge journal status --config bridge.toml"
+    )]
+    Journal(journal::Command),
+}

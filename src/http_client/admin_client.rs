@@ -1,0 +1,34 @@
+//! Requests of a command to the admin listener of a bridge.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::connection::{Client, Connector, HttpResponse, Post};
+use super::{Target, TlsError, Trust};
+
+/// Posts to one URL and keeps the connection open between requests.
+pub struct AdminClient {
+    client: Client,
+    target: Arc<Target>,
+}
+
+impl AdminClient {
+    /// Connects with the first request, not before.
+    ///
+    /// # Errors
+    /// [`TlsError`].
+    pub fn new(target: Target) -> Result<Self, TlsError> {
+        Ok(Self { client: Client::new(Connector::new(&Trust::System)?), target: Arc::new(target) })
+    }
+
+    /// Posts a body and returns the status and the body of the response.
+    ///
+    /// # Errors
+    /// Why there is no response, in words.
+    pub async fn post(&mut self, body: Bytes) -> Result<(u16, Bytes), String> {
+        let HttpResponse { status, body } =
+            self.client.post(&self.target, &body).await.map_err(|error| error.to_string())?;
+        Ok((status, body))
+    }
+}

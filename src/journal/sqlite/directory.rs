@@ -1,0 +1,319 @@
+//! The folder of a journal: for one process alone, on a disk of this machine.
+
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::fs::{Access, FallocateFlags, fallocate};
+use rustix::io::Errno;
+use tracing::warn;
+
+use super::super::{OpenError, Risk};
+
+/// The file of the database in its folder.
+const DATABASE: &str = "journal.db";
+/// The size of the reserve, a file that is deleted once nothing else can be written: enough to checkpoint the WAL, and
+/// for the WAL of what is forwarded then.
+pub(super) const RESERVE: u64 = 8 * 1024 * 1024;
+
+/// File systems whose locks and syncs cannot be relied on (`linux/magic.h`, and their own sources).
+const NETWORK: [(i64, &str); 9] = [
+    (0x6969, "nfs"),
+    (0xff53_4d42, "cifs"),
+    (0xfe53_4d42, "smb2"),
+    (0x517b, "smb"),
+    (0x0102_1997, "9p"),
+    (0x00c3_6400, "ceph"),
+    (0x0bd0_0bd0, "lustre"),
+    (0x5346_414f, "afs"),
+    (0x7461_636f, "ocfs2"),
+];
+
+/// File systems that end with the machine or with the container (`linux/magic.h`).
+const VOLATILE: [(i64, &str); 3] = [(0x0102_1994, "tmpfs"), (0x8584_58f6, "ramfs"), (0x794c_7630, "overlay")];
+
+/// The folder of a journal. After [`Self::lock`] no other process writes it for as long as this lives.
+#[derive(Debug)]
+pub(super) struct Directory {
+    path: PathBuf,
+    /// Which file the database is.
+    inode: u64,
+    _lock: Option<File>,
+}
+
+impl Directory {
+    /// Creates the folder if there is none, and locks it.
+    pub(super) fn lock(path: &Path) -> Result<Self, OpenError> {
+        let unusable = |source| OpenError::Directory { path: path.into(), source };
+        check_contents(path)?;
+        if !path.exists() {
+            DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(unusable)?;
+        }
+        if let Some(name) = network(path).map_err(unusable)? {
+            return Err(OpenError::Network { path: path.into(), name });
+        }
+        let lock = private(&path.join("lock")).map_err(unusable)?;
+        match try_lock(&lock) {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(OpenError::InUse { path: path.into() }),
+            Err(TryLockError::Error(source)) => return Err(unusable(source)),
+        }
+        let inode = private(&path.join(DATABASE)).and_then(|file| file.metadata()).map_err(unusable)?.ino();
+        let taken = Self { path: path.into(), inode, _lock: Some(lock) };
+        taken.sync().map_err(unusable)?;
+        Ok(taken)
+    }
+
+    /// The folder of a journal that another process may write.
+    pub(super) fn without_lock(path: &Path) -> Self {
+        let inode = std::fs::metadata(database(path)).map_or(0, |file| file.ino());
+        Self { path: path.into(), inode, _lock: None }
+    }
+
+    pub(super) fn database(&self) -> PathBuf {
+        database(&self.path)
+    }
+
+    /// Whether the database was removed from its folder: what is written to it then is lost.
+    pub(super) fn is_removed(&self) -> bool {
+        match std::fs::metadata(self.database()) {
+            Ok(there) => there.ino() != self.inode,
+            Err(error) => error.kind() == io::ErrorKind::NotFound,
+        }
+    }
+
+    /// The bytes of the WAL, which is not part of the database yet.
+    pub(super) fn wal_bytes(&self) -> u64 {
+        std::fs::metadata(self.wal()).map_or(0, |file| file.len())
+    }
+
+    fn wal(&self) -> PathBuf {
+        self.path.join("journal.db-wal")
+    }
+
+    fn reserve(&self) -> PathBuf {
+        self.path.join("reserve")
+    }
+
+    /// Deletes the reserve; whether there was one.
+    pub(super) fn release_reserve(&self) -> bool {
+        let released = std::fs::remove_file(self.reserve()).is_ok();
+        if released {
+            let path = self.path.display();
+            warn!(%path, "journal disk full: its reserve is used to forward what it has; free space on this disk");
+        }
+        released
+    }
+
+    /// Creates the reserve if there is none, and this many bytes are left beside it.
+    pub(super) fn ensure_reserve(&self, left: u64) {
+        let missing = self.missing_reserve();
+        if missing == 0 || self.free() < left.saturating_add(missing) {
+            return;
+        }
+        let allocated = private(&self.reserve()).map(|file| fallocate(file, FallocateFlags::empty(), 0, RESERVE));
+        // a file system that cannot allocate leaves an empty file, so that it is tried once
+        if let Ok(Err(Errno::NOSPC)) = allocated {
+            let _ = std::fs::remove_file(self.reserve());
+        }
+    }
+
+    /// The bytes of the reserve that are not allocated.
+    pub(super) fn missing_reserve(&self) -> u64 {
+        if self.reserve().exists() { 0 } else { RESERVE }
+    }
+
+    /// Allocates this many bytes for the WAL, though it is shorter: deletions go there first.
+    pub(super) fn allocate_wal(&self, bytes: u64) {
+        // without them the WAL takes what the file system has left
+        allocate(&self.wal(), bytes);
+    }
+
+    /// The same for the database: a checkpoint moves what is in the WAL there, behind its end. False means that the file
+    /// system has too little left.
+    pub(super) fn allocate_database(&self, bytes: u64) -> bool {
+        allocate(&self.database(), bytes)
+    }
+
+    pub(super) fn database_bytes(&self) -> u64 {
+        std::fs::metadata(self.database()).map_or(0, |file| file.len())
+    }
+
+    /// The bytes of the database that are allocated.
+    pub(super) fn database_blocks(&self) -> u64 {
+        // `stat` counts in 512 bytes, whatever the file system does
+        std::fs::metadata(self.database()).map_or(0, |file| file.blocks() * 512)
+    }
+
+    /// The bytes the file system has left for this process.
+    pub(super) fn free(&self) -> u64 {
+        free(&self.path)
+    }
+
+    /// Whether the file system is read-only. After a fault of its device the kernel may not report it as such, but
+    /// opens no file for writing.
+    pub(super) fn is_read_only(&self) -> bool {
+        let opened = OpenOptions::new().write(true).open(self.path.join("lock"));
+        opened.is_err_and(|error| error.kind() == io::ErrorKind::ReadOnlyFilesystem)
+    }
+
+    /// The names of new files must be on disk before what is in them counts.
+    fn sync(&self) -> io::Result<()> {
+        File::open(&self.path)?.sync_all()?;
+        let above = self.path.parent().filter(|above| !above.as_os_str().is_empty());
+        File::open(above.unwrap_or(Path::new(".")))?.sync_all()
+    }
+}
+
+/// Tries some times: a process that only asks whether the journal is in use has the lock for a moment.
+fn try_lock(lock: &File) -> Result<(), TryLockError> {
+    for _ in 0..5 {
+        if lock.try_lock().is_ok() {
+            return Ok(());
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    lock.try_lock()
+}
+
+/// Refuses a folder that is in use for something else: one that has files, and none of a journal. A fresh volume has
+/// `lost+found`.
+fn check_contents(path: &Path) -> Result<(), OpenError> {
+    let database = database(path);
+    match std::fs::symlink_metadata(&database) {
+        Ok(file) if file.is_symlink() => return Err(OpenError::Link { path: database }),
+        Ok(_) => return Ok(()),
+        Err(_) => {}
+    }
+    let Ok(entries) = std::fs::read_dir(path) else { return Ok(()) };
+    let ours = ["lost+found", "lock", "reserve"];
+    let foreign = entries.flatten().map(|entry| entry.file_name()).find(|name| !ours.iter().any(|ours| name == ours));
+    match foreign {
+        Some(name) => Err(OpenError::Occupied { path: path.into(), file: name.to_string_lossy().into_owned() }),
+        None => Ok(()),
+    }
+}
+
+/// What an operator should know of the folder of a journal, each with its remedy.
+pub(super) fn risks(path: &Path) -> Vec<Risk> {
+    #[allow(clippy::unnecessary_cast, clippy::useless_conversion, reason = "its type differs between machines")]
+    let magic = rustix::fs::statfs(path).map_or(0, |of| of.f_type as i64) & 0xffff_ffff;
+    let volatile = VOLATILE.into_iter().find(|(known, _)| *known == magic).map(|(_, name)| Risk {
+        problem: format!("on {name}: what it has ends with the machine or the container"),
+        remedy: "give a folder on a disk or a volume",
+    });
+    let mode = std::fs::metadata(path).map_or(0, |folder| folder.permissions().mode() & 0o777);
+    let open = (mode & 0o077 != 0).then(|| Risk {
+        problem: format!("its mode is {mode:04o}: other users can enter it"),
+        remedy: "chmod 700; its files are 0600 anyway",
+    });
+    volatile.into_iter().chain(open).collect()
+}
+
+/// The folder of a journal, or the folder in which it can be created. Changes nothing.
+pub(super) fn usable(path: &Path) -> Result<&Path, OpenError> {
+    let unusable = |source| OpenError::Directory { path: path.into(), source };
+    let there = path.ancestors().find(|above| above.exists()).unwrap_or(Path::new("."));
+    let there = if there.as_os_str().is_empty() { Path::new(".") } else { there };
+    if !there.is_dir() {
+        return Err(unusable(Errno::NOTDIR.into()));
+    }
+    if let Some(name) = network(there).map_err(unusable)? {
+        return Err(OpenError::Network { path: path.into(), name });
+    }
+    check_contents(path)?;
+    let written = Access::WRITE_OK | Access::EXEC_OK;
+    rustix::fs::access(there, written).map_err(|error| unusable(error.into()))?;
+    for file in [path.join("lock"), database(path)].iter().filter(|file| file.exists()) {
+        let opened = OpenOptions::new().read(true).write(true).open(file);
+        opened.map_err(|source| OpenError::Directory { path: file.clone(), source })?;
+    }
+    Ok(there)
+}
+
+/// The bytes the file system of this folder has left for this process.
+pub(super) fn free(path: &Path) -> u64 {
+    // if it cannot be asked, a write that fails will show it
+    rustix::fs::statvfs(path).map_or(u64::MAX, |of| of.f_bavail.saturating_mul(of.f_frsize))
+}
+
+/// The path of a journal's database.
+pub(super) fn database(directory: &Path) -> PathBuf {
+    directory.join(DATABASE)
+}
+
+/// Allocates the first bytes of a file; its length stays. False means that the file system has too little left. One that
+/// cannot allocate counts as if it had: a write that fails will show it.
+fn allocate(path: &Path, bytes: u64) -> bool {
+    let file = OpenOptions::new().write(true).open(path);
+    let allocated = file.map(|file| fallocate(file, FallocateFlags::KEEP_SIZE, 0, bytes));
+    !matches!(allocated, Ok(Err(Errno::NOSPC | Errno::DQUOT)))
+}
+
+fn private(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
+}
+
+fn network(path: &Path) -> io::Result<Option<&'static str>> {
+    #[allow(clippy::unnecessary_cast, clippy::useless_conversion, reason = "its type differs between machines")]
+    let magic = rustix::fs::statfs(path)?.f_type as i64;
+    Ok(network_name(magic))
+}
+
+fn network_name(magic: i64) -> Option<&'static str> {
+    // 32 bits of it count; some machines extend the sign
+    NETWORK.into_iter().find(|(known, _)| *known == magic & 0xffff_ffff).map(|(_, name)| name)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::Permissions;
+
+    use super::*;
+
+    #[test]
+    fn the_folder_is_private_and_has_one_writer() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("new/data");
+        let taken = Directory::lock(&path).unwrap();
+        let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode(&path), mode(&taken.database()), mode(&path.join("lock"))), (0o700, 0o600, 0o600));
+        assert!(matches!(Directory::lock(&path), Err(OpenError::InUse { .. })));
+        drop(taken);
+        Directory::lock(&path).unwrap();
+    }
+
+    #[test]
+    fn a_folder_in_use_for_something_else_is_refused_and_keeps_its_mode() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, mode) = (folder.path().join("data"), |path: &Path| path.metadata().unwrap().permissions().mode());
+        std::fs::create_dir(&path).unwrap();
+        std::fs::set_permissions(&path, Permissions::from_mode(0o1777)).unwrap();
+        std::fs::create_dir(path.join("lost+found")).unwrap();
+        drop(Directory::lock(&path).unwrap());
+        assert_eq!(mode(&path) & 0o7777, 0o1777, "somebody else made it");
+        std::fs::remove_file(path.join(DATABASE)).unwrap();
+        std::fs::write(path.join("notes.txt"), "").unwrap();
+        for refused in [Directory::lock(&path).unwrap_err(), usable(&path).unwrap_err()] {
+            let said = refused.to_string();
+            assert!(said.contains("notes.txt") && said.contains("name an empty folder"), "{said}");
+        }
+        assert!(!path.join(DATABASE).exists());
+        std::fs::remove_file(path.join("notes.txt")).unwrap();
+        std::fs::write(folder.path().join("elsewhere.db"), "").unwrap();
+        std::os::unix::fs::symlink(folder.path().join("elsewhere.db"), path.join(DATABASE)).unwrap();
+        assert!(matches!(Directory::lock(&path), Err(OpenError::Link { .. })));
+    }
+
+    #[test]
+    fn network_file_systems_are_recognised() {
+        assert_eq!(network_name(0x6969), Some("nfs"));
+        // CIFS, as a machine shows it whose word is 32 bits with a sign
+        assert_eq!(network_name(i64::from(0xff53_4d42_u32.cast_signed())), Some("cifs"));
+        assert_eq!(network_name(0xef53), None, "ext4");
+        let here = network(Path::new(".")).unwrap();
+        assert_eq!(here, None);
+    }
+}

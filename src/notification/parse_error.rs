@@ -1,0 +1,75 @@
+//! Why a body is not a notification.
+
+use thiserror::Error;
+
+/// Why a body is not a notification, with what could still be read of it.
+///
+/// The text is for people and never repeats a piece of the body.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum ParseError {
+    /// Not a JSON text.
+    #[error("not JSON: {0}")]
+    NotJson(String),
+    /// JSON, but not an object.
+    #[error("a JSON text, but not an object")]
+    NotObject,
+    /// Nested deeper than 128 levels.
+    #[error("nested more than {} levels deep", super::parse::MAX_DEPTH)]
+    TooDeep {
+        /// The instance, where it could be read.
+        instance: Option<u64>,
+    },
+    /// A key that routing needs is repeated.
+    #[error("the key {key} is repeated")]
+    Ambiguous {
+        /// The key.
+        key: &'static str,
+        /// The instance, where no key that names it is repeated.
+        instance: Option<u64>,
+    },
+    /// No `typeWebhook` that is a string.
+    #[error("typeWebhook is {found}, a string is needed")]
+    NoType {
+        /// What is there instead.
+        found: &'static str,
+        /// The instance, where it could be read.
+        instance: Option<u64>,
+    },
+    /// No `instanceData.idInstance` that names an instance.
+    #[error("instanceData.idInstance is {found}, an unsigned integer is needed")]
+    NoInstance {
+        /// What is there instead.
+        found: &'static str,
+        /// The type as sent.
+        kind: String,
+    },
+}
+
+impl ParseError {
+    /// The same for a body that was sent with this `Content-Encoding`, which explains why it is not JSON.
+    #[must_use]
+    pub fn with_encoding(self, encoding: Option<String>) -> Self {
+        match (self, encoding) {
+            (Self::NotJson(why), Some(encoding)) => {
+                Self::NotJson(format!("{why}; it was sent with Content-Encoding: {encoding}"))
+            }
+            (error, _) => error,
+        }
+    }
+
+    /// The instance, where it could be read unambiguously.
+    pub fn instance(&self) -> Option<u64> {
+        match self {
+            Self::NoType { instance, .. } | Self::TooDeep { instance } | Self::Ambiguous { instance, .. } => *instance,
+            Self::NotJson(_) | Self::NotObject | Self::NoInstance { .. } => None,
+        }
+    }
+
+    /// The type as sent, where it could be read unambiguously.
+    pub fn kind(&self) -> Option<&str> {
+        match self {
+            Self::NoInstance { kind, .. } => Some(kind),
+            _ => None,
+        }
+    }
+}

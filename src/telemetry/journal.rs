@@ -1,0 +1,80 @@
+//! The metrics of the journal.
+
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use prometheus::{Error, Gauge, IntCounter, IntGauge};
+
+use super::family::{PerLabel, Registry};
+use crate::message::Broker;
+
+/// The journal's part of the metrics; all stay at zero where there is no journal.
+pub struct JournalMetrics {
+    records: PerLabel<Broker, IntGauge>,
+    bytes: IntGauge,
+    capacity: IntGauge,
+    queue_length: IntGauge,
+    oldest: PerLabel<Broker, Gauge>,
+    forwarded: PerLabel<Broker, IntCounter>,
+    seconds_left: PerLabel<Broker, Gauge>,
+    refresh: OnceLock<Refresh>,
+}
+
+/// Sets the gauges to their current values.
+type Refresh = Box<dyn Fn(&JournalMetrics) + Send + Sync>;
+
+impl JournalMetrics {
+    pub(super) fn new(registry: &Registry) -> Result<Self, Error> {
+        let (records, oldest) = ("Records in the broker's backlog", "Age of the oldest record in the broker's backlog");
+        let forwarded = "Records of the backlog that the broker acked";
+        let seconds_left = "Estimated seconds until the backlog is drained";
+        Ok(Self {
+            records: registry.int_gauges("journal_records", records, "broker")?,
+            bytes: registry.gauge("journal_bytes", "Bytes of the journal on disk")?,
+            capacity: registry.gauge("journal_capacity_bytes", "Maximum bytes of the journal: journal.max_bytes")?,
+            queue_length: registry
+                .gauge("journal_queue_length", "Appends and acks that wait for the journal's disk")?,
+            oldest: registry.gauges("journal_oldest_age_seconds", oldest, "broker")?,
+            forwarded: registry.counters("journal_forwarded_total", forwarded, "broker")?,
+            seconds_left: registry.gauges("forward_seconds_left", seconds_left, "broker")?,
+            refresh: OnceLock::new(),
+        })
+    }
+
+    /// `refresh` sets the gauges each time before the metrics are shown. Only the first one given counts.
+    pub fn on_scrape(&self, refresh: impl Fn(&Self) + Send + Sync + 'static) {
+        // a bridge has one journal
+        let _ = self.refresh.set(Box::new(refresh));
+    }
+
+    pub(super) fn refresh(&self) {
+        self.refresh.get().iter().for_each(|refresh| refresh(self));
+    }
+
+    /// The broker acked a record of its backlog.
+    pub fn forwarded(&self, broker: Broker) {
+        self.forwarded.at(broker).inc();
+    }
+
+    /// The journal's bytes on disk, and the most it may take.
+    pub fn bytes(&self, bytes: u64, capacity: u64) {
+        self.bytes.set(bytes.cast_signed());
+        self.capacity.set(capacity.cast_signed());
+    }
+
+    /// The appends and acks that wait for the journal's disk.
+    pub fn queue_length(&self, length: usize) {
+        self.queue_length.set(i64::try_from(length).unwrap_or(i64::MAX));
+    }
+
+    /// The records in a broker's backlog, and the age of the oldest.
+    pub fn backlog(&self, broker: Broker, records: u64, age: Duration) {
+        self.records.at(broker).set(records.cast_signed());
+        self.oldest.at(broker).set(age.as_secs_f64());
+    }
+
+    /// The estimated seconds until a broker's backlog is drained.
+    pub fn seconds_left(&self, broker: Broker, seconds: f64) {
+        self.seconds_left.at(broker).set(seconds);
+    }
+}

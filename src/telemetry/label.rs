@@ -1,0 +1,165 @@
+//! The closed sets of label values.
+
+use crate::message::{Broker, Reason};
+use crate::notification::Class;
+
+/// A label whose values are an enum's.
+pub trait Label: Copy + 'static {
+    /// Every value.
+    const ALL: &'static [Self];
+
+    /// The value in the metrics.
+    fn as_str(self) -> &'static str;
+
+    /// Its index in [`Self::ALL`].
+    fn index(self) -> usize;
+}
+
+/// Makes labels of enums that have `ALL`, in the order of their declaration, and `as_str`.
+macro_rules! labels_of {
+    ($($label:ty),*) => {
+        $(impl Label for $label {
+            const ALL: &'static [Self] = &<$label>::ALL;
+
+            fn as_str(self) -> &'static str {
+                <$label>::as_str(self)
+            }
+
+            fn index(self) -> usize {
+                self as usize
+            }
+        })*
+    };
+}
+
+/// Declares an enum with the label of each value.
+macro_rules! label_enum {
+    (
+        $(#[doc = $about:literal])*
+        $name:ident[$count:literal] { $($(#[doc = $doc:literal])* $value:ident = $label:literal,)* }
+    ) => {
+        $(#[doc = $about])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum $name {
+            $($(#[doc = $doc])* $value,)*
+        }
+
+        impl $name {
+            /// Every value, in the order of declaration.
+            pub const ALL: [Self; $count] = [$(Self::$value),*];
+
+            /// The label.
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$value => $label,)*
+                }
+            }
+        }
+    };
+}
+
+label_enum! {
+    /// The status of an answer to a webhook request.
+    Status[9] {
+        /// Stored.
+        Ok = "200",
+        /// The request is malformed.
+        BadRequest = "400",
+        /// The token is missing, unknown, or bound to another instance.
+        Unauthorized = "401",
+        /// The source address may not send.
+        Forbidden = "403",
+        /// Another path.
+        NotFound = "404",
+        /// Another method.
+        MethodNotAllowed = "405",
+        /// The body did not come in time.
+        RequestTimeout = "408",
+        /// The body is too large.
+        ContentTooLarge = "413",
+        /// Not known to be stored, or overloaded.
+        ServiceUnavailable = "503",
+    }
+}
+
+label_enum! {
+    /// Why a webhook request is refused before anything is stored: metric label and log field.
+    Refusal[10] {
+        /// `Host` is missing or repeated, `Authorization` is repeated, or the body breaks off.
+        BadRequest = "bad_request",
+        /// No token, or an unknown one.
+        Unauthorized = "unauthorized",
+        /// The token is bound to another instance.
+        WrongInstance = "wrong_instance",
+        /// The source address may not send.
+        Forbidden = "forbidden",
+        /// The source address is not in `auth.allow_from`, but the token is valid: probably a new address of GREEN-API.
+        Moved = "moved",
+        /// Another path.
+        NotFound = "not_found",
+        /// Another method.
+        MethodNotAllowed = "method_not_allowed",
+        /// The body did not come in time.
+        Timeout = "timeout",
+        /// The body is over `http.max_body`.
+        TooLarge = "too_large",
+        /// `http.limits` are reached.
+        Overloaded = "overloaded",
+    }
+}
+
+label_enum! {
+    /// Why a connection is closed before it has brought a whole request head.
+    ConnectionRefusal[3] {
+        /// The source address has `http.limits.connections_per_address` open connections.
+        TooManyConnections = "too_many_connections",
+        /// The request head is not HTTP.
+        MalformedHead = "malformed_head",
+        /// The request head is too large, or has too many headers.
+        HeadTooLarge = "head_too_large",
+    }
+}
+
+labels_of!(Broker, Reason, Status, Refusal, ConnectionRefusal);
+
+/// The class of a notification. None means that the body is not a notification.
+impl Label for Option<Class> {
+    const ALL: &'static [Self] = &[
+        Some(Class::Incoming),
+        Some(Class::Outgoing),
+        Some(Class::State),
+        Some(Class::Device),
+        Some(Class::Other),
+        None,
+    ];
+
+    fn as_str(self) -> &'static str {
+        self.map_or("unknown", Class::as_str)
+    }
+
+    fn index(self) -> usize {
+        self.map_or(Class::ALL.len(), |class| class as usize)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn assert_in_order<L: Label>() {
+        for (index, value) in L::ALL.iter().enumerate() {
+            assert_eq!(value.index(), index, "{}", value.as_str());
+        }
+    }
+
+    #[test]
+    fn labels_stand_in_the_order_of_their_index() {
+        assert_in_order::<Broker>();
+        assert_in_order::<Reason>();
+        assert_in_order::<Status>();
+        assert_in_order::<Refusal>();
+        assert_in_order::<ConnectionRefusal>();
+        assert_in_order::<Option<Class>>();
+        assert_eq!(<Option<Class> as Label>::ALL.len(), Class::ALL.len() + 1);
+    }
+}

@@ -1,0 +1,108 @@
+//! `[log]`: lines for people on a terminal, JSON lines elsewhere. Never a body, never a secret.
+
+use std::io::IsTerminal;
+
+use serde::Deserialize;
+use tracing::level_filters::LevelFilter;
+use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
+use tracing_subscriber::EnvFilter;
+
+/// How many lines may wait to be written; more are dropped.
+const MAX_WAITING_LINES: usize = 10_000;
+
+/// `[log]`: what goes to standard error.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LogConfig {
+    /// `error`, `warn`, `info`, `debug` or `trace`, or a filter as `RUST_LOG` takes it. Default `info`: what an operator
+    /// should know. `--log-level`, `-v`, `-q` and `RUST_LOG` are stronger.
+    pub level: String,
+    /// Default `auto`.
+    pub format: LogFormat,
+}
+
+/// The form of a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// Text on a terminal, JSON elsewhere.
+    Auto,
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        Self { level: "info".into(), format: LogFormat::Auto }
+    }
+}
+
+/// A filter of lines that is not one.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "`{0}` is no level, and would show nothing; give error, warn, info, debug or trace, or a filter such as info,async_nats=debug"
+)]
+pub struct InvalidFilter(String);
+
+/// Reads a level, or a filter as `RUST_LOG` takes it.
+///
+/// # Errors
+/// [`InvalidFilter`]: a word that is neither a level nor `target=level`. `RUST_LOG` itself would take it for a target, and
+/// show nothing else.
+pub fn filter(text: &str) -> Result<EnvFilter, InvalidFilter> {
+    let invalid = |part: &str| InvalidFilter(part.to_owned());
+    for part in text.split(',').map(str::trim) {
+        let level = part.rsplit_once('=').map_or(part, |(_, level)| level);
+        // a span in brackets has no level of its own
+        if level.parse::<LevelFilter>().is_err() && !part.contains('[') || part.is_empty() {
+            return Err(invalid(part));
+        }
+    }
+    let level = text.trim().parse::<LevelFilter>().ok();
+    // the NATS client tells at `info` what the bridge says in its own words
+    let quiet = level.is_some_and(|level| level == LevelFilter::INFO);
+    let directives = if quiet { "info,async_nats=warn" } else { text };
+    EnvFilter::try_new(directives).map_err(|_| invalid(text))
+}
+
+/// Logs to standard error until the guard is dropped. A slow reader loses lines: a full pipe must stop no notification.
+pub fn start(filter: EnvFilter, format: LogFormat) -> WorkerGuard {
+    let lines = NonBlockingBuilder::default().lossy(true).buffered_lines_limit(MAX_WAITING_LINES);
+    let (writer, guard) = lines.finish(std::io::stderr());
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
+    let is_terminal = std::io::stderr().is_terminal();
+    if format == LogFormat::Text || format == LogFormat::Auto && is_terminal {
+        builder.with_target(false).with_ansi(is_terminal && has_colors()).init();
+    } else {
+        builder.json().flatten_event(true).init();
+    }
+    guard
+}
+
+/// See <https://no-color.org>; a terminal that is `dumb` would show the escape sequences.
+fn has_colors() -> bool {
+    let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    !no_color && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_filter_that_shows_nothing_is_refused() {
+        for valid in
+            ["info", "INFO", "off", "debug,async_nats=warn", "greenapi_bridge::delivery=trace", "a=1", "[span]=info"]
+        {
+            assert!(filter(valid).is_ok(), "{valid}");
+        }
+        for (wrong, part) in
+            [("verbose", "verbose"), ("info,greenapi_bridge", "greenapi_bridge"), ("a=loud", "a=loud"), ("", "")]
+        {
+            assert_eq!(filter(wrong).unwrap_err(), InvalidFilter(part.into()), "{wrong}");
+        }
+        assert_eq!(filter("info").unwrap().to_string(), filter("info,async_nats=warn").unwrap().to_string());
+    }
+}

@@ -1,0 +1,213 @@
+//! Prometheus metrics, in a registry of their own: two bridges in one process do not share any.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use prometheus::process_collector::ProcessCollector;
+use prometheus::{Encoder, Error, Histogram, IntCounter, IntGauge, IntGaugeVec, TextEncoder};
+
+use super::family::{CounterTable, PerLabel, Registry};
+use super::journal::JournalMetrics;
+use super::{ConnectionRefusal, Label, Refusal, Status};
+use crate::message::{Broker, Reason};
+use crate::notification::Class;
+
+/// All metrics of a bridge. Label values come from enums, and the metric of each value is resolved at start.
+pub struct Metrics {
+    registry: Registry,
+    process: ProcessCollector,
+    notifications: CounterTable<Option<Class>>,
+    requests: PerLabel<Status, IntCounter>,
+    refused_requests: PerLabel<Refusal, IntCounter>,
+    refused_connections: PerLabel<ConnectionRefusal, IntCounter>,
+    dead_letters: PerLabel<Reason, IntCounter>,
+    in_flight: IntGauge,
+    connections: IntGauge,
+    request_seconds: Histogram,
+    publish_seconds: PerLabel<Broker, Histogram>,
+    publish_failures: CounterTable<Broker>,
+    publish_unknown: PerLabel<Broker, IntCounter>,
+    broker_connected: IntGaugeVec,
+    duplicates: IntCounter,
+    evicted: IntCounter,
+    /// Of the journal.
+    pub journal: JournalMetrics,
+    last_of_class: PerLabel<Option<Class>, IntGauge>,
+    last_of_instance: HashMap<u64, IntGauge>,
+}
+
+/// Counts one thing in a gauge until it is dropped.
+pub struct GaugeGuard(IntGauge);
+
+impl GaugeGuard {
+    fn new(gauge: &IntGauge) -> Self {
+        gauge.inc();
+        Self(gauge.clone())
+    }
+}
+
+impl Drop for GaugeGuard {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+/// A request that is being answered. Its time is observed on drop, also when the client hangs up: without that the
+/// slowest requests would be missing.
+pub struct RequestTimer<'m> {
+    metrics: &'m Metrics,
+    begun: Instant,
+    _in_flight: GaugeGuard,
+}
+
+impl Drop for RequestTimer<'_> {
+    fn drop(&mut self) {
+        self.metrics.request_seconds.observe(self.begun.elapsed().as_secs_f64());
+    }
+}
+
+impl Metrics {
+    /// All at zero. `Outcome` is the enum of what becomes of a notification, `Fault` that of why a publish fails;
+    /// `instances` are those that have a token of their own.
+    ///
+    /// # Errors
+    /// When two metrics have one name, which tests would show.
+    pub fn new<Outcome: Label, Fault: Label>(instances: &[u64]) -> Result<Self, Error> {
+        let registry = Registry::new()?;
+        let last = "When the last notification came, Unix seconds";
+        let last_of_instance =
+            registry.dynamic_gauges("instance_last_notification_timestamp_seconds", last, "instance")?;
+        let gauge_of = |instance: &u64| (*instance, last_of_instance.with_label_values(&[&instance.to_string()]));
+        let build = registry.dynamic_gauges("build_info", "Version of the running bridge", "version")?;
+        build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+        let notifications = "Notifications by class and by what became of them";
+        let in_flight = "Requests being answered, and messages still being stored after their answer";
+        let evicted = "Ids that left the dedup window before dedupe.window had passed";
+        let connected = "1 while the broker is connected and able to store";
+        let refused = registry.counters_by("refused_total", "Requests and connections refused", &["reason"])?;
+        Ok(Self {
+            notifications: registry.counter_table::<_, Outcome>(
+                "notifications_total",
+                notifications,
+                ["class", "stored"],
+            )?,
+            requests: registry.counters("http_requests_total", "Answers by HTTP status", "status")?,
+            refused_requests: PerLabel::of(&refused),
+            refused_connections: PerLabel::of(&refused),
+            dead_letters: registry.counters("dead_letters_total", "Dead letters stored", "reason")?,
+            in_flight: registry.gauge("in_flight", in_flight)?,
+            connections: registry.gauge("connections", "Open connections of the webhook listener")?,
+            request_seconds: registry
+                .histogram("http_request_duration_seconds", "Time from request head to response, seconds")?,
+            publish_seconds: registry.histograms(
+                "publish_duration_seconds",
+                "Time from publish to broker ack, seconds",
+                "broker",
+            )?,
+            publish_failures: registry.counter_table::<_, Fault>(
+                "publish_failures_total",
+                "Publish attempts that failed",
+                ["broker", "reason"],
+            )?,
+            publish_unknown: registry.counters("publish_unknown_total", "Publishes whose ack never came", "broker")?,
+            broker_connected: registry.dynamic_gauges("broker_connected", connected, "broker")?,
+            duplicates: registry.counter("duplicates_total", "Duplicates that were not stored again")?,
+            evicted: registry.counter("dedupe_evicted_total", evicted)?,
+            journal: JournalMetrics::new(&registry)?,
+            last_of_class: registry.int_gauges("last_notification_timestamp_seconds", last, "class")?,
+            last_of_instance: instances.iter().map(gauge_of).collect(),
+            process: ProcessCollector::for_self(),
+            registry,
+        })
+    }
+
+    /// A request is being answered until the timer is dropped.
+    pub fn begin_request(&self) -> RequestTimer<'_> {
+        RequestTimer { metrics: self, begun: Instant::now(), _in_flight: GaugeGuard::new(&self.in_flight) }
+    }
+
+    /// A message is still being stored although its request has ended, until the guard is dropped.
+    pub fn detached(&self) -> GaugeGuard {
+        GaugeGuard::new(&self.in_flight)
+    }
+
+    /// A connection is open until the guard is dropped.
+    pub fn connection_opened(&self) -> GaugeGuard {
+        GaugeGuard::new(&self.connections)
+    }
+
+    /// A body of this class was received, for this instance if it is known. A class of None means no notification.
+    pub fn received(&self, class: Option<Class>, instance: Option<u64>, at: SystemTime) {
+        let seconds =
+            at.duration_since(UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX));
+        self.last_of_class.at(class).set(seconds);
+        if let Some(last) = instance.and_then(|instance| self.last_of_instance.get(&instance)) {
+            last.set(seconds);
+        }
+    }
+
+    /// What became of a body of this class.
+    pub fn notification(&self, class: Option<Class>, outcome: impl Label) {
+        self.notifications.at(class, outcome).inc();
+    }
+
+    /// A request was answered with this status.
+    pub fn answered(&self, status: Status) {
+        self.requests.at(status).inc();
+    }
+
+    /// A request was refused.
+    pub fn refused(&self, refusal: Refusal) {
+        self.refused_requests.at(refusal).inc();
+    }
+
+    /// A connection was refused.
+    pub fn connection_refused(&self, refusal: ConnectionRefusal) {
+        self.refused_connections.at(refusal).inc();
+    }
+
+    /// A dead letter was stored.
+    pub fn dead_letter(&self, reason: Reason) {
+        self.dead_letters.at(reason).inc();
+    }
+
+    /// A broker acked a message this long after its publish.
+    pub fn acked(&self, broker: Broker, after: Duration) {
+        self.publish_seconds.at(broker).observe(after.as_secs_f64());
+    }
+
+    /// A publish failed; `unknown` means that the broker may have the message all the same.
+    pub fn publish_failed(&self, broker: Broker, reason: impl Label, unknown: bool) {
+        self.publish_failures.at(broker, reason).inc();
+        if unknown {
+            self.publish_unknown.at(broker).inc();
+        }
+    }
+
+    /// A duplicate was recognised.
+    pub fn duplicate(&self) {
+        self.duplicates.inc();
+    }
+
+    /// `count` ids left the dedup window early, because it was full.
+    pub fn evicted(&self, count: usize) {
+        self.evicted.inc_by(count as u64);
+    }
+
+    /// Sets whether a broker stores now.
+    pub fn set_broker_connected(&self, broker: &str, connected: bool) {
+        self.broker_connected.with_label_values(&[broker]).set(i64::from(connected));
+    }
+
+    /// The metrics in Prometheus' text format.
+    pub fn text(&self) -> Vec<u8> {
+        self.journal.refresh();
+        let mut families = self.registry.gather();
+        // without our prefix: dashboards know them by these names
+        families.extend(prometheus::core::Collector::collect(&self.process));
+        let mut out = Vec::new();
+        // writing to memory does not fail, and half a page is better than none
+        let _ = TextEncoder::new().encode(&families, &mut out);
+        out
+    }
+}

@@ -1,0 +1,16 @@
+//! Metrics, their labels, and the log.
+//!
+//! In: what other modules report, each as a method of [`Metrics`]. Out: the page `/metrics` and the lines of the log. A
+//! label is an enum, so no value can be counted under another one's name.
+
+mod availability;
+mod family;
+mod journal;
+mod label;
+pub mod logging;
+mod metrics;
+
+pub use availability::Availability;
+pub use journal::JournalMetrics;
+pub use label::{ConnectionRefusal, Label, Refusal, Status};
+pub use metrics::{GaugeGuard, Metrics, RequestTimer};

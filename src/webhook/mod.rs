@@ -1,0 +1,186 @@
+//! The webhook endpoint.
+//!
+//! In: an HTTP request, which [`Endpoint::handle`] answers. Out: an [`Answer`], the one table from outcome or refusal
+//! to HTTP status. The order of the checks is part of the contract: address, head, path, method, token, and only then the
+//! body. What passes goes through [`crate::notification`] and [`crate::route`] to [`crate::delivery`], and its
+//! [`Outcome`] comes back.
+
+mod answer;
+mod body;
+mod config;
+mod head;
+mod permits;
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use hyper::{Request, Response};
+use tokio::time::Instant;
+use tracing::{info, warn};
+
+pub use answer::{Answer, Connection};
+pub use config::{Config, Limits};
+use permits::Permit;
+pub use permits::Permits;
+
+use crate::auth::{AllowList, Binding, Tokens};
+use crate::delivery::{Delivery, Outcome};
+use crate::message::TraceContext;
+use crate::notification::{Class, Notification};
+use crate::route::{Received, Routes};
+use crate::shutdown::Shutdown;
+use crate::telemetry::{Metrics, Refusal};
+
+/// A request whose body may be read.
+struct Admitted {
+    binding: Binding,
+    trace: TraceContext,
+    /// `Content-Encoding`.
+    encoding: Option<String>,
+    body: Incoming,
+}
+
+/// Everything that answering a request needs.
+pub struct Endpoint {
+    /// `[http]`.
+    pub config: Config,
+    /// Source addresses that may send.
+    pub allowed: AllowList,
+    /// Tokens. None means that anyone may send.
+    pub tokens: Option<Tokens>,
+    /// Where notifications go.
+    pub routes: Routes,
+    /// Stores them.
+    pub delivery: Arc<Delivery>,
+    /// Limits the notifications in flight.
+    pub permits: Permits,
+    /// The metrics.
+    pub metrics: Arc<Metrics>,
+    /// Whether the process is about to stop.
+    pub shutdown: Shutdown,
+}
+
+impl Endpoint {
+    /// Answers one request, and logs it once if it was refused.
+    ///
+    /// # Errors
+    /// Never.
+    pub async fn handle(
+        self: Arc<Self>,
+        peer: SocketAddr,
+        request: Request<Incoming>,
+    ) -> Result<Response<Full<Bytes>>, Infallible> {
+        let _timer = self.metrics.begin_request();
+        let outcome = match self.admit(peer, request) {
+            // boxed: otherwise the connection's future would be as large while idle
+            Ok(admitted) => Box::pin(self.receive(admitted)).await,
+            Err(refusal) => Err(refusal),
+        };
+        if let Err(Refused { refusal, detail }) = outcome {
+            self.metrics.refused(refusal);
+            warn!(peer = %peer.ip(), reason = refusal.as_str(), detail, "request refused");
+        }
+        let answer = outcome.map_or_else(|refused| Answer::Refused(refused.refusal), Answer::Outcome);
+        self.metrics.answered(answer.status());
+        let connection = if self.shutdown.is_begun() { Connection::Close } else { Connection::KeepAlive };
+        Ok(answer.response(connection))
+    }
+
+    /// Every check of a request before its body is read.
+    fn admit(&self, peer: SocketAddr, request: Request<Incoming>) -> Result<Admitted, Refused> {
+        if !self.allowed.allows(peer.ip()) {
+            // a sender with a token is GREEN-API at a new address: worth an alert of its own
+            let has_token = self.tokens.is_some() && self.authenticate(&request).is_ok();
+            return Err(if has_token { Refusal::Moved } else { Refusal::Forbidden }.into());
+        }
+        head::check(&request, &self.config.path)?;
+        let binding = self.authenticate(&request)?;
+        let trace = head::trace(request.headers());
+        let encoding = head::content_encoding(request.headers());
+        Ok(Admitted { binding, trace, encoding, body: request.into_body() })
+    }
+
+    /// The instances that the request's token may send for.
+    fn authenticate(&self, request: &Request<Incoming>) -> Result<Binding, Refused> {
+        let Some(tokens) = &self.tokens else { return Ok(Binding::Any) };
+        let refused = |detail| Refused { refusal: Refusal::Unauthorized, detail: Some(detail) };
+        let Some(header) = request.headers().get(hyper::header::AUTHORIZATION) else {
+            return Err(refused("no Authorization header; set webhookUrlToken"));
+        };
+        let text = header.to_str().unwrap_or_default();
+        let unknown = if text.trim().contains(' ') {
+            "a token that is not in auth.tokens_file"
+        } else {
+            "the Authorization header has no scheme such as Bearer"
+        };
+        tokens.look_up(text).cloned().ok_or(refused(unknown))
+    }
+
+    /// Reads the body and waits for what becomes of it.
+    async fn receive(self: &Arc<Self>, admitted: Admitted) -> Result<Outcome, Refused> {
+        let Admitted { binding, trace, encoding, body } = admitted;
+        let permit = self.permits.acquire(&body, &self.config).await?;
+        // boxed: one piece of memory over 1 KiB costs much more than two small ones
+        let body = Box::pin(body::read(body, &self.config, permit)).await?;
+        let received = Received { body: body.bytes, at: SystemTime::now(), trace };
+        let deadline = self.shutdown.cap(Instant::now() + self.config.answer_within);
+        // from here on the notification is stored even if the client hangs up
+        let (class, stored) = self.accept(received, &binding, encoding, deadline, body.permit)?;
+        let outcome = stored.await;
+        self.metrics.notification(class, outcome);
+        Ok(outcome)
+    }
+
+    /// Begins to store a body. Returns its class, and a future of what becomes of it.
+    fn accept(
+        &self,
+        received: Received,
+        binding: &Binding,
+        encoding: Option<String>,
+        deadline: Instant,
+        permit: Permit,
+    ) -> Result<(Option<Class>, impl Future<Output = Outcome> + use<>), Refused> {
+        let (class, message) = match Notification::parse(&received.body) {
+            Ok(notification) => {
+                check_binding(binding, Some(notification.instance))?;
+                let class = Some(self.routes.class_of(&notification));
+                self.metrics.received(class, Some(notification.instance), received.at);
+                (class, self.routes.message_for(&notification, &received))
+            }
+            Err(error) => {
+                let error = error.with_encoding(encoding);
+                check_binding(binding, error.instance())?;
+                self.metrics.received(None, error.instance(), received.at);
+                let message = self.routes.dead_letter_for(&error, &received);
+                let (ce_id, instance) = (message.event.id, error.instance());
+                info!(%ce_id, instance, detail = %error, "not a notification: goes to the dead letter");
+                (None, message)
+            }
+        };
+        Ok((class, self.delivery.store(message, deadline, permit)))
+    }
+}
+
+/// The token's binding can be checked only once the body has named its instance.
+fn check_binding(binding: &Binding, instance: Option<u64>) -> Result<(), Refused> {
+    let detail = Some("the token is bound to another instance in auth.tokens_file");
+    if binding.covers(instance) { Ok(()) } else { Err(Refused { refusal: Refusal::WrongInstance, detail }) }
+}
+
+/// Why a request is refused.
+#[derive(Debug, Clone, Copy)]
+struct Refused {
+    refusal: Refusal,
+    /// For the log alone: the sender learns no more than the status.
+    detail: Option<&'static str>,
+}
+
+impl From<Refusal> for Refused {
+    fn from(refusal: Refusal) -> Self {
+        Self { refusal, detail: None }
+    }
+}

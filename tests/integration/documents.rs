@@ -1,0 +1,95 @@
+//! The documents: every path they name exists, and so does every metric.
+
+use std::path::Path;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(file: &str) -> String {
+    std::fs::read_to_string(root().join(file)).unwrap_or_else(|error| panic!("{file}: {error}"))
+}
+
+fn documents() -> Vec<String> {
+    let docs = std::fs::read_dir(root().join("docs")).unwrap();
+    let pages = docs.map(|entry| format!("docs/{}", entry.unwrap().file_name().into_string().unwrap()));
+    let pages = pages.filter(|page| page.ends_with(".md"));
+    ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"].map(Into::into).into_iter().chain(pages).collect()
+}
+
+#[test]
+fn every_link_leads_to_a_file() {
+    let mut links = 0;
+    for document in documents() {
+        let folder = root().join(&document).parent().unwrap().to_owned();
+        for link in read(&document).split("](").skip(1).map(|rest| rest.split(')').next().unwrap().to_owned()) {
+            let file = link.split('#').next().unwrap();
+            if !file.starts_with("http") {
+                assert!(folder.join(file).exists(), "{document} links to {file}");
+                links += 1;
+            }
+        }
+    }
+    assert!(links > 15, "{links}");
+}
+
+#[test]
+fn every_path_that_contributing_names_exists() {
+    let text = read("CONTRIBUTING.md");
+    let named = text.split('`').skip(1).step_by(2).map(|word| word.split(':').next().unwrap());
+    let paths: Vec<_> =
+        named.filter(|word| ["src/", "tests/", "deploy/"].iter().any(|at| word.starts_with(at))).collect();
+    assert!(paths.len() > 20, "{paths:?}");
+    for path in paths {
+        let path = path.split([' ', '{']).next().unwrap();
+        assert!(root().join(path).exists(), "CONTRIBUTING.md names {path}");
+    }
+}
+
+#[test]
+fn every_function_on_the_walk_exists() {
+    let text = read("CONTRIBUTING.md");
+    let walk = text.split("## The walk").nth(1).unwrap().split("\n## ").next().unwrap();
+    let steps: Vec<_> = walk.split('`').skip(1).step_by(2).filter_map(|word| word.split_once(": ")).collect();
+    assert!(steps.len() >= 10, "{steps:?}");
+    for (file, functions) in steps {
+        let source = read(file);
+        for function in functions.split(", ") {
+            let is_there = ["(", "<"].iter().any(|end| source.contains(&format!("fn {function}{end}")));
+            assert!(is_there, "{file} has no {function}");
+        }
+    }
+    let numbered = walk.lines().filter(|line| line.starts_with(|first: char| first.is_ascii_digit()));
+    let files: Vec<_> =
+        numbered.filter_map(|line| line.split('`').nth(1)?.split_once(": ")).map(|(file, _)| file).collect();
+    let modules: std::collections::BTreeSet<_> = files.iter().map(|file| file.split('/').nth(1).unwrap()).collect();
+    assert!(walk.contains(&format!("{} files of {} modules", files.len(), modules.len())), "{files:?} {modules:?}");
+    assert!(files.len() <= 20 && modules.len() <= 10, "{files:?}");
+}
+
+#[test]
+fn the_readme_fits_on_a_page() {
+    assert!(read("README.md").lines().count() <= 150);
+}
+
+#[test]
+fn operate_explains_every_reason() {
+    let text = read("docs/operate.md");
+    for reason in greenapi_bridge::brokers::FaultReason::ALL.iter().map(|reason| reason.as_str()) {
+        assert!(text.contains(&format!("`{reason}`")), "docs/operate.md does not explain {reason}");
+    }
+}
+
+#[test]
+fn every_metric_that_operate_names_exists() {
+    let known = read("tests/integration/snapshots/metrics.txt");
+    let text = read("docs/operate.md");
+    let alerts = text.split("## Alerts").nth(1).unwrap().split("\n## ").next().unwrap();
+    let rows = alerts.lines().filter(|line| line.starts_with("| `"));
+    let metrics: Vec<_> = rows.flat_map(|row| row.split('|').nth(1).unwrap().split('`').skip(1).step_by(2)).collect();
+    assert!(metrics.len() > 8, "{metrics:?}");
+    for metric in metrics.iter().filter(|metric| !metric.starts_with('"')) {
+        let name = metric.split('{').next().unwrap();
+        assert!(known.contains(&format!("greenapi_bridge_{name}")), "docs/operate.md names {metric}");
+    }
+}
