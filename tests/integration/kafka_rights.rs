@@ -11,11 +11,11 @@ use serde_json::Value;
 
 use crate::harness::{Bridge, Kafka, command, eventually, text};
 
-/// One that knows five users, and lets only `admin` do what nobody has allowed.
+/// One that knows six users, and lets only `admin` do what nobody has allowed.
 fn broker() -> &'static Kafka {
     static BROKER: OnceLock<Kafka> = OnceLock::new();
     BROKER.get_or_init(|| {
-        let users = ["admin", "most", "reader", "writer", "looker"].map(|user| format!("user_{user}=\"p\"")).join(" ");
+        let users = ["admin", "most", "reader", "late", "writer", "looker"].map(|user| format!("user_{user}=\"p\"")).join(" ");
         let jaas = format!("org.apache.kafka.common.security.plain.PlainLoginModule required {users};");
         let properties = format!(
             "sasl.enabled.mechanisms=PLAIN\nlistener.name.client.plain.sasl.jaas.config={jaas}\n\
@@ -168,9 +168,9 @@ fn a_topic_without_write_permission_is_a_503_at_once_and_harms_no_other() {
 #[test]
 fn without_any_write_permission_the_bridge_is_not_ready() {
     provisioned("later");
-    let allow = "--allow-principal User:reader --topic later. --resource-pattern-type prefixed --operation";
+    let allow = "--allow-principal User:late --topic later. --resource-pattern-type prefixed --operation";
     acl(&format!("--add {allow} Describe"));
-    let bridge = Bridge::with(&user("reader", "later", "publish.timeout = \"3s\"\n").config, false);
+    let bridge = Bridge::with(&user("late", "later", "publish.timeout = \"3s\"\n").config, false);
     eventually("it says so", Duration::from_secs(10), || bridge.get("/readyz").1.contains("not_authorized"));
     let asked = Instant::now();
     assert_eq!(bridge.post(&text(1)).0, 503);
