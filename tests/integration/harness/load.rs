@@ -21,13 +21,19 @@ pub struct Answered {
 
 /// Sends until `act` is over. Nothing but 200 and 503 is ever answered.
 pub fn under_load(bridge: &Bridge, act: impl FnOnce()) -> Vec<Answered> {
+    // a hundred a second of each, far more than an instance has
+    under_load_every(Duration::from_millis(10), bridge, act)
+}
+
+/// The same, with this pause between two notifications of an instance.
+pub fn under_load_every(every: Duration, bridge: &Bridge, act: impl FnOnce()) -> Vec<Answered> {
     let over = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let senders: Vec<_> = (1..=SENDERS)
             .map(|sender| {
                 scope.spawn({
                     let over = &over;
-                    move || send(bridge, sender, over)
+                    move || send(bridge, sender, every, over)
                 })
             })
             .collect();
@@ -48,7 +54,7 @@ impl Drop for EndsLoad<'_> {
 }
 
 /// One instance: one notification after the other, as GREEN-API does it.
-fn send(bridge: &Bridge, instance: usize, over: &AtomicBool) -> Vec<Answered> {
+fn send(bridge: &Bridge, instance: usize, every: Duration, over: &AtomicBool) -> Vec<Answered> {
     let mut answers = Vec::new();
     while !over.load(Ordering::Relaxed) {
         let number = answers.len();
@@ -58,8 +64,7 @@ fn send(bridge: &Bridge, instance: usize, over: &AtomicBool) -> Vec<Answered> {
         let (status, _) = bridge.post(&body);
         assert!(status == 200 || status == 503, "{status}");
         answers.push(Answered { instance, body, status, asked, took: asked.elapsed() });
-        // a hundred a second, far more than an instance has
-        std::thread::sleep(Duration::from_millis(10));
+        std::thread::sleep(every);
     }
     answers
 }

@@ -31,7 +31,7 @@ pub use cluster::Cluster;
 pub use kafka::Kafka;
 #[cfg(feature = "kafka")]
 pub use kafka_cluster::KafkaCluster;
-pub use load::{Answered, assert_complete_and_in_order, numbers, under_load};
+pub use load::{Answered, assert_complete_and_in_order, numbers, under_load, under_load_every};
 pub use nats::{Nats, stream};
 pub use scripted_server::{Act, Request, ScriptedServer};
 pub use snapshot::{assert_snapshot, id_of, is_time, without_variable};
