@@ -15,7 +15,8 @@ use crate::harness::{Bridge, Kafka, command, eventually, text};
 fn broker() -> &'static Kafka {
     static BROKER: OnceLock<Kafka> = OnceLock::new();
     BROKER.get_or_init(|| {
-        let users = ["admin", "most", "reader", "late", "writer", "looker"].map(|user| format!("user_{user}=\"p\"")).join(" ");
+        let users =
+            ["admin", "most", "reader", "late", "writer", "looker"].map(|user| format!("user_{user}=\"p\"")).join(" ");
         let jaas = format!("org.apache.kafka.common.security.plain.PlainLoginModule required {users};");
         let properties = format!(
             "sasl.enabled.mechanisms=PLAIN\nlistener.name.client.plain.sasl.jaas.config={jaas}\n\
