@@ -109,6 +109,16 @@ pub fn show(duration: Duration) -> String {
     humantime::format_duration(duration).to_string()
 }
 
+/// Sequence numbers of records in words: the first 20 of them, and how many more.
+pub fn sequence_numbers<'s>(numbers: impl IntoIterator<Item = &'s i64>) -> String {
+    const LISTED: usize = 20;
+    let mut numbers = numbers.into_iter();
+    let first: Vec<_> = numbers.by_ref().take(LISTED).map(|seq| format!("seq {seq}")).collect();
+    let more = numbers.count();
+    let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+    format!("{}{more}", first.join(", "))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -14,12 +14,18 @@ use crate::telemetry::Availability;
 /// Reads the availability of a broker or the journal, the reason as its label.
 type Probe = Arc<dyn Fn() -> Availability<&'static str> + Send + Sync>;
 
+/// Reads the sequence numbers of the journal's records that cannot be read.
+type Unreadable = Arc<dyn Fn() -> Vec<i64> + Send + Sync>;
+
+/// The most of these numbers that are shown.
+const SHOWN_NUMBERS: usize = 10;
+
 /// What readiness is made of. Cheap to clone.
 #[derive(Clone)]
 pub struct Health {
     shutdown: Shutdown,
     brokers: Vec<(&'static str, Probe)>,
-    journal: Option<Probe>,
+    journal: Option<(Probe, Unreadable)>,
 }
 
 impl Health {
@@ -38,13 +44,17 @@ impl Health {
         self
     }
 
-    /// Adds the journal.
+    /// Adds the journal; `unreadable` gives the sequence numbers of the records that cannot be read.
     #[must_use]
-    pub fn with_journal<R>(mut self, state: watch::Receiver<Availability<R>>) -> Self
+    pub fn with_journal<R>(
+        mut self,
+        state: watch::Receiver<Availability<R>>,
+        unreadable: impl Fn() -> Vec<i64> + Send + Sync + 'static,
+    ) -> Self
     where
         R: Copy + Into<&'static str> + Send + Sync + 'static,
     {
-        self.journal = Some(probe(state));
+        self.journal = Some((probe(state), Arc::new(unreadable)));
         self
     }
 
@@ -58,7 +68,8 @@ impl Health {
         Readiness {
             stopping: self.shutdown.is_begun(),
             brokers: self.brokers.iter().map(|(name, state)| (*name, state())).collect(),
-            journal: self.journal.as_ref().map(|state| state()),
+            journal: self.journal.as_ref().map(|(state, _)| state()),
+            unreadable: self.journal.as_ref().map(|(_, unreadable)| unreadable()).unwrap_or_default(),
         }
     }
 }
@@ -72,6 +83,8 @@ pub struct Readiness {
     pub brokers: Vec<(&'static str, Availability<&'static str>)>,
     /// The journal's. `None` means that there is no journal.
     pub journal: Option<Availability<&'static str>>,
+    /// The sequence numbers of the journal's records that cannot be read.
+    pub unreadable: Vec<i64>,
 }
 
 impl Readiness {
@@ -97,6 +110,11 @@ impl Readiness {
         let mut shown = json!({"ready": self.is_ready(), "stopping": self.stopping, "brokers": brokers});
         if let Some(journal) = &self.journal {
             shown["journal"] = json!({"state": journal.reason().unwrap_or("up")});
+            if !self.unreadable.is_empty() {
+                let first = &self.unreadable[..self.unreadable.len().min(SHOWN_NUMBERS)];
+                shown["journal"]["degraded"] = "unreadable".into();
+                shown["journal"]["unreadable"] = json!({"records": self.unreadable.len(), "seq": first});
+            }
         }
         shown
     }
@@ -131,7 +149,7 @@ mod tests {
 
     fn readiness(brokers: &[Availability<&'static str>], journal: Option<Availability<&'static str>>) -> Readiness {
         let brokers = brokers.iter().map(|state| ("nats", state.clone())).collect();
-        Readiness { stopping: false, brokers, journal }
+        Readiness { stopping: false, brokers, journal, unreadable: Vec::new() }
     }
 
     #[test]
@@ -153,5 +171,14 @@ mod tests {
         let expected = json!({"brokers": {"nats": {"state": "up", "degraded": "no_topic"}},
             "journal": {"state": "full"}, "ready": true, "stopping": false});
         assert_eq!(shown, expected);
+    }
+
+    #[test]
+    fn records_that_cannot_be_read_are_shown_and_change_no_readiness() {
+        let damaged = Readiness { unreadable: (1..=12).collect(), ..readiness(&[UP], Some(UP)) };
+        assert!(damaged.is_ready());
+        let expected = json!({"state": "up", "degraded": "unreadable",
+            "unreadable": {"records": 12, "seq": [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]}});
+        assert_eq!(damaged.json()["journal"], expected);
     }
 }

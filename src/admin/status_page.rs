@@ -125,7 +125,8 @@ mod tests {
     #[test]
     fn the_page_says_what_is_wrong() {
         let brokers = vec![("nats", Availability::down("disconnected")), ("kafka", Availability::degraded("no_topic"))];
-        let readiness = Readiness { stopping: true, brokers, journal: Some(Availability::down("full")) };
+        let readiness =
+            Readiness { stopping: true, brokers, journal: Some(Availability::down("full")), unreadable: Vec::new() };
         let summary = JournalSummary {
             journal_only: 3,
             backlog: vec![("nats", 7)],
@@ -154,7 +155,8 @@ mod tests {
 
     #[test]
     fn the_page_warns_before_the_journal_is_full() {
-        let readiness = Readiness { stopping: false, brokers: Vec::new(), journal: Some(Availability::Up) };
+        let readiness =
+            Readiness { stopping: false, brokers: Vec::new(), journal: Some(Availability::Up), unreadable: Vec::new() };
         let space = |used| {
             let summary = JournalSummary {
                 journal_only: 0,

@@ -126,7 +126,10 @@ pub(super) fn health(shutdown: &Shutdown, targets: &[Target], journal: Option<&J
         health.with_broker(target.publisher.broker().as_str(), target.publisher.state())
     });
     match journal {
-        Some(journal) => health.with_journal(journal.state()),
+        Some(journal) => {
+            let opened = journal.clone();
+            health.with_journal(journal.state(), move || opened.usage().unreadable())
+        }
         None => health,
     }
 }

@@ -11,6 +11,7 @@ use crate::brokers::{Finding, Verdict, kafka, nats};
 use crate::config::Config;
 use crate::journal::{self, Journal, JournalRefusal, Preflight};
 use crate::message::Broker;
+use crate::units::{records, sequence_numbers};
 
 /// The findings about one broker, or about the endpoint or the journal.
 struct Section {
@@ -85,7 +86,18 @@ fn journal(config: &journal::Config, plan: &Plan) -> Vec<Finding> {
     let unrouted = unrouted(preflight.journal_only, has_broker);
     let unrouted = unrouted.map(|(problem, remedy)| Finding::note("backlog", problem, remedy));
     let risks = preflight.risks.iter().map(|risk| Finding::note("directory", risk.problem.clone(), risk.remedy));
-    backlogs.chain(risks).chain(unrouted).chain([capacity(config, &preflight)]).collect()
+    let damage = unreadable(&preflight);
+    backlogs.chain(risks).chain(unrouted).chain(damage).chain([capacity(config, &preflight)]).collect()
+}
+
+/// The records that no broker gets because they cannot be read.
+fn unreadable(preflight: &Preflight) -> Option<Finding> {
+    let unreadable = &preflight.unreadable;
+    let numbers = sequence_numbers(unreadable);
+    let found =
+        format!("{} cannot be read ({numbers}): their part of the disk is damaged", records(unreadable.len() as u64));
+    let remedy = "`journal drop --seq` removes them; move the journal to a sound disk";
+    (!unreadable.is_empty()).then(|| Finding::note("records", found, remedy))
 }
 
 /// Whether the disk has space for all that the journal may take.

@@ -18,6 +18,7 @@ pub(super) async fn update_regularly(fallback: JournalFallback, metrics: Arc<Met
         let usage = scraped.journal.usage();
         shown.bytes(usage.bytes(), usage.capacity());
         shown.queue_length(scraped.journal.queue_length());
+        shown.unreadable(usage.unreadable().len());
         for broker in Broker::ALL {
             let backlog = scraped.lanes(broker).backlog();
             shown.backlog(broker, backlog.records, age(&backlog));

@@ -63,7 +63,8 @@ fn stopped_after(counts: &BTreeMap<EditResult, u64>, error: ChangeError) -> Edit
 
 impl Delivery {
     /// Applies a plan to every matching record, and returns how many had which result. Records that are appended later
-    /// are left alone. An edit that has begun goes on when the caller is gone.
+    /// are left alone. Those that cannot be read stay, or are deleted too. An edit that has begun goes on when the caller
+    /// is gone.
     ///
     /// # Errors
     /// [`EditError`].
@@ -71,9 +72,10 @@ impl Delivery {
         self: &Arc<Self>,
         filter: RecordFilter,
         plan: Arc<EditPlan<EditResult>>,
+        delete_unreadable: bool,
     ) -> Result<BTreeMap<EditResult, u64>, EditError> {
         let this = self.clone();
-        self.run_to_end(async move { this.edit_all(this.fallback()?, filter, plan).await }).await
+        self.run_to_end(async move { this.edit_all(this.fallback()?, filter, plan, delete_unreadable).await }).await
     }
 
     /// Removes what was deleted from the journal's files. False means that pieces may be left: it is too large to rewrite
@@ -117,7 +119,9 @@ impl Delivery {
         fallback: &JournalFallback,
         filter: RecordFilter,
         plan: Arc<EditPlan<EditResult>>,
+        delete_unreadable: bool,
     ) -> Result<BTreeMap<EditResult, u64>, EditError> {
+        let unreadable_result = if delete_unreadable { EditResult::Dropped } else { EditResult::Damaged };
         let paused = fallback.pause()?;
         let (until, acked) = fallback.wait_until_idle(&paused).await?;
         let acked = Arc::new(acked);
@@ -125,12 +129,16 @@ impl Delivery {
         let (mut counts, mut after) = (BTreeMap::new(), 0);
         let mut changed = PerBroker::<HashSet<Lane>>::default();
         loop {
-            let scope = EditScope { filter: filter.clone(), after, until, acked: acked.clone(), dedup_since };
+            let (filter, acked) = (filter.clone(), acked.clone());
+            let scope = EditScope { filter, after, until, acked, dedup_since, delete_unreadable };
             let batch = fallback.journal.edit_batch(scope, plan.clone()).await;
             let batch = batch.map_err(|error| stopped_after(&counts, error))?;
             self.dedup.replace_brokers(&batch.ids);
             for (name, count) in batch.counts {
                 *counts.entry(name).or_default() += count;
+            }
+            if batch.unreadable > 0 {
+                *counts.entry(unreadable_result).or_default() += batch.unreadable;
             }
             for broker in Broker::ALL {
                 for (lane, delta) in &batch.lanes[broker] {

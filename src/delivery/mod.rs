@@ -75,7 +75,7 @@ impl Delivery {
     ) -> Arc<Self> {
         let publish_timeout = publish.timeout(journal.is_some());
         let (journal, recovered) = journal.unzip();
-        let Recovered { backlog, ids, stream, journal_only: _ } = recovered.unwrap_or_default();
+        let Recovered { backlog, ids, stream, journal_only: _, unreadable: _ } = recovered.unwrap_or_default();
         let nats = targets.iter().find(|target| target.publisher.broker() == Broker::Nats);
         let dedup = Arc::new(Dedup::new(dedupe, journal.clone(), ids, nats.map(|nats| nats.stream.clone()), stream));
         if let Some(nats) = nats {

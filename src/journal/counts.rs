@@ -1,6 +1,6 @@
 //! What a journal contains, in numbers and in pages.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::time::{Duration, SystemTime};
 
 use super::Record;
@@ -40,6 +40,8 @@ pub struct Page {
 pub struct Matching {
     /// The records.
     pub records: Vec<Record>,
+    /// The sequence numbers of those that cannot be read; they may match or not.
+    pub unreadable: Vec<i64>,
     /// The next call begins after this sequence number. `None` means there are no more.
     pub next: Option<i64>,
 }
@@ -87,7 +89,7 @@ impl Sum {
 }
 
 /// All records, by what becomes of them next.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Totals {
     /// The backlog of each broker.
     pub backlog: PerBroker<Sum>,
@@ -97,6 +99,8 @@ pub struct Totals {
     pub journal_only: Sum,
     /// Dead letters for the journal alone.
     pub dead_letters: Sum,
+    /// The sequence numbers of the records that cannot be read: none of the other numbers has them.
+    pub unreadable: BTreeSet<i64>,
 }
 
 /// The files of a journal.

@@ -18,6 +18,8 @@ pub enum EditResult {
     NoDestination,
     /// Unchanged: the body is not a notification any more.
     Unreadable,
+    /// Unchanged: the record cannot be read, because its part of the disk is damaged.
+    Damaged,
     /// The record left the broker's backlog; no broker gets it from there.
     Dropped,
     /// The record is deleted.
@@ -35,6 +37,7 @@ impl EditResult {
             Self::Unchanged => "unchanged",
             Self::NoDestination => "no_destination",
             Self::Unreadable => "unreadable",
+            Self::Damaged => "damaged",
             Self::Dropped => "dropped",
             Self::Erased => "erased",
             Self::Unrelated => "unrelated",

@@ -72,6 +72,8 @@ pub struct Recovered {
     pub backlog: PerBroker<Vec<LaneBacklog>>,
     /// Notifications for the journal alone.
     pub journal_only: u64,
+    /// The sequence numbers of the records that cannot be read.
+    pub unreadable: Vec<i64>,
     /// Ids for the dedup window, in the order of their arrival: when each arrived, and the brokers that have it.
     pub ids: Vec<(SystemTime, Id, Brokers)>,
     /// The creation time of the stream that has what NATS stored, in Unix nanoseconds. `None` means it is unknown.

@@ -16,6 +16,8 @@ pub struct Preflight {
     pub backlog: PerBroker<u64>,
     /// Notifications for the journal alone.
     pub journal_only: u64,
+    /// The sequence numbers of the records that cannot be read.
+    pub unreadable: Vec<i64>,
     /// The bytes of its database that are not empty.
     pub used: u64,
     /// Whether a notification of 256 KiB fits: else `full` or `no_space`.

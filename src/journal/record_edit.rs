@@ -41,6 +41,8 @@ pub struct EditScope {
     pub acked: Arc<PerBroker<HashSet<i64>>>,
     /// The dedup window may contain ids of records received since then: their entries change too.
     pub dedup_since: SystemTime,
+    /// Whether a record that cannot be read is deleted. Without that it stays.
+    pub delete_unreadable: bool,
 }
 
 /// What one call of [`super::Journal::edit_batch`] did.
@@ -48,6 +50,8 @@ pub struct EditScope {
 pub struct EditBatch<R> {
     /// How many records had which result.
     pub counts: BTreeMap<R, u64>,
+    /// How many records cannot be read.
+    pub unreadable: u64,
     /// How the lanes of each broker changed.
     pub lanes: PerBroker<HashMap<Lane, LaneDelta>>,
     /// How entries of the dedup window change.

@@ -21,6 +21,8 @@ pub struct RecordFilter {
     pub class: Option<String>,
     /// Only what was received since: Unix milliseconds.
     pub since: Option<u64>,
+    /// Only the record with this sequence number.
+    pub seq: Option<i64>,
 }
 
 /// The records that a reader of events asks for. An empty list matches every record.

@@ -137,6 +137,10 @@ impl JournalReader {
         match self.0 {}
     }
 
+    pub async fn unreadable(&self) -> Result<Vec<i64>, ReadError> {
+        match self.0 {}
+    }
+
     pub async fn page(&self, _: &EventFilter, _: i64, _: PageLimit) -> Result<Page, ReadError> {
         match self.0 {}
     }

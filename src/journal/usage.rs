@@ -1,12 +1,15 @@
-//! The bytes of an open journal.
+//! The bytes of an open journal, and what is damaged of it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::Mutex;
 
 /// The bytes of an open journal; those that change are a second old at most.
 #[derive(Debug)]
 pub struct Usage {
     pub(super) bytes: AtomicU64,
     pub(super) used: AtomicU64,
+    pub(super) unreadable: Mutex<Vec<i64>>,
     pub(super) capacity: u64,
     pub(super) wal_reserve: u64,
 }
@@ -25,6 +28,11 @@ impl Usage {
     /// Of the database, those that are not empty.
     pub fn used(&self) -> u64 {
         self.used.load(Ordering::Relaxed)
+    }
+
+    /// The sequence numbers of the records that cannot be read.
+    pub fn unreadable(&self) -> Vec<i64> {
+        self.unreadable.lock().clone()
     }
 
     /// The part of the capacity that is for the WAL; the database has the rest.

@@ -91,7 +91,8 @@ impl JournalEditor {
     pub async fn edit(&self, request: EditRequest) -> Result<EditReport, JournalEditError> {
         request.check(&self.routes).map_err(JournalEditError::Invalid)?;
         let (filter, routes, edit) = (request.record_filter(), self.routes.clone(), request.edit.clone());
-        let counts = self.delivery.edit(filter, Arc::new(move |record| plan_edit(&routes, &edit, record))).await?;
+        let plan = Arc::new(move |record: &Record| plan_edit(&routes, &edit, record));
+        let counts = self.delivery.edit(filter, plan, request.deletes_unreadable()).await?;
         let mut report = EditReport::of(&request.edit);
         counts.into_iter().for_each(|(result, count)| report.add(result, count));
         if matches!(request.edit, Edit::Erase { .. }) {

@@ -10,7 +10,8 @@ use crate::route::{Received, Routes};
 pub fn plan_edit(routes: &Routes, edit: &Edit, record: &Record) -> (EditResult, RecordEdit) {
     match edit {
         Edit::Reroute { from, to } => reroute(routes, record, *from, to.unwrap_or(*from)),
-        Edit::Drop { broker } => (EditResult::Dropped, without_backlog(record, *broker)),
+        Edit::Drop { broker: Some(broker) } => (EditResult::Dropped, without_backlog(record, *broker)),
+        Edit::Drop { broker: None } => (EditResult::Dropped, RecordEdit::Delete),
         Edit::Erase { chat: None, instance: Some(instance) } if is_of_instance(record, *instance) => {
             (EditResult::Erased, RecordEdit::Delete)
         }

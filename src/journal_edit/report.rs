@@ -52,9 +52,11 @@ impl EditReport {
         self.counts.iter().filter(|(result, _)| result.is_change()).map(|(_, count)| count).sum()
     }
 
-    /// Whether the edit did all that was asked for: no record lacks a destination or is unreadable, and no trace is left.
+    /// Whether the edit did all that was asked for: no record lacks a destination or cannot be read,
+    /// and no trace is left.
     pub fn is_complete(&self) -> bool {
-        self.count(EditResult::NoDestination) + self.count(EditResult::Unreadable) == 0 && !self.traces_left
+        let left = [EditResult::NoDestination, EditResult::Unreadable, EditResult::Damaged];
+        left.into_iter().all(|result| self.count(result) == 0) && !self.traces_left
     }
 
     /// Each result with its count, but for those that no record has.
@@ -68,7 +70,7 @@ mod tests {
     use super::*;
     use crate::message::Broker;
 
-    const DROP: Edit = Edit::Drop { broker: Broker::Nats };
+    const DROP: Edit = Edit::Drop { broker: Some(Broker::Nats) };
 
     #[test]
     fn a_report_comes_back_from_its_json() {

@@ -20,10 +20,11 @@ pub enum Edit {
         /// The broker that gets it. None means the same broker.
         to: Option<Broker>,
     },
-    /// Removes records from the backlog of a broker.
+    /// Removes records from the backlog of a broker, or one record from the journal.
     Drop {
-        /// The broker.
-        broker: Broker,
+        /// The broker. `None` means that the filter names the one record.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        broker: Option<Broker>,
     },
     /// Deletes every record of an instance or of a chat.
     Erase {
@@ -77,11 +78,13 @@ impl Edit {
 
     /// Every result that it can have for a record.
     pub fn results(&self) -> &'static [EditResult] {
-        use EditResult::{AlreadyThere, Dropped, Erased, NoDestination, Rerouted, Unchanged, Unreadable, Unrelated};
+        use EditResult::{
+            AlreadyThere, Damaged, Dropped, Erased, NoDestination, Rerouted, Unchanged, Unreadable, Unrelated,
+        };
         match self {
-            Self::Reroute { .. } => &[Rerouted, AlreadyThere, Unchanged, NoDestination, Unreadable],
-            Self::Drop { .. } => &[Dropped],
-            Self::Erase { .. } => &[Erased, Unrelated],
+            Self::Reroute { .. } => &[Rerouted, AlreadyThere, Unchanged, NoDestination, Unreadable, Damaged],
+            Self::Drop { .. } => &[Dropped, Damaged],
+            Self::Erase { .. } => &[Erased, Unrelated, Damaged],
         }
     }
 }
@@ -91,13 +94,19 @@ impl EditRequest {
     pub fn record_filter(&self) -> RecordFilter {
         let mut filter = self.filter.clone();
         match &self.edit {
-            Edit::Reroute { from: broker, .. } | Edit::Drop { broker } => filter.broker = Some(*broker),
+            Edit::Reroute { from: broker, .. } => filter.broker = Some(*broker),
+            Edit::Drop { broker } => filter.broker = *broker,
             // a body that is not a notification has no instance: its text is searched
             Edit::Erase { instance, .. } => {
                 (filter.instance, filter.or_no_instance) = (instance.or(filter.instance), instance.is_some());
             }
         }
         filter
+    }
+
+    /// Whether the edit deletes a record that cannot be read: only one that is named.
+    pub fn deletes_unreadable(&self) -> bool {
+        matches!(self.edit, Edit::Drop { .. }) && self.filter.seq.is_some()
     }
 
     /// Checks whether these routes allow the edit.
@@ -119,6 +128,9 @@ impl EditRequest {
             Edit::Erase { instance: None, chat: None } => Err("name an instance or a chat".into()),
             Edit::Erase { chat: Some(chat), .. } if !may_be_chat(chat) => {
                 Err(format!("chat = {chat:?}: not the id of a chat; give one such as 79990000000@c.us"))
+            }
+            Edit::Drop { broker: None } if self.filter.seq.is_none() => {
+                Err("name a broker or a sequence number".into())
             }
             Edit::Drop { .. } | Edit::Erase { .. } => Ok(()),
         }

@@ -14,6 +14,7 @@ pub struct JournalMetrics {
     bytes: IntGauge,
     capacity: IntGauge,
     queue_length: IntGauge,
+    unreadable: IntGauge,
     oldest: PerLabel<Broker, Gauge>,
     forwarded: PerLabel<Broker, IntCounter>,
     seconds_left: PerLabel<Broker, Gauge>,
@@ -34,6 +35,10 @@ impl JournalMetrics {
             capacity: registry.gauge("journal_capacity_bytes", "Maximum bytes of the journal: journal.max_bytes")?,
             queue_length: registry
                 .gauge("journal_queue_length", "Appends and acks that wait for the journal's disk")?,
+            unreadable: registry.gauge(
+                "journal_unreadable_records",
+                "Records that cannot be read: their part of the disk is damaged",
+            )?,
             oldest: registry.gauges("journal_oldest_age_seconds", oldest, "broker")?,
             forwarded: registry.counters("journal_forwarded_total", forwarded, "broker")?,
             seconds_left: registry.gauges("forward_seconds_left", seconds_left, "broker")?,
@@ -65,6 +70,11 @@ impl JournalMetrics {
     /// The appends and acks that wait for the journal's disk.
     pub fn queue_length(&self, length: usize) {
         self.queue_length.set(i64::try_from(length).unwrap_or(i64::MAX));
+    }
+
+    /// The records that cannot be read.
+    pub fn unreadable(&self, records: usize) {
+        self.unreadable.set(i64::try_from(records).unwrap_or(i64::MAX));
     }
 
     /// The records in a broker's backlog, and the age of the oldest.

@@ -49,6 +49,8 @@ mod journal_cluster;
 #[cfg(all(feature = "journal", feature = "kafka", feature = "nats"))]
 mod journal_commands;
 #[cfg(all(feature = "journal", feature = "nats"))]
+mod journal_damage;
+#[cfg(all(feature = "journal", feature = "nats"))]
 mod journal_drain;
 #[cfg(all(feature = "journal", feature = "kafka", feature = "nats"))]
 mod journal_fallback;

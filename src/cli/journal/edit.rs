@@ -45,6 +45,10 @@ async fn preview(config: &Config, request: &EditRequest) -> Result<EditReport, C
         for record in page.records {
             report.add(plan_edit(&routes, &request.edit, &record).0, 1);
         }
+        let result = if request.deletes_unreadable() { EditResult::Dropped } else { EditResult::Damaged };
+        if !page.unreadable.is_empty() {
+            report.add(result, page.unreadable.len() as u64);
+        }
         match page.next {
             Some(next) => after = next,
             None => return Ok(report),
@@ -59,7 +63,8 @@ fn confirm(request: &EditRequest, count: u64) -> Result<(), CommandError> {
             let to = to.unwrap_or(*from).as_str();
             format!("reroute {records} of the {} backlog to {to}, by the current routes", from.as_str())
         }
-        Edit::Drop { broker } => {
+        Edit::Drop { broker: None } => format!("drop {records} for good"),
+        Edit::Drop { broker: Some(broker) } => {
             let name = broker.as_str();
             format!(
                 "drop {records} of the {name} backlog (save them first: `greenapi-bridge journal export --broker {name}`)"
@@ -88,6 +93,9 @@ fn print(request: &EditRequest, report: &EditReport, would: &str) {
                 "unchanged: current routes give no destination there; name another broker with --to"
             }
             EditResult::Unreadable => "unchanged: their body can no longer be parsed",
+            EditResult::Damaged => {
+                "unchanged: they cannot be read, their part of the disk is damaged; `journal export` names them, `journal drop --seq` removes them"
+            }
             EditResult::Rerouted | EditResult::Dropped | EditResult::Erased | EditResult::Unrelated => continue,
         };
         println!("{} {more}", records(count));

@@ -1,5 +1,6 @@
 //! `journal export`.
 
+use std::collections::BTreeSet;
 use std::fs::OpenOptions;
 use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -8,13 +9,13 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::{CommandError, CommandResult, FilterOptions, failure, open_reader, unusable};
+use super::{CommandError, CommandResult, FilterOptions, failure, last_seq, open_reader, unusable};
 use crate::cli::args;
 use crate::cli::progress::Progress;
 use crate::config::Config;
 use crate::journal::{SeqRange, line};
 use crate::message::Broker;
-use crate::units::records;
+use crate::units::{records, sequence_numbers};
 
 /// Which records are exported, and where to.
 #[derive(Debug, Args)]
@@ -34,9 +35,11 @@ pub(super) async fn export(config: &Config, arguments: Arguments) -> CommandResu
     let filter = filter.for_backlog_of(broker);
     let reader = open_reader(config)?;
     let empty = SeqRange { first: 1, last: 0 };
-    let SeqRange { first, last: until } = reader.range().await.map_err(failure)?.unwrap_or(empty);
+    let SeqRange { first, .. } = reader.range().await.map_err(failure)?.unwrap_or(empty);
+    let until = last_seq(&reader).await?;
     let mut out = Output::open(output.as_deref())?;
-    let (mut after, mut count) = (first - 1, 0);
+    let (mut after, mut count, mut unreadable) =
+        (first - 1, 0, BTreeSet::from_iter(reader.unreadable().await.map_err(failure)?));
     let mut progress = Progress::new("exporting", Some((until - after).unsigned_abs()));
     loop {
         let page = reader.matching(&filter, after, until).await.map_err(failure)?;
@@ -44,6 +47,7 @@ pub(super) async fn export(config: &Config, arguments: Arguments) -> CommandResu
             out.write(&line::write(record))?;
         }
         count += page.records.len() as u64;
+        unreadable.extend(page.unreadable);
         let Some(next) = page.next else { break };
         after = next;
         progress.show((after - first + 1).unsigned_abs(), None, || format!("{} written", records(count)));
@@ -51,7 +55,14 @@ pub(super) async fn export(config: &Config, arguments: Arguments) -> CommandResu
     drop(progress);
     out.finish()?;
     eprintln!("greenapi-bridge: {} exported", records(count));
-    Ok(ExitCode::SUCCESS)
+    if unreadable.is_empty() {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let numbers = sequence_numbers(&unreadable);
+    eprintln!(
+        "greenapi-bridge: not exported, because they cannot be read: {numbers}; their part of the disk is damaged"
+    );
+    Ok(ExitCode::FAILURE)
 }
 
 /// Where the lines go.

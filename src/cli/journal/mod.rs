@@ -76,11 +76,15 @@ pub(super) enum Command {
     /// Drop the backlog of a broker: it will never be published there. Records in no other backlog are deleted.
     #[command(after_help = "Examples:
   greenapi-bridge journal export --config bridge.toml --broker nats --output backlog.jsonl    save it first
-  greenapi-bridge journal drop --config bridge.toml --broker nats")]
+  greenapi-bridge journal drop --config bridge.toml --broker nats
+  greenapi-bridge journal drop --config bridge.toml --seq 1834    a record that cannot be read")]
     Drop {
         /// The broker whose backlog is dropped.
-        #[arg(long, value_name = "BROKER", value_parser = args::broker())]
-        broker: Broker,
+        #[arg(long, value_name = "BROKER", value_parser = args::broker(), required_unless_present = "seq")]
+        broker: Option<Broker>,
+        /// Only the record with this sequence number, also one that cannot be read; without --broker from all backlogs.
+        #[arg(long, value_name = "NUMBER")]
+        seq: Option<i64>,
         #[command(flatten)]
         filter: FilterOptions,
         #[command(flatten)]
@@ -145,7 +149,7 @@ impl FilterOptions {
     fn for_backlog_of(self, broker: Option<Broker>) -> RecordFilter {
         let Self { instance, class, since } = self;
         let since = since.map(|at| at.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64));
-        RecordFilter { broker, instance, class, since, or_no_instance: false }
+        RecordFilter { broker, instance, class, since, or_no_instance: false, seq: None }
     }
 }
 
@@ -158,8 +162,9 @@ pub(super) async fn run(command: Command, config: &Config) -> ExitCode {
         Command::Reroute { from, to, filter, options } => {
             edit::edit(config, Edit::Reroute { from, to }, filter.for_backlog_of(None), options).await
         }
-        Command::Drop { broker, filter, options } => {
-            edit::edit(config, Edit::Drop { broker }, filter.for_backlog_of(None), options).await
+        Command::Drop { broker, seq, filter, options } => {
+            let filter = RecordFilter { seq, ..filter.for_backlog_of(None) };
+            edit::edit(config, Edit::Drop { broker }, filter, options).await
         }
         Command::Erase { subject: EraseSubject { instance, chat }, options } => {
             edit::edit(config, Edit::Erase { instance, chat }, RecordFilter::default(), options).await
@@ -205,10 +210,11 @@ fn section(config: &Config) -> Result<&crate::journal::Config, CommandError> {
     config.journal.as_ref().ok_or_else(|| unusable(none))
 }
 
-/// The sequence number of the last record; 0 if there is none.
+/// The sequence number of the last record, also of one that cannot be read; 0 if there is none.
 async fn last_seq(reader: &JournalReader) -> Result<i64, CommandError> {
     let range = reader.range().await.map_err(failure)?;
-    Ok(range.map_or(0, |range| range.last))
+    let unreadable = reader.unreadable().await.map_err(failure)?;
+    Ok(range.map_or(0, |range| range.last).max(unreadable.last().copied().unwrap_or(0)))
 }
 
 fn format_bytes(bytes: u64) -> String {

@@ -8,7 +8,7 @@ use super::{CommandResult, failure, format_age, format_bytes, open_reader, secti
 use crate::config::Config;
 use crate::journal::{Files, Journal, JournalRefusal, Sum, Totals, describe_usage};
 use crate::message::Broker;
-use crate::units::records;
+use crate::units::{records, sequence_numbers};
 
 /// The most instances listed for each broker.
 const LISTED_INSTANCES: usize = 5;
@@ -32,7 +32,7 @@ pub(super) async fn status(config: &Config, as_json: bool) -> CommandResult {
         let status = json!({
             "directory": section.directory, "journal": name, "version": version, "running": running, "bytes": bytes,
             "capacity_bytes": capacity, "used_bytes": used, "room": room, "backlog": backlog(&totals),
-            "kept": sum(&totals.journal_only), "dead_letters": sum(&totals.dead_letters),
+            "kept": sum(&totals.journal_only), "dead_letters": sum(&totals.dead_letters), "unreadable": totals.unreadable,
         });
         println!("{status:#}");
         return Ok(ExitCode::SUCCESS);
@@ -51,6 +51,13 @@ pub(super) async fn status(config: &Config, as_json: bool) -> CommandResult {
     }
     println!("{:<13} {}", "journal only", line(&totals.journal_only));
     println!("{:<13} {}", "dead letters", line(&totals.dead_letters));
+    if !totals.unreadable.is_empty() {
+        let numbers = sequence_numbers(&totals.unreadable);
+        println!(
+            "{:<13} {numbers}: their part of the disk is damaged; `journal drop --seq` removes them",
+            "unreadable"
+        );
+    }
     Ok(ExitCode::SUCCESS)
 }
 

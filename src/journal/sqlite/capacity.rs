@@ -7,6 +7,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use rusqlite::Connection;
 
 use super::super::{Config, JournalRefusal, OpenError, Usage};
@@ -66,7 +67,12 @@ impl DiskUsage {
 impl Usage {
     pub(super) fn of(config: &Config) -> Self {
         let (bytes, used) = (AtomicU64::new(0), AtomicU64::new(0));
-        Self { bytes, used, capacity: config.max_bytes as u64, wal_reserve: config.wal_reserve() as u64 }
+        let (capacity, wal_reserve) = (config.max_bytes as u64, config.wal_reserve() as u64);
+        Self { bytes, used, unreadable: Mutex::default(), capacity, wal_reserve }
+    }
+
+    pub(super) fn set_unreadable(&self, numbers: Vec<i64>) {
+        *self.unreadable.lock() = numbers;
     }
 
     pub(super) fn set(&self, bytes: u64, used: u64) {

@@ -1,14 +1,16 @@
 //! Edits of many records, one short transaction after the other.
 
+use std::ops::ControlFlow::{Break, Continue};
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
-use rusqlite::{Connection, OptionalExtension, Result, TransactionBehavior, params};
+use rusqlite::{Connection, OptionalExtension, Result, ToSql, TransactionBehavior, params};
 
 use super::super::RecordFilter;
 use super::super::counts::Matching;
 use super::super::record::{Lane, Record, millis, push_id, time};
 use super::super::record_edit::{EditBatch, EditPlan, EditScope, IdDelta, LaneDelta, RecordEdit};
+use super::damage;
 use super::queries::of;
 use super::rows::{COLUMNS, bits, record, replace};
 use crate::message::{Broker, Brokers, Message};
@@ -23,31 +25,46 @@ const MAX_TIME: Duration = Duration::from_millis(100);
 
 /// The first records after one number, up to and including another one, that match, in order.
 pub(super) fn matching(db: &Connection, filter: &RecordFilter, after: i64, until: i64) -> Result<Matching> {
-    let first: Option<i64> =
-        db.query_row("SELECT min(seq) FROM record WHERE seq > ?1 AND seq <= ?2", [after, until], |row| row.get(0))?;
-    let Some(first) = first else { return Ok(Matching::default()) };
-    let last = until.min(first.saturating_add(MAX_EXAMINED));
-    let select = format!(
+    let (after, until) = match filter.seq {
+        Some(seq) => (after.max(seq.saturating_sub(1)), until.min(seq)),
+        None => (after, until),
+    };
+    let last = first_after(db, after, until)?.map_or(until, |first| until.min(first.saturating_add(MAX_EXAMINED)));
+    let sql = format!(
         "SELECT {COLUMNS} FROM record WHERE seq BETWEEN ?1 AND ?2 AND (?3 = 0 OR owed & ?3)
              AND (?4 IS NULL OR instance = ?4 OR ?7 AND instance IS NULL) AND (?5 IS NULL OR class = ?5)
              AND received >= ?6 ORDER BY seq"
     );
     let backlog = filter.broker.map_or(0, |broker| bits(Brokers::NONE.with(broker)));
     let since = i64::try_from(filter.since.unwrap_or(0)).unwrap_or(i64::MAX);
-    let mut select = db.prepare_cached(&select)?;
     let instance = filter.instance.map(u64::cast_signed);
-    let mut rows = select.query(params![first, last, backlog, instance, filter.class, since, filter.or_no_instance])?;
-    let (mut records, mut bytes) = (Vec::new(), 0);
-    while let Some(row) = rows.next()? {
+    let parameters: &[&dyn ToSql] = &[&backlog, &instance, &filter.class, &since, &filter.or_no_instance];
+    let (mut records, mut bytes, mut next) = (Vec::new(), 0, (last < until).then_some(last));
+    let mut unreadable = damage::visit(db, &sql, (after.saturating_add(1), last), parameters, |row| {
         let record = record(row)?;
         let seq = record.seq;
         bytes += record.message.body.len();
         records.push(record);
-        if records.len() >= MAX_RECORDS || bytes >= MAX_BYTES {
-            return Ok(Matching { records, next: Some(seq) });
+        if records.len() < MAX_RECORDS && bytes < MAX_BYTES {
+            return Ok(Continue(()));
         }
-    }
-    Ok(Matching { records, next: (last < until).then_some(last) })
+        next = Some(seq);
+        Ok(Break(()))
+    })?;
+    let range = after.saturating_add(1)..=next.unwrap_or(until);
+    unreadable.extend(damage::unreadable(db)?.into_iter().filter(|seq| range.contains(seq)));
+    Ok(Matching { records, unreadable, next })
+}
+
+/// The first number after one, up to and including another one.
+fn first_after(db: &Connection, after: i64, until: i64) -> Result<Option<i64>> {
+    let sql = "SELECT seq FROM record WHERE seq BETWEEN ?1 AND ?2 ORDER BY seq";
+    let mut first = None;
+    let unreadable = damage::visit(db, sql, (after.saturating_add(1), until), &[], |row| {
+        first = Some(row.get(0)?);
+        Ok(Break(()))
+    })?;
+    Ok(unreadable.first().copied().or(first))
 }
 
 /// Applies a plan to the first records of a scope. On an error nothing was done.
@@ -58,8 +75,13 @@ pub(in crate::journal) fn edit_batch<R: Ord>(
 ) -> Result<EditBatch<R>> {
     let begun = Instant::now();
     let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let Matching { records, next } = matching(&transaction, &scope.filter, scope.after, scope.until)?;
-    let mut batch = EditBatch { counts: Default::default(), lanes: Default::default(), ids: Vec::new(), next };
+    let Matching { records, unreadable, next } = matching(&transaction, &scope.filter, scope.after, scope.until)?;
+    let known = damage::unreadable(&transaction)?;
+    if unreadable.iter().any(|seq| !known.contains(seq)) {
+        return Err(damage::damage_met());
+    }
+    let mut batch =
+        EditBatch { counts: Default::default(), unreadable: 0, lanes: Default::default(), ids: Vec::new(), next };
     for record in records {
         let (result, edit) = plan(&record);
         *batch.counts.entry(result).or_default() += 1;
@@ -67,6 +89,13 @@ pub(in crate::journal) fn edit_batch<R: Ord>(
         if begun.elapsed() > MAX_TIME {
             batch.next = Some(record.seq);
             break;
+        }
+    }
+    let through = batch.next.unwrap_or(i64::MAX);
+    for seq in unreadable.into_iter().filter(|seq| *seq <= through) {
+        batch.unreadable += 1;
+        if scope.delete_unreadable {
+            transaction.execute("DELETE FROM unreadable WHERE seq = ?1", [seq])?;
         }
     }
     remember(&transaction, &batch.ids)?;

@@ -11,10 +11,14 @@ use super::directory::Directory;
 /// and a second sync would not report that; a corrupt file lost something too. See the PostgreSQL project's "fsync
 /// errors" for how kernels answer a second sync.
 pub(super) fn is_final(error: &rusqlite::Error) -> bool {
-    let extended = error.sqlite_error().map(|error| error.extended_code);
-    let of_a_sync = [ffi::SQLITE_IOERR_FSYNC, ffi::SQLITE_IOERR_DIR_FSYNC].map(Some).contains(&extended);
     let corrupt = [ErrorCode::DatabaseCorrupt, ErrorCode::NotADatabase].map(Some).contains(&error.sqlite_error_code());
-    of_a_sync || corrupt
+    corrupt || is_failed_sync(error)
+}
+
+/// Whether a sync failed.
+pub(super) fn is_failed_sync(error: &rusqlite::Error) -> bool {
+    let extended = error.sqlite_error().map(|error| error.extended_code);
+    [ffi::SQLITE_IOERR_FSYNC, ffi::SQLITE_IOERR_DIR_FSYNC].map(Some).contains(&extended)
 }
 
 /// Why the journal refuses records after any other error. SQLite does not distinguish faults of reading and writing, so

@@ -1,7 +1,7 @@
 //! Gathering commands for one transaction.
 
 use super::batch::WriteBatch;
-use super::fault::is_final;
+use super::fault::is_failed_sync;
 use super::queue::{Command, Job};
 use super::writer::Writer;
 
@@ -52,9 +52,9 @@ impl Writer {
         Ok(())
     }
 
-    /// Runs an edit in transactions of its own.
+    /// Runs an edit in transactions of its own. One that damage prevents has changed nothing.
     fn edit(&mut self, job: Job) -> rusqlite::Result<Next> {
-        let failed = job(&mut self.connection).filter(is_final);
+        let failed = job(&mut self.connection).filter(is_failed_sync);
         // some edits checkpoint
         self.capacity.forget_allocated();
         match failed {

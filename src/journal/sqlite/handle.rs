@@ -17,7 +17,7 @@ use super::super::{
     LaneBatch, OpenError, Preflight, ReadError, Record, Recovered, Usage,
 };
 use super::queue::{Ack, Append, Command, Job, Load, PendingIds};
-use super::{JournalReader, edit, preflight, totals};
+use super::{JournalReader, damage, edit, preflight, totals};
 use crate::message::{Broker, Brokers, Message};
 
 /// The most bytes that [`Journal::scrub`] writes again while notifications wait for it: about a second.
@@ -192,7 +192,7 @@ impl Journal {
         scope: EditScope,
         plan: Arc<EditPlan<R>>,
     ) -> Result<EditBatch<R>, ChangeError> {
-        self.run(Command::Edit, move |db| edit::edit_batch(db, &scope, &*plan)).await
+        self.run(Command::Edit, move |db| damage::rescuing(db, |db| edit::edit_batch(db, &scope, &*plan))).await
     }
 
     /// When the first record in the backlog of each of these lanes was received. A lane without a backlog is left out.

@@ -9,6 +9,7 @@
 mod batch;
 mod capacity;
 mod clock;
+mod damage;
 mod directory;
 mod edit;
 mod fault;
@@ -70,18 +71,23 @@ fn open_by(
 ) -> Result<(Journal, Recovered), OpenError> {
     let mut capacity = Capacity::of(config, Directory::lock(&config.directory)?);
     warn_of_risks(&config.directory);
-    let connection = prepared(&capacity)?;
+    let mut connection = prepared(&capacity)?;
     let unusable = |source| capacity.unusable(source);
     let limits = RetentionLimits::of(config, dead_letter, dedup);
-    let retention = Retention::new(&connection, limits, clock).map_err(unusable)?;
-    let since = millis(retention.machine_time().checked_sub(dedup.window).unwrap_or(SystemTime::UNIX_EPOCH));
-    let recovered = queries::recover(&connection, since, dedup.max_ids).map_err(unusable)?;
-    let (name, next) = queries::name_and_next(&connection).map_err(unusable)?;
+    let read = match Start::read(&connection, limits, clock.clone(), dedup) {
+        Err(error) if damage::is_damage(&error) => {
+            damage::rescue(&mut connection).map_err(unusable)?;
+            Start::read(&connection, limits, clock, dedup)
+        }
+        read => read,
+    };
+    let Start { retention, recovered, name, next } = read.map_err(unusable)?;
     let (commands, received) = mpsc::channel();
     let (appended, last) = watch::channel(next - 1);
     let (usage, failed) = (Arc::new(Usage::of(config)), CancellationToken::new());
     let (used, accepts) = capacity.check(&connection, true).map_err(|source| capacity.unusable(source))?;
     usage.set(used.on_disk, used.used);
+    usage.set_unreadable(recovered.unreadable.clone());
     let (state, states) = watch::channel(accepts.map_or_else(JournalState::down, |()| JournalState::Up));
     let (load, activity) = (Arc::new(Load::default()), Arc::new(WriterActivity::new()));
     let (watched, ended) = mpsc::channel();
@@ -107,9 +113,37 @@ fn open_by(
     };
     let started = start(writer, activity, load.clone(), state, ended);
     let writer = started.map_err(|source| OpenError::Directory { path: config.directory.clone(), source })?;
-    let (name, reader, writer) =
-        (name.into(), JournalReader::open(&config.directory)?, Mutex::new(Some(writer)).into());
+    let (name, reader, writer) = (
+        name.into(),
+        JournalReader::open(&config.directory)?.rescued_by(commands.clone()),
+        Mutex::new(Some(writer)).into(),
+    );
     Ok((Journal { name, commands, load, reader, state: states, appended: last, usage, failed, writer }, recovered))
+}
+
+/// What the start reads.
+struct Start {
+    retention: Retention,
+    recovered: Recovered,
+    /// The name of the journal.
+    name: String,
+    /// The number of the next record.
+    next: i64,
+}
+
+impl Start {
+    fn read(
+        connection: &Connection,
+        limits: RetentionLimits,
+        clock: clock::Read,
+        dedup: DedupLimits,
+    ) -> rusqlite::Result<Self> {
+        let retention = Retention::new(connection, limits, clock)?;
+        let since = millis(retention.machine_time().checked_sub(dedup.window).unwrap_or(SystemTime::UNIX_EPOCH));
+        let recovered = queries::recover(connection, since, dedup.max_ids)?;
+        let (name, next) = queries::name_and_next(connection)?;
+        Ok(Self { retention, recovered, name, next })
+    }
 }
 
 fn warn_of_risks(directory: &Path) {

@@ -7,6 +7,7 @@ use rusqlite::{Connection, OptionalExtension, Result, params};
 use super::super::counts::{Page, PageLimit, RecordId, SeqRange};
 use super::super::record::{Lane, Record, time};
 use super::super::{EventFilter, LaneBacklog, LaneBatch, Recovered};
+use super::damage;
 use super::rows::{COLUMNS, record};
 use super::schema::SHIFT;
 use crate::message::{Broker, Brokers, Id};
@@ -43,6 +44,7 @@ pub(super) fn recover(connection: &Connection, since: i64, max_ids: usize) -> Re
     }
     let journal_only = "SELECT count(*) FROM record WHERE owed = 0 AND reason IS NULL";
     recovered.journal_only = connection.query_row(journal_only, [], |row| row.get(0))?;
+    recovered.unreadable = damage::unreadable(connection)?;
     let mut ids = connection.prepare("SELECT at, ids FROM seen WHERE at >= ?1 ORDER BY seq DESC")?;
     let mut rows = ids.query([since])?;
     while let Some(row) = rows.next()?
@@ -147,10 +149,13 @@ pub(super) fn count_dead_letters(connection: &Connection) -> Result<u64> {
 
 /// The first and the last sequence number.
 pub(super) fn range(connection: &Connection) -> Result<Option<SeqRange>> {
-    connection.query_row("SELECT min(seq), max(seq) FROM record", [], |row| {
-        let (first, last): (Option<i64>, Option<i64>) = (row.get(0)?, row.get(1)?);
-        Ok(first.zip(last).map(|(first, last)| SeqRange { first, last }))
-    })
+    // one query with both would read the whole table
+    let bounds = "SELECT (SELECT min(seq) FROM record), (SELECT max(seq) FROM record)";
+    let (first, last) = match connection.query_row(bounds, [], |row| Ok((row.get(0)?, row.get(1)?))) {
+        Err(error) if damage::is_damage(&error) => damage::range(connection)?,
+        bounds => bounds?,
+    };
+    Ok(Option::zip(first, last).map(|(first, last)| SeqRange { first, last }))
 }
 
 /// Identities of records after a number, some at a time.

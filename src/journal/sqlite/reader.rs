@@ -10,7 +10,8 @@ use tokio::sync::oneshot;
 
 use super::super::counts::{Backwards, Counts, Matching, Page, PageLimit, RecordId, Resume, SeqRange, Totals};
 use super::super::{EventFilter, Lane, LaneBatch, OpenError, ReadError, Record, RecordFilter};
-use super::{directory, edit, find, queries, readable, schema, totals};
+use super::queue::{self, Command};
+use super::{damage, directory, edit, find, queries, readable, schema, totals};
 use crate::message::Broker;
 
 /// The most queries that wait: also a disk that hangs takes no more memory.
@@ -21,7 +22,11 @@ type Job = Box<dyn FnOnce(&Connection) + Send>;
 
 /// Reads a journal, also while another process writes it. Cheap to clone; the clones share one thread.
 #[derive(Debug, Clone)]
-pub struct JournalReader(mpsc::SyncSender<Job>);
+pub struct JournalReader {
+    jobs: mpsc::SyncSender<Job>,
+    /// The writer, if this process has it: it moves what is sound away from damage.
+    writer: Option<mpsc::Sender<Command>>,
+}
 
 impl JournalReader {
     /// Opens the journal in this folder to read.
@@ -43,7 +48,12 @@ impl JournalReader {
         let read = move || received.into_iter().for_each(|job| job(&connection));
         let thread = std::thread::Builder::new().name("journal-read".into()).spawn(read);
         thread.map_err(|source| OpenError::Directory { path: directory.into(), source })?;
-        Ok(Self(jobs))
+        Ok(Self { jobs, writer: None })
+    }
+
+    /// From now on this writer moves what is sound away from damage, where a query meets some.
+    pub(super) fn rescued_by(self, writer: mpsc::Sender<Command>) -> Self {
+        Self { writer: Some(writer), ..self }
     }
 
     /// The name of the journal.
@@ -101,6 +111,11 @@ impl JournalReader {
         self.read(queries::is_drained).await
     }
 
+    /// The sequence numbers of the records that are known to be unreadable.
+    pub async fn unreadable(&self) -> Result<Vec<i64>, ReadError> {
+        self.read(damage::unreadable).await
+    }
+
     /// How many dead letters are for the journal alone.
     pub async fn count_dead_letters(&self) -> Result<u64, ReadError> {
         self.read(queries::count_dead_letters).await
@@ -147,21 +162,50 @@ impl JournalReader {
         self.read(move |db| find::resume(db, seq)).await
     }
 
-    /// Runs a query as one short transaction.
+    /// Runs a query as one short transaction; where it meets damage, once more after the writer has moved away from it what
+    /// is sound.
     async fn read<T: Send + 'static>(
         &self,
-        query: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+        query: impl FnOnce(&Connection) -> rusqlite::Result<T> + Clone + Send + 'static,
     ) -> Result<T, ReadError> {
+        let mut result = self.try_read(query.clone()).await?;
+        if let (Err(error), Some(writer)) = (&result, &self.writer)
+            && damage::is_damage(error)
+        {
+            self.rescue(writer).await?;
+            result = self.try_read(query).await?;
+        }
+        result.map_err(|error| ReadError::Sqlite(error.to_string()))
+    }
+
+    async fn try_read<T: Send + 'static>(
+        &self,
+        query: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<rusqlite::Result<T>, ReadError> {
         let (done, result) = oneshot::channel();
         let job: Job = Box::new(move |connection| {
             // a caller that gave up does not want the result
             let _ = done.send(query(connection));
         });
-        self.0.try_send(job).map_err(|error| match error {
+        self.jobs.try_send(job).map_err(|error| match error {
             TrySendError::Full(_) => ReadError::Busy,
             TrySendError::Disconnected(_) => ReadError::Closed,
         })?;
-        let result = result.await.map_err(|_| ReadError::Closed)?;
-        result.map_err(|error| ReadError::Sqlite(error.to_string()))
+        result.await.map_err(|_| ReadError::Closed)
+    }
+
+    /// Lets the writer move what is sound, unless it did so since this reader met the damage.
+    async fn rescue(&self, writer: &mpsc::Sender<Command>) -> Result<(), ReadError> {
+        let failed = |error: rusqlite::Error| ReadError::Sqlite(error.to_string());
+        let before = self.try_read(damage::schema_cookie).await?.map_err(failed)?;
+        let (done, result) = oneshot::channel();
+        let job: queue::Job = Box::new(move |db| {
+            let rescued =
+                damage::schema_cookie(db).and_then(|now| if now == before { damage::rescue(db) } else { Ok(()) });
+            let _ = done.send(rescued.map_err(failed));
+            None
+        });
+        writer.send(Command::LongEdit(job)).map_err(|_| ReadError::Closed)?;
+        result.await.map_err(|_| ReadError::Closed)?
     }
 }

@@ -38,6 +38,7 @@ impl Kind {
 }
 
 /// How long each is stored.
+#[derive(Clone, Copy)]
 pub(super) struct RetentionLimits {
     pub(super) records: Duration,
     pub(super) dead_letters: Duration,

@@ -14,7 +14,7 @@ use rusqlite::{Connection, Result};
 pub(super) const SHIFT: u8 = 1;
 
 /// The statements of each migration; the version of a journal is how many it has had.
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 3] = [
     // `at` and `received` are Unix milliseconds; `ids` holds 17 bytes for each id: the id, and the brokers that have it
     "CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
      CREATE TABLE record (
@@ -36,6 +36,8 @@ const MIGRATIONS: [&str; 2] = [
     // `unknown`: the brokers that may have stored it; and records for the journal alone are found by their age
     "ALTER TABLE record ADD COLUMN unknown INTEGER NOT NULL DEFAULT 0;
      CREATE INDEX kept ON record(reason, received) WHERE owed = 0;",
+    // records whose part of the disk was damaged, with what can still be read of them
+    "CREATE TABLE unreadable (seq INTEGER PRIMARY KEY, rest TEXT, body BLOB);",
 ];
 
 /// The version that this program writes.

@@ -9,21 +9,21 @@ use crate::message::{Broker, Brokers, Event, Id, Message, PerBroker};
 
 const NATS: Brokers = Brokers::NONE.with(Broker::Nats);
 
-fn message(number: usize, bytes: usize) -> Message {
+pub(super) fn message(number: usize, bytes: usize) -> Message {
     let mut body = number.to_be_bytes().to_vec();
     body.resize(bytes.max(8), 7);
     let event = Event { instance: Some(number as u64 % 50), ..Event::unparsed(Id::of(&body), SystemTime::now()) };
     Message::notification(PerBroker::only(Broker::Nats, "subject".into()), event, body.into())
 }
 
-const DEDUP: DedupLimits = DedupLimits { window: Duration::from_secs(900), max_ids: 250_000 };
+pub(super) const DEDUP: DedupLimits = DedupLimits { window: Duration::from_secs(900), max_ids: 250_000 };
 
 fn open_with(folder: &Path, max_bytes: usize) -> (Journal, Recovered) {
     let config = Config { directory: folder.into(), max_bytes, min_free: 0, ..Config::default() };
     super::open(&config, &DeadLetterConfig::default(), DEDUP).unwrap()
 }
 
-fn runtime() -> tokio::runtime::Runtime {
+pub(super) fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap()
 }
 

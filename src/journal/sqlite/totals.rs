@@ -1,5 +1,6 @@
 //! Counting a journal, in transactions so short that nothing waits for them.
 
+use std::ops::ControlFlow::{Break, Continue};
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -7,8 +8,8 @@ use rusqlite::{Connection, Result};
 
 use super::super::counts::{Files, Sum, Totals};
 use super::super::record::time;
-use super::directory;
 use super::schema::SHIFT;
+use super::{damage, directory};
 use crate::message::Brokers;
 
 /// How many records one transaction counts.
@@ -16,19 +17,19 @@ const AT_ONCE: i64 = 20_000;
 
 /// Adds the first records after a number. The next call begins after the number returned; `None` means that was all.
 pub(super) fn add_page(totals: &mut Totals, db: &Connection, after: i64) -> Result<Option<i64>> {
-    let mut select = db.prepare_cached(
-        "SELECT seq, owed, received, instance, reason IS NOT NULL, length(body) FROM record
-             WHERE seq > ?1 ORDER BY seq LIMIT ?2",
-    )?;
-    let mut rows = select.query([after, AT_ONCE])?;
+    let sql = "SELECT seq, owed, received, instance, reason IS NOT NULL, length(body) FROM record
+             WHERE seq BETWEEN ?1 AND ?2 ORDER BY seq";
+    if after <= 0 {
+        totals.unreadable.extend(damage::unreadable(db)?);
+    }
     let (mut last, mut counted) = (after, 0);
-    while let Some(row) = rows.next()? {
-        last = row.get(0)?;
-        counted += 1;
+    let unreadable = damage::visit(db, sql, (after.saturating_add(1), i64::MAX), &[], |row| {
         let backlog = Brokers::from_bits(row.get::<_, u8>(1)? >> SHIFT);
         let received = time(row.get(2)?);
         let (dead, bytes): (bool, u64) = (row.get(4)?, row.get(5)?);
         let instance = row.get::<_, Option<i64>>(3)?.map(i64::cast_unsigned);
+        last = row.get(0)?;
+        counted += 1;
         for broker in backlog.each() {
             totals.backlog[broker].add(bytes, received);
             totals.by_instance[broker].entry(instance).or_default().add(bytes, received);
@@ -37,7 +38,9 @@ pub(super) fn add_page(totals: &mut Totals, db: &Connection, after: i64) -> Resu
             let sum = if dead { &mut totals.dead_letters } else { &mut totals.journal_only };
             sum.add(bytes, received);
         }
-    }
+        Ok(if counted < AT_ONCE { Continue(()) } else { Break(()) })
+    })?;
+    totals.unreadable.extend(unreadable);
     Ok((counted == AT_ONCE).then_some(last))
 }
 

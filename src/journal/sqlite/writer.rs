@@ -13,6 +13,7 @@ use super::super::record::millis;
 use super::super::{AppendResult, JournalRefusal, JournalState, Usage};
 use super::batch::{WriteBatch, Written, refuse};
 use super::capacity::{Capacity, WAL_BYTES};
+use super::damage::{self, is_damage};
 use super::fault::{is_final, only_final, refusal};
 use super::gather::Next;
 use super::queue::{Append, Command, Load};
@@ -122,7 +123,11 @@ impl Writer {
             batch.answer_synced();
             return Ok(());
         }
-        match self.commit(&appends, batch) {
+        let committed = match self.commit(&appends, batch) {
+            Err(error) if is_damage(&error) => self.rescue().and_then(|()| self.commit(&appends, batch)),
+            committed => committed,
+        };
+        match committed {
             Ok((first, written)) => {
                 if self.next > first {
                     batch.appended_at = Some(Instant::now());
@@ -174,6 +179,15 @@ impl Writer {
             }
         }
         Ok(())
+    }
+
+    /// See [`damage::rescue`]; the disk does not count as hanging meanwhile.
+    fn rescue(&mut self) -> rusqlite::Result<()> {
+        self.activity.mark_idle();
+        let rescued = damage::rescue(&mut self.connection);
+        self.activity.mark_busy();
+        self.capacity.forget_allocated();
+        rescued
     }
 
     /// Refuses the appends that do not fit; whether all did.
@@ -242,12 +256,16 @@ impl Writer {
     fn housekeep(&mut self) -> rusqlite::Result<()> {
         self.activity.mark_busy();
         if let Err(error) = self.retention.apply(&self.connection) {
+            if is_damage(&error) {
+                return self.rescue();
+            }
             warn!(%error, "journal retention failed");
             only_final(Err(error))?;
         }
         let up = self.state.borrow().is_up();
         let (used, room) = self.capacity.check(&self.connection, up)?;
         self.usage.set(used.on_disk, used.used);
+        self.usage.set_unreadable(damage::unreadable(&self.connection)?);
         match room {
             Ok(()) if !up && self.can_write()? => {
                 info!("the journal can be written again");

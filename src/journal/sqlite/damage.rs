@@ -1,0 +1,247 @@
+//! A database that was damaged on its disk. What can be read of it is moved to sound pages, and what cannot is counted.
+//!
+//! SQLite reports a bad page when it reads it, and cannot add or delete records beside it either. So the writer makes a new
+//! table of the records that can be read, and gives up the pages of the one before. The table `unreadable` has the other
+//! records until an operator drops them: nothing gets lost unnoticed. A process that only reads the journal passes over
+//! them.
+
+use std::collections::BTreeSet;
+use std::ops::ControlFlow;
+use std::path::Path;
+
+use rusqlite::{Connection, ErrorCode, Result, Row, ToSql, ffi, params, params_from_iter};
+use tracing::{error, warn};
+
+use super::queries::of;
+use super::rows::{COLUMNS, record};
+use super::{directory, edit};
+use crate::message::Broker;
+
+/// The most records that are named in the log one by one.
+const NAMED: usize = 20;
+/// More records than this are in no single page.
+const FROM_ONE_PAGE: usize = 50;
+
+/// Whether the error is about what was read: other parts of the file may be sound.
+pub(super) fn is_damage(error: &rusqlite::Error) -> bool {
+    use rusqlite::Error;
+    match error {
+        // a row that this program did not write
+        Error::FromSqlConversionFailure(..)
+        | Error::IntegralValueOutOfRange(..)
+        | Error::InvalidColumnType(..)
+        | Error::Utf8Error(..) => true,
+        other => {
+            let extended = other.sqlite_error().map(|error| error.extended_code);
+            let unreadable = [ffi::SQLITE_IOERR_READ, ffi::SQLITE_IOERR_SHORT_READ, ffi::SQLITE_IOERR_CORRUPTFS];
+            other.sqlite_error_code() == Some(ErrorCode::DatabaseCorrupt)
+                || extended.is_some_and(|code| unreadable.contains(&code))
+        }
+    }
+}
+
+/// The error of work that met damage and did not fail by it.
+pub(super) fn damage_met() -> rusqlite::Error {
+    rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_CORRUPT), None)
+}
+
+/// Does some work, and where damage prevents it, does it again after [`rescue`].
+pub(super) fn rescuing<T>(db: &mut Connection, work: impl Fn(&mut Connection) -> Result<T>) -> Result<T> {
+    match work(db) {
+        Err(error) if is_damage(&error) => {
+            rescue(db)?;
+            work(db)
+        }
+        done => done,
+    }
+}
+
+/// The version of the schema in this file; [`rescue`] changes it.
+pub(super) fn schema_cookie(db: &Connection) -> Result<i64> {
+    db.pragma_query_value(None, "schema_version", |row| row.get(0))
+}
+
+/// Moves what can be read to sound pages, all or nothing. Needs space for a copy of it.
+///
+/// # Errors
+/// What SQLite reports: more is damaged than records and the dedup window, or there is too little space.
+pub(super) fn rescue(db: &mut Connection) -> Result<()> {
+    check_space(db)?;
+    // before the transaction: after such an error SQLite writes nothing more in it
+    let (sound, unreadable): (Vec<_>, Vec<_>) =
+        numbers(db, (0, i64::MAX))?.into_iter().partition(|seq| is_sound(db, *seq));
+    let salvaged = unreadable.iter().map(|seq| (*seq, raw(db, *seq)));
+    let salvaged: Vec<_> = salvaged.collect();
+    let window = db.query_row("SELECT sum(length(ids) + at) FROM seen", [], |_| Ok(()));
+    let counted = self::unreadable(db);
+    let transaction = db.transaction()?;
+    replace_table(&transaction, "record", |old| {
+        let copy = format!("INSERT INTO record ({COLUMNS}) SELECT {COLUMNS} FROM {old} WHERE seq = ?1");
+        let mut copy = transaction.prepare(&copy)?;
+        sound.iter().try_for_each(|seq| copy.execute([seq]).map(|_| ()))
+    })?;
+    match counted {
+        Err(error) if is_damage(&error) => replace_table(&transaction, "unreadable", |_| Ok(()))?,
+        counted => _ = counted?,
+    }
+    for (seq, raw) in &salvaged {
+        let (rest, body) = raw.as_ref().map(|(rest, body)| (rest, body)).unzip();
+        transaction.execute("REPLACE INTO unreadable VALUES (?1, ?2, ?3)", params![seq, rest, body])?;
+    }
+    match window {
+        Err(error) if is_damage(&error) => replace_table(&transaction, "seen", |_| Ok(()))?,
+        window => window?,
+    }
+    transaction.commit()?;
+    report(&unreadable, sound.len());
+    // more than a page has: the tree above them is damaged, and their own pages may be sound
+    if unreadable.len() <= FROM_ONE_PAGE {
+        // if not now, the next erasure frees the pages that were given up
+        let _ = edit::rewrite(db, u64::MAX);
+    } else {
+        warn!("many records cannot be read: `sqlite3 journal.db .recover` on a copy may find more of them");
+    }
+    Ok(())
+}
+
+fn check_space(db: &Connection) -> Result<()> {
+    let number = |pragma| db.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0)).map(i64::unsigned_abs);
+    let bytes = number("page_count")? * number("page_size")?;
+    let free = db.path().and_then(|path| Path::new(path).parent()).map_or(u64::MAX, directory::free);
+    // in the log first, and then in the database
+    if free < bytes.saturating_mul(2) {
+        let needed =
+            format!("moving its sound records needs {} MiB free there", bytes.saturating_mul(2).div_ceil(1 << 20));
+        return Err(rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_FULL), Some(needed)));
+    }
+    Ok(())
+}
+
+fn report(unreadable: &[i64], moved: usize) {
+    for seq in unreadable.iter().take(NAMED) {
+        error!(seq, "record cannot be read: no broker gets it; `greenapi-bridge journal drop --seq {seq}` removes it");
+    }
+    warn!(
+        moved,
+        unreadable = unreadable.len(),
+        "the journal's disk is damaged: its sound records are moved to other pages; move the journal to another disk"
+    );
+}
+
+fn is_sound(db: &Connection, seq: i64) -> bool {
+    let select = db.prepare_cached(&format!("SELECT {COLUMNS} FROM record WHERE seq = ?1"));
+    select.and_then(|mut select| select.query_row([seq], |row| record(row).map(|_| ()))).is_ok()
+}
+
+/// What SQLite can read of a record that this program cannot: for people.
+fn raw(db: &Connection, seq: i64) -> Option<(String, Vec<u8>)> {
+    let select = "SELECT CAST(rest AS TEXT), CAST(body AS BLOB) FROM record WHERE seq = ?1";
+    db.query_row(select, [seq], |row| Ok((row.get(0)?, row.get(1)?))).ok()
+}
+
+/// Makes a table anew with its indexes, and gives up the pages of the old one, of which `copy` gets the name.
+fn replace_table(db: &Connection, table: &str, copy: impl FnOnce(&str) -> Result<()>) -> Result<()> {
+    let old = format!("{table}_damaged");
+    let mut select =
+        db.prepare("SELECT sql FROM sqlite_master WHERE tbl_name = ?1 AND sql NOT NULL ORDER BY type DESC")?;
+    let definitions = select.query_map([table], |row| row.get(0))?.collect::<Result<Vec<String>>>()?;
+    drop(select);
+    db.execute_batch(&format!("ALTER TABLE {table} RENAME TO {old}"))?;
+    give_up(db, &format!("type = 'index' AND tbl_name = '{old}'"))?;
+    let [of_table, of_indexes @ ..] = definitions.as_slice() else { return Ok(()) };
+    db.execute_batch(of_table)?;
+    copy(&old)?;
+    of_indexes.iter().try_for_each(|index| db.execute_batch(index))?;
+    give_up(db, &format!("name = '{old}'"))
+}
+
+/// Forgets tables or indexes without reading their pages, as DROP would.
+fn give_up(db: &Connection, which: &str) -> Result<()> {
+    db.pragma_update(None, "writable_schema", true)?;
+    let forgotten = db.execute(&format!("DELETE FROM sqlite_master WHERE {which}"), []);
+    db.execute_batch("PRAGMA writable_schema = RESET")?;
+    forgotten.map(|_| ())
+}
+
+/// The numbers of the records between two: those that the table gives, and where it does not give all, those of the
+/// indexes, which have pages of their own.
+fn numbers(db: &Connection, (first, last): (i64, i64)) -> Result<BTreeSet<i64>> {
+    let mut numbers = BTreeSet::new();
+    let of_broker = |broker| {
+        let (column, bit) = of(broker);
+        format!("SELECT seq FROM record INDEXED BY owed_{column} WHERE {bit} AND seq BETWEEN ?1 AND ?2")
+    };
+    let [kafka, nats] = Broker::ALL.map(of_broker);
+    let journal_only = "SELECT seq FROM record INDEXED BY kept WHERE owed = 0 AND seq BETWEEN ?1 AND ?2";
+    for sql in ["SELECT seq FROM record NOT INDEXED WHERE seq BETWEEN ?1 AND ?2", &kafka, &nats, journal_only] {
+        let mut select = db.prepare(sql)?;
+        let mut rows = select.query([first, last])?;
+        let all = loop {
+            match rows.next() {
+                Ok(Some(row)) => _ = numbers.insert(row.get(0)?),
+                Ok(None) => break true,
+                Err(error) if is_damage(&error) => break false,
+                Err(error) => return Err(error),
+            }
+        };
+        if all && sql.contains("NOT INDEXED") {
+            break;
+        }
+    }
+    Ok(numbers)
+}
+
+/// The first and the last number, where the table does not give them.
+pub(super) fn range(db: &Connection) -> Result<(Option<i64>, Option<i64>)> {
+    let numbers = numbers(db, (0, i64::MAX))?;
+    Ok((numbers.first().copied(), numbers.last().copied()))
+}
+
+/// Visits rows of records in ascending order, between two numbers that are `?1` and `?2` of the statement, until `visit`
+/// breaks. Its first column is `seq`; its other parameters follow. Returns the numbers of those that cannot be read.
+pub(super) fn visit(
+    db: &Connection,
+    sql: &str,
+    (first, last): (i64, i64),
+    parameters: &[&dyn ToSql],
+    mut visit: impl FnMut(&Row<'_>) -> Result<ControlFlow<()>>,
+) -> Result<Vec<i64>> {
+    let mut next = first;
+    let mut visit_range = |first: i64, last: i64, next: &mut i64| -> Result<ControlFlow<()>> {
+        let mut select = db.prepare_cached(sql)?;
+        let bounds: [&dyn ToSql; 2] = [&first, &last];
+        let mut rows = select.query(params_from_iter(bounds.iter().chain(parameters)))?;
+        while let Some(row) = rows.next()? {
+            let seq: i64 = row.get(0)?;
+            if visit(row)?.is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
+            *next = seq + 1;
+        }
+        Ok(ControlFlow::Continue(()))
+    };
+    match visit_range(first, last, &mut next) {
+        Err(error) if is_damage(&error) => {}
+        done => return done.map(|_| Vec::new()),
+    }
+    let mut unreadable = Vec::new();
+    for seq in numbers(db, (next, last))? {
+        match visit_range(seq, seq, &mut next) {
+            Err(error) if is_damage(&error) => unreadable.push(seq),
+            Ok(ControlFlow::Continue(())) => {}
+            done => return done.map(|_| unreadable),
+        }
+    }
+    Ok(unreadable)
+}
+
+/// The numbers of the records that are counted as unreadable.
+pub(super) fn unreadable(db: &Connection) -> Result<Vec<i64>> {
+    let mut select = db.prepare_cached("SELECT seq FROM unreadable ORDER BY seq")?;
+    let numbers = select.query_map([], |row| row.get(0))?;
+    numbers.collect()
+}
+
+#[cfg(test)]
+#[path = "damage_tests.rs"]
+mod tests;

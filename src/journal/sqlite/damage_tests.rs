@@ -1,0 +1,94 @@
+use std::fs;
+
+use futures_util::future::join_all;
+
+use super::super::super::{Journal, Lane, LaneBatch, OpenError};
+use super::super::tests::{DEDUP, message, runtime};
+use crate::journal::{Config, DeadLetterConfig};
+use crate::message::{Broker, Brokers, Id};
+
+const RECORDS: usize = 100;
+const PAGE: usize = 4096;
+const NATS: Brokers = Brokers::NONE.with(Broker::Nats);
+
+/// What becomes of a journal that was damaged.
+#[derive(Debug, Default)]
+struct Outcome {
+    arrived: usize,
+    /// Of those, the ones whose bodies are not those that were stored.
+    altered: usize,
+    unreadable: usize,
+}
+
+/// Opens a journal, takes every record out of it, and stores some more.
+async fn used(config: &Config) -> Result<Outcome, OpenError> {
+    let (journal, recovered) = Journal::open(config, &DeadLetterConfig::default(), DEDUP)?;
+    let lanes: Vec<Lane> = recovered.backlog[Broker::Nats].iter().map(|backlog| backlog.lane).collect();
+    let mut outcome = Outcome::default();
+    for lane in &lanes {
+        loop {
+            let batch = journal.batch(Broker::Nats, *lane, usize::MAX).await.unwrap();
+            let LaneBatch::Records(records) = batch else { panic!("too large") };
+            if records.is_empty() {
+                break;
+            }
+            assert!(records.is_sorted_by_key(|record| record.seq));
+            for record in records {
+                outcome.arrived += 1;
+                outcome.altered += usize::from(Id::of(&record.message.body) != record.message.event.id);
+                journal.ack(record.seq, Broker::Nats, record.message.body.len());
+            }
+            assert!(journal.synced().await);
+        }
+    }
+    outcome.unreadable = journal.reader.unreadable().await.unwrap().len();
+    let more = (RECORDS..RECORDS + 20).map(|number| journal.append(message(number, 600), NATS, Brokers::NONE));
+    let more: Vec<_> = join_all(more).await;
+    assert!(more.iter().all(Result::is_ok), "{more:?}");
+    for seq in more.iter().flatten() {
+        journal.ack(*seq, Broker::Nats, 600);
+    }
+    assert!(journal.synced().await);
+    assert!(journal.reader.is_drained().await.unwrap());
+    journal.close();
+    Ok(outcome)
+}
+
+#[test]
+fn whichever_page_is_damaged_the_other_records_are_there_and_new_ones_can_be_stored() {
+    let (whole, runtime) = (tempfile::tempdir().unwrap(), runtime());
+    let config = |folder: &std::path::Path| Config { directory: folder.into(), min_free: 0, ..Config::default() };
+    let (journal, _) = Journal::open(&config(whole.path()), &DeadLetterConfig::default(), DEDUP).unwrap();
+    // several in one page, and some of several pages
+    let all =
+        (0..RECORDS).map(|number| journal.append(message(number, [300, 300, 9000][number % 3]), NATS, Brokers::NONE));
+    assert!(runtime.block_on(join_all(all)).iter().all(Result::is_ok));
+    journal.close();
+    let bytes = fs::read(whole.path().join("journal.db")).unwrap();
+    let (mut broken, mut roots, mut damaged) = (Vec::new(), Vec::new(), 0);
+    for page in 1..bytes.len() / PAGE {
+        let fill = if page % 2 == 0 { 0 } else { 0xff };
+        let folder = tempfile::tempdir().unwrap();
+        let mut bytes = bytes.clone();
+        bytes[page * PAGE..][..PAGE].fill(fill);
+        fs::write(folder.path().join("journal.db"), bytes).unwrap();
+        match runtime.block_on(used(&config(folder.path()))) {
+            Ok(Outcome { arrived, altered, unreadable }) => {
+                assert_eq!(arrived + unreadable, RECORDS, "page {page} with {fill}");
+                // as many as fit into one page, but for the one above all of them
+                if unreadable == RECORDS {
+                    roots.push(page);
+                    continue;
+                }
+                assert!(altered + unreadable <= 12, "page {page} with {fill}: {altered} and {unreadable}");
+                damaged += altered + unreadable;
+            }
+            Err(OpenError::Broken { .. }) => broken.push(page),
+            Err(error) => panic!("page {page} with {fill}: {error}"),
+        }
+    }
+    assert!(damaged > RECORDS / 2, "{damaged}");
+    assert!(roots.len() == 1, "{roots:?}");
+    // that of the journal's name
+    assert!(broken.len() == 1, "{broken:?}");
+}
