@@ -148,8 +148,14 @@ impl Kafka {
         kafka_config(&[self.server()], prefix)
     }
 
+    /// Deletes a topic, and waits until the broker does not store in it any more: it renames its folders then.
     pub fn delete(&self, topic: &str) {
         self.tool("tools.Topic", &["--delete", "--topic", topic]);
+        let partition = |name: &str| name.strip_prefix(topic)?.strip_prefix('-')?.parse::<usize>().ok();
+        super::eventually("the topic is deleted", Duration::from_secs(20), || {
+            let folders = std::fs::read_dir(self.folder.path().join("data")).unwrap();
+            !folders.flatten().any(|folder| folder.file_name().to_str().and_then(partition).is_some())
+        });
     }
 
     /// Runs one of Kafka's own commands to its end.
