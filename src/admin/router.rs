@@ -72,7 +72,7 @@ enum Routes {
     /// Health and metrics.
     Probes,
     /// All of them, but for those of a journal that is not there.
-    Operators { journal: Option<JournalPages> },
+    Operators { journal: Option<Box<JournalPages>> },
 }
 
 /// What one of the listeners serves.
@@ -91,7 +91,7 @@ impl Admin {
 
     /// The listener of `[admin]`.
     pub fn operators(guard: Guard, health: Health, metrics: Arc<Metrics>, journal: Option<JournalPages>) -> Self {
-        Self { guard, health, metrics, routes: Routes::Operators { journal } }
+        Self { guard, health, metrics, routes: Routes::Operators { journal: journal.map(Box::new) } }
     }
 
     /// Answers one request. The order of its checks: 403 for the host, 401 for the token, 404, 405, and then those of
@@ -133,7 +133,7 @@ impl Admin {
 
     fn journal(&self) -> Option<&JournalPages> {
         match &self.routes {
-            Routes::Operators { journal } => journal.as_ref(),
+            Routes::Operators { journal } => journal.as_deref(),
             Routes::Probes => None,
         }
     }

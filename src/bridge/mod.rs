@@ -4,6 +4,7 @@
 //! [`Bridge::build`] lists the steps of a start, `Running::stop` those of a stop. How single parts are built is in `parts`,
 //! the listeners in `listen`.
 
+pub(crate) mod backlog;
 mod listen;
 mod parts;
 
@@ -31,8 +32,8 @@ use crate::shutdown::{Config as ShutdownConfig, Shutdown};
 use crate::units::records;
 use crate::webhook::{Endpoint, Permits};
 use listen::BoundAddress;
-pub(crate) use parts::{UnusedBroker, metrics, start_publisher, unrouted};
 use parts::{health, limits, open_journal, start_targets};
+pub(crate) use parts::{metrics, start_publisher};
 
 /// How a bridge ended. The exit code of the process says the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,12 +1,11 @@
 //! Builds the parts of a bridge that need more than one section of the configuration.
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tracing::{info, warn};
 
-use super::{BuildError, unusable};
+use super::{BuildError, backlog, unusable};
 use crate::admin::Health;
 use crate::auth::Tokens;
 use crate::brokers::{FaultReason, Publisher, kafka, nats};
@@ -18,10 +17,10 @@ use crate::message::Broker;
 use crate::route::{BrokerTemplate, Routes};
 use crate::shutdown::Shutdown;
 use crate::telemetry::Metrics;
-use crate::units::records;
 use crate::webhook;
 
-/// Opens the journal, if there is a section for it. Refuses a backlog for a broker that no route uses.
+/// Opens the journal, if there is a section for it. Refuses a backlog for a broker that no route uses, and one
+/// with other keys than the routes give.
 ///
 /// It opens in its own thread: a large journal takes long, and the process must react to signals meanwhile.
 pub(super) async fn open_journal(config: &Config, routes: &Routes) -> Result<Option<(Journal, Recovered)>, BuildError> {
@@ -33,56 +32,20 @@ pub(super) async fn open_journal(config: &Config, routes: &Routes) -> Result<Opt
     let (journal, recovered) = opened.map_err(|error| unusable(key, &error))?;
     for broker in Broker::ALL {
         let records = recovered.backlog[broker].iter().map(|lane| lane.records).sum();
-        if records > 0 && !routes.uses_broker(broker) {
-            return Err(unusable("route.brokers", &UnusedBroker::new(broker, records)));
+        let problem = backlog::problem(journal.reader(), routes, broker, records).await;
+        if let Some(problem) = problem.map_err(|error| unusable(key, &error))? {
+            return Err(unusable(problem.key, &problem));
         }
         if records > 0 {
             info!(broker = broker.as_str(), records, "recovered journal backlog");
         }
     }
     if let Some((problem, remedy)) =
-        unrouted(recovered.journal_only, Broker::ALL.iter().any(|b| routes.uses_broker(*b)))
+        backlog::unrouted(recovered.journal_only, Broker::ALL.iter().any(|b| routes.uses_broker(*b)))
     {
         warn!(remedy, "{problem}");
     }
     Ok(Some((journal, recovered)))
-}
-
-/// What is wrong, with its remedy, where the journal has notifications of a time without brokers that are used now.
-pub(crate) fn unrouted(journal_only: u64, has_broker: bool) -> Option<(String, &'static str)> {
-    let remedy =
-        "give them to one: `greenapi-bridge journal export --output FILE`, then `journal import --to BROKER FILE`";
-    let problem = || format!("{} in the journal that no broker will get", records(journal_only));
-    (has_broker && journal_only > 0).then(|| (problem(), remedy))
-}
-
-/// A broker that no route uses any more, but that still has a backlog in the journal.
-pub(crate) struct UnusedBroker {
-    pub(crate) problem: String,
-    pub(crate) remedy: String,
-}
-
-impl UnusedBroker {
-    pub(crate) fn new(broker: Broker, backlog: u64) -> Self {
-        let name = broker.as_str();
-        let other = Broker::ALL.into_iter().find(|other| *other != broker).map_or("", Broker::as_str);
-        let remedy = format!(
-            "use it until they are forwarded (`greenapi-bridge journal status`), or with this configuration give them to \
-             {other}, if that is used (`greenapi-bridge journal reroute --from {name} --to {other}`), or drop them \
-             (`greenapi-bridge journal drop --broker {name}`)"
-        );
-        let backlog = records(backlog);
-        Self {
-            problem: format!("no route uses {name} any more, but the journal has a backlog of {backlog} for it"),
-            remedy,
-        }
-    }
-}
-
-impl fmt::Display for UnusedBroker {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "{}; {}", self.problem, self.remedy)
-    }
 }
 
 /// Starts a target for every broker that a route uses. Each connects in the background.

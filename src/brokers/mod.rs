@@ -26,6 +26,15 @@ pub use finding::{Finding, Verdict};
 /// Whether a broker stores now.
 pub type BrokerState = Availability<FaultReason>;
 
+/// What the journal has for a broker.
+#[derive(Debug, Clone, Copy)]
+pub struct JournalBacklog {
+    /// How many records.
+    pub records: u64,
+    /// When the stream was created that has the messages before them, in Unix nanoseconds. `None` means it is unknown.
+    pub stream: Option<i64>,
+}
+
 /// What `provision` did to one stream or topic, or with a dry run would do.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Provisioned {

@@ -6,10 +6,10 @@ use serde_json::json;
 
 use super::routes::Plan;
 use crate::auth::Tokens;
-use crate::bridge::{UnusedBroker, unrouted};
-use crate::brokers::{Finding, Verdict, kafka, nats};
+use crate::bridge::backlog::{self, BacklogProblem, unrouted};
+use crate::brokers::{Finding, JournalBacklog, Verdict, kafka, nats};
 use crate::config::Config;
-use crate::journal::{self, Journal, JournalRefusal, Preflight};
+use crate::journal::{self, Journal, JournalReader, JournalRefusal, Preflight};
 use crate::message::Broker;
 use crate::units::{records, sequence_numbers};
 
@@ -31,10 +31,13 @@ pub(super) async fn check(config: &Config, tokens: Option<&Tokens>, plan: &Plan,
     let Options { offline, as_json } = options;
     let location = format!("{}{}", config.http.listen, config.http.path);
     let endpoint = Section { name: "endpoint", location, findings: endpoint(config, tokens) };
-    let journal = config.journal.as_ref().map(|section| {
-        let location = section.directory.display().to_string();
-        Section { name: "journal", location, findings: journal(section, plan) }
-    });
+    let journal = match &config.journal {
+        Some(section) => {
+            let location = section.directory.display().to_string();
+            Some(Section { name: "journal", location, findings: journal(section, plan).await })
+        }
+        None => None,
+    };
     if !as_json {
         plan.print();
         [Some(&endpoint), journal.as_ref()].into_iter().flatten().for_each(print);
@@ -71,23 +74,33 @@ fn endpoint(config: &Config, tokens: Option<&Tokens>) -> Vec<Finding> {
 }
 
 /// Whether a bridge would start with the journal, and could store records in it.
-fn journal(config: &journal::Config, plan: &Plan) -> Vec<Finding> {
+async fn journal(config: &journal::Config, plan: &Plan) -> Vec<Finding> {
     let preflight = match Journal::preflight(config) {
         Ok(preflight) => preflight,
         Err(error) => return vec![Finding::wrong("directory", error.to_string(), "")],
     };
-    let unused = Broker::ALL.into_iter().filter(|broker| !plan.uses_broker(*broker));
-    let backlogs = unused.map(|broker| (broker, preflight.backlog[broker])).filter(|(_, records)| *records > 0);
-    let backlogs = backlogs.map(|(broker, records)| {
-        let UnusedBroker { problem, remedy } = UnusedBroker::new(broker, records);
-        Finding::wrong("backlog", problem, remedy)
-    });
+    let backlogs = backlog_problems(config, plan, &preflight).await;
+    let backlogs = backlogs
+        .into_iter()
+        .map(|BacklogProblem { key, problem, remedy }| Finding::wrong("backlog", format!("{problem}: {key}"), remedy));
     let has_broker = Broker::ALL.into_iter().any(|broker| plan.uses_broker(broker));
     let unrouted = unrouted(preflight.journal_only, has_broker);
     let unrouted = unrouted.map(|(problem, remedy)| Finding::note("backlog", problem, remedy));
     let risks = preflight.risks.iter().map(|risk| Finding::note("directory", risk.problem.clone(), risk.remedy));
     let damage = unreadable(&preflight);
     backlogs.chain(risks).chain(unrouted).chain(damage).chain([capacity(config, &preflight)]).collect()
+}
+
+/// What keeps the backlogs from being forwarded.
+async fn backlog_problems(config: &journal::Config, plan: &Plan, preflight: &Preflight) -> Vec<BacklogProblem> {
+    let mut problems = Vec::new();
+    // a journal that cannot be read is another finding
+    let Ok(reader) = JournalReader::open(&config.directory) else { return problems };
+    for broker in Broker::ALL {
+        let problem = backlog::problem(&reader, plan.table(), broker, preflight.backlog[broker]).await;
+        problems.extend(problem.ok().flatten());
+    }
+    problems
 }
 
 /// The records that no broker gets because they cannot be read.
@@ -138,10 +151,16 @@ async fn check_brokers(config: &Config, plan: &Plan) -> Vec<Section> {
         sections.push(Section { name: "kafka", location: kafka.bootstrap_servers.join(", "), findings });
     }
     if let Some(nats) = config.nats.as_ref().filter(|_| plan.uses_broker(Broker::Nats)) {
-        let findings = nats::check(nats, &plan.subjects(), window, config.journal.is_some()).await;
+        let backlog = config.journal.as_ref().map(|section| nats_backlog(Journal::preflight(section).ok()));
+        let findings = nats::check(nats, &plan.subjects(), window, backlog.as_ref()).await;
         sections.push(Section { name: "nats", location: nats.servers.join(", "), findings });
     }
     sections
+}
+
+fn nats_backlog(preflight: Option<Preflight>) -> JournalBacklog {
+    let (records, stream) = preflight.map_or((0, None), |found| (found.backlog[Broker::Nats], found.stream));
+    JournalBacklog { records, stream }
 }
 
 fn print(Section { name, location, findings }: &Section) {

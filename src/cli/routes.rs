@@ -48,6 +48,11 @@ impl Plan {
         Ok(Self { routes, brokers })
     }
 
+    /// The routes by which the bridge renders messages.
+    pub(super) fn table(&self) -> &Routes {
+        &self.routes
+    }
+
     /// Whether a route leads to this broker.
     pub(super) fn uses_broker(&self, broker: Broker) -> bool {
         self.routes.uses_broker(broker)

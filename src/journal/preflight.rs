@@ -14,6 +14,8 @@ pub struct Preflight {
     pub risks: Vec<Risk>,
     /// The records each broker has not acked.
     pub backlog: PerBroker<u64>,
+    /// When the stream was created that has what NATS stored, in Unix nanoseconds. `None` means it is unknown.
+    pub stream: Option<i64>,
     /// Notifications for the journal alone.
     pub journal_only: u64,
     /// The sequence numbers of the records that cannot be read.

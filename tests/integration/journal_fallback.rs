@@ -56,7 +56,7 @@ fn drained(bridge: &Bridge, broker: &str) {
     }
     let took = last - back;
     let verdict = if took < AS_BEFORE_WITHIN { "as it should" } else { "LATER than it should on a quiet machine" };
-    println!("{broker}: as before {took:.1?} after its return, {verdict}");
+    eprintln!("{broker}: as before {took:.1?} after its return, {verdict}");
 }
 
 #[test]

@@ -44,6 +44,8 @@ mod http_connections;
 mod http_requests;
 #[cfg(all(feature = "journal", feature = "nats"))]
 mod journal;
+#[cfg(all(feature = "journal", feature = "nats"))]
+mod journal_backlog;
 #[cfg(all(feature = "journal", feature = "kafka", feature = "nats"))]
 mod journal_cluster;
 #[cfg(all(feature = "journal", feature = "kafka", feature = "nats"))]

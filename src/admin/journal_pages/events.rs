@@ -49,7 +49,7 @@ impl Events {
     /// # Errors
     /// [`OpenError`].
     pub(super) fn open(journal: &Journal, directory: &Path, shutdown: Shutdown) -> Result<Self, OpenError> {
-        let reader = JournalReader::open(directory)?;
+        let reader = journal.open_reader(directory)?;
         Ok(Self { journal: journal.clone(), reader, streams: Arc::new(Semaphore::new(MAX_STREAMS)), shutdown })
     }
 

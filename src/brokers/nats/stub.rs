@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::watch;
 
 use super::{Config, ConnectError};
-use crate::brokers::{BrokerState, Fault, Finding, Provisioned};
+use crate::brokers::{BrokerState, Fault, Finding, JournalBacklog, Provisioned};
 use crate::message::{DlqRecord, Message};
 
 /// How long an ack may take: this build awaits none.
@@ -72,7 +72,7 @@ impl Reader {
 }
 
 /// Finds that this build cannot ask a server.
-pub async fn check(_: &Config, _: &[String], _: Duration, _: bool) -> Vec<Finding> {
+pub async fn check(_: &Config, _: &[String], _: Duration, _: Option<&JournalBacklog>) -> Vec<Finding> {
     vec![Finding::wrong("server", NOT_BUILT, "")]
 }
 

@@ -77,6 +77,19 @@ impl Journal {
         &self.name
     }
 
+    /// Reads it.
+    pub fn reader(&self) -> &JournalReader {
+        &self.reader
+    }
+
+    /// Reads it by a thread of its own; `directory` is its folder.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub fn open_reader(&self, directory: &Path) -> Result<JournalReader, OpenError> {
+        Ok(JournalReader::open(directory)?.rescued_by(self.commands.clone()))
+    }
+
     /// Whether the journal accepts records now; a change is sent as it happens.
     pub fn state(&self) -> watch::Receiver<JournalState> {
         self.state.clone()

@@ -20,21 +20,23 @@ pub(super) fn preflight(config: &Config) -> Result<Preflight, OpenError> {
     if !path.exists() {
         let accepts = capacity.empty_accepts(free);
         let (backlog, unreadable) = (Default::default(), Vec::new());
-        return Ok(Preflight { free, reserved, risks, backlog, journal_only: 0, unreadable, used: 0, accepts });
+        let stream = None;
+        return Ok(Preflight { free, reserved, risks, backlog, stream, journal_only: 0, unreadable, used: 0, accepts });
     }
     let unusable = |source| capacity.unusable(source);
     let connection = readable(&path).map_err(unusable)?;
     let found = version(&capacity, &connection)?;
-    let (mut backlog, mut journal_only, mut unreadable) = (PerBroker::default(), 0, Vec::new());
+    let (mut backlog, mut stream, mut journal_only, mut unreadable) = (PerBroker::default(), None, 0, Vec::new());
     // a start that was cut off left it empty
     if found > 0 {
         let recovered = queries::recover(&connection, i64::MAX, 0).map_err(unusable)?;
         backlog = recovered.backlog.map(|lanes| lanes.iter().map(|lane| lane.records).sum());
+        stream = recovered.stream;
         journal_only = recovered.journal_only;
         unreadable = recovered.unreadable;
         queries::name_and_next(&connection).map_err(unusable)?;
     }
     // a start checkpoints the WAL first
     let (used, accepts) = capacity.inspect(&connection, free, in_use);
-    Ok(Preflight { free, reserved, risks, backlog, journal_only, unreadable, used, accepts })
+    Ok(Preflight { free, reserved, risks, backlog, stream, journal_only, unreadable, used, accepts })
 }

@@ -2,18 +2,26 @@
 
 use std::time::Duration;
 
+use async_nats::jetstream::stream::Info;
+
 use super::super::connect_failure::ConnectFailure;
 use super::super::inspect::{Inspection, NO_QUORUM, inspect};
 use super::super::{Config, advisories, command_client, lookup};
 use super::{audit, permissions};
-use crate::brokers::Finding;
+use crate::brokers::{Finding, JournalBacklog};
+use crate::units::records;
 
 /// The default of `nats.inbox_prefix`; async-nats's own.
 const INBOX: &str = "_INBOX";
 
-/// Asks the live server. `subjects` are the patterns of all that is published; `journal` is true if a journal is
-/// configured.
-pub async fn check(config: &Config, subjects: &[String], window: Duration, journal: bool) -> Vec<Finding> {
+/// Asks the live server. `subjects` are the patterns of all that is published; `journal` is what the journal has, if
+/// one is configured.
+pub async fn check(
+    config: &Config,
+    subjects: &[String],
+    window: Duration,
+    journal: Option<&JournalBacklog>,
+) -> Vec<Finding> {
     let (client, mut events) = match command_client::connect(config).await {
         Ok(connected) => connected,
         Err(ConnectFailure { found, remedy }) => return vec![Finding::wrong("server", found, remedy)],
@@ -24,6 +32,7 @@ pub async fn check(config: &Config, subjects: &[String], window: Duration, journ
     match inspect(&client, config).await {
         Inspection::Safe { info, .. } => {
             found.push(Finding::fine("stream", format!("{name}, on file, never loses what it acknowledges")));
+            found.extend(journal.and_then(|backlog| of_another_stream(config, backlog, &info)));
             found.extend(audit::audit_stream(config, &info, &client, subjects, window));
             advisories.extend((info.config.num_replicas > 1).then(|| advisories::leader_elected(name)));
         }
@@ -37,7 +46,22 @@ pub async fn check(config: &Config, subjects: &[String], window: Duration, journ
         Inspection::Unknown(why) => found.push(command_client::not_inspected(&client, config, &why, &mut events)),
     }
     let inbox = config.inbox_prefix.as_deref().unwrap_or(INBOX);
-    let lookup = journal.then(|| lookup::subject(name));
+    let lookup = journal.map(|_| lookup::subject(name));
     found.extend(permissions::check(&client, subjects, inbox, &advisories, lookup.as_deref()).await);
     found
+}
+
+/// A backlog goes to the stream of the configuration, also if what came before it is in another one.
+fn of_another_stream(config: &Config, backlog: &JournalBacklog, info: &Info) -> Option<Finding> {
+    let JournalBacklog { records: waiting, stream } = backlog;
+    let created = i64::try_from(info.created.unix_timestamp_nanos()).unwrap_or(i64::MAX);
+    let is_another = *waiting > 0 && stream.is_some_and(|stream| stream != created);
+    let found = format!(
+        "{} is another stream than the journal knows, renamed or created again: its backlog of {} goes there",
+        config.stream,
+        records(*waiting)
+    );
+    is_another.then(|| {
+        Finding::note("backlog", found, "if that is not meant, set nats.stream back until the backlog is forwarded")
+    })
 }

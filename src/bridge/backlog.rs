@@ -1,0 +1,91 @@
+//! Whether a bridge may forward the backlog that it finds in its journal.
+
+use std::fmt;
+
+use crate::journal::{JournalReader, ReadError, Record, RecordFilter};
+use crate::message::Broker;
+use crate::notification::Notification;
+use crate::route::{Received, Routes};
+use crate::units::records;
+
+/// Why the backlog of a broker cannot be forwarded as the configuration is, and what to do.
+pub(crate) struct BacklogProblem {
+    /// The key of the configuration that does not fit the backlog.
+    pub(crate) key: &'static str,
+    pub(crate) problem: String,
+    pub(crate) remedy: String,
+}
+
+impl fmt::Display for BacklogProblem {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}; {}", self.problem, self.remedy)
+    }
+}
+
+/// What keeps the backlog of a broker, of this many records, from being forwarded.
+///
+/// # Errors
+/// [`ReadError`].
+pub(crate) async fn problem(
+    reader: &JournalReader,
+    routes: &Routes,
+    broker: Broker,
+    backlog: u64,
+) -> Result<Option<BacklogProblem>, ReadError> {
+    if backlog == 0 {
+        return Ok(None);
+    }
+    if !routes.uses_broker(broker) {
+        return Ok(Some(unused_broker(broker, backlog)));
+    }
+    // all of it has the key of the configuration that it was stored with: the oldest records are enough
+    let filter = RecordFilter { broker: Some(broker), ..RecordFilter::default() };
+    let oldest = reader.matching(&filter, 0, i64::MAX).await?.records;
+    Ok(oldest.iter().find(|record| has_other_key(routes, record)).map(|record| other_key(broker, record)))
+}
+
+/// No route uses the broker any more.
+fn unused_broker(broker: Broker, backlog: u64) -> BacklogProblem {
+    let name = broker.as_str();
+    let other = Broker::ALL.into_iter().find(|other| *other != broker).map_or("", Broker::as_str);
+    let remedy = format!(
+        "use it until they are forwarded (`greenapi-bridge journal status`), or with this configuration give them to \
+         {other}, if that is used (`greenapi-bridge journal reroute --from {name} --to {other}`), or drop them \
+         (`greenapi-bridge journal drop --broker {name}`)"
+    );
+    let backlog = records(backlog);
+    let problem = format!("no route uses {name} any more, but the journal has a backlog of {backlog} for it");
+    BacklogProblem { key: "route.brokers", problem, remedy }
+}
+
+/// Whether the current routes give a record another key than it has. New notifications would then not wait for it.
+fn has_other_key(routes: &Routes, record: &Record) -> bool {
+    let event = &record.message.event;
+    let received = Received { body: record.message.body.clone(), at: event.recorded, trace: event.trace.clone() };
+    let notification = Notification::parse(&received.body).ok().filter(|_| !record.message.is_dead_letter());
+    notification.is_some_and(|notification| {
+        routes.message_for(&notification, &received).event.partition_key != event.partition_key
+    })
+}
+
+fn other_key(broker: Broker, record: &Record) -> BacklogProblem {
+    let name = broker.as_str();
+    let problem = format!(
+        "the backlog of {name} was stored with another key (such as the record with seq {}): new notifications would \
+         overtake it",
+        record.seq
+    );
+    let remedy = format!(
+        "set it back until the backlog is forwarded, or give the backlog the new keys \
+         (`greenapi-bridge journal reroute --from {name}`)"
+    );
+    BacklogProblem { key: "route.key", problem, remedy }
+}
+
+/// What is wrong, with its remedy, where the journal has notifications of a time without brokers that are used now.
+pub(crate) fn unrouted(journal_only: u64, has_broker: bool) -> Option<(String, &'static str)> {
+    let remedy =
+        "give them to one: `greenapi-bridge journal export --output FILE`, then `journal import --to BROKER FILE`";
+    let problem = || format!("{} in the journal that no broker will get", records(journal_only));
+    (has_broker && journal_only > 0).then(|| (problem(), remedy))
+}

@@ -1,0 +1,82 @@
+//! A backlog, and a configuration that does not fit it any more.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use crate::harness::stream::Config as Stream;
+use crate::harness::{Bridge, Nats, body, command, eventually, numbers, text};
+
+const JOURNAL: &str = r#"{"stored":"journal"}"#;
+
+fn of(instance: usize, number: usize) -> Vec<u8> {
+    format!(r#"{{"typeWebhook":"incomingCall","instanceData":{{"idInstance":{instance}}},"from":"7999000{number}@c.us","number":{number}}}"#)
+        .into_bytes()
+}
+
+fn connected(folder: &Path, nats: &Nats) -> Bridge {
+    let bridge = Bridge::start(nats, &format!("journal.directory = {:?}\n", folder.join("data")));
+    eventually("connected", Duration::from_secs(10), || bridge.metric("broker_connected{broker=\"nats\"}") == 1.0);
+    bridge
+}
+
+fn stop(bridge: &mut Bridge) {
+    bridge.signal("-TERM");
+    assert_eq!(bridge.exit_code(), Some(0));
+}
+
+/// Runs a command to its end: its exit code, and all that it says.
+fn said(words: &str, config: &Path) -> (Option<i32>, String) {
+    let out = command(words, config);
+    (out.status.code(), String::from_utf8([out.stdout, out.stderr].concat()).unwrap())
+}
+
+#[test]
+fn a_changed_key_is_refused_until_the_backlog_has_it_too() {
+    let (folder, mut nats) = (tempfile::tempdir().unwrap(), Nats::start());
+    let mut bridge = connected(folder.path(), &nats);
+    nats.kill();
+    for number in 0..60 {
+        assert_eq!(bridge.post(&of(1 + number % 3, number)), (200, JOURNAL.into()));
+    }
+    stop(&mut bridge);
+    nats.start_again();
+    let path = bridge.config.path().to_owned();
+    let configured = fs::read_to_string(&path).unwrap();
+    for key in ["none", "chat"] {
+        fs::write(&path, format!("route.key = {key:?}\n{configured}")).unwrap();
+        let (code, refusal) = said("run", &path);
+        assert_eq!(code, Some(2), "{refusal}");
+        assert!(refusal.contains("route.key") && refusal.contains("journal reroute --from nats"), "{refusal}");
+        let (code, checked) = said("check", &path);
+        assert_eq!(code, Some(1), "{checked}");
+        assert!(checked.contains("route.key") && checked.contains("journal reroute --from nats"), "{checked}");
+    }
+    let (code, rerouted) = said("journal reroute --from nats --yes", &path);
+    assert!(code == Some(0) && rerouted.contains("60 records rerouted"), "{rerouted}");
+    bridge.start_again();
+    for number in 60..90 {
+        assert_eq!(bridge.post(&of(1 + number % 3, number)).0, 200);
+    }
+    eventually("drained", Duration::from_secs(10), || bridge.metric("journal_records{broker=\"nats\"}") == 0.0);
+    assert_eq!(numbers(nats.read().iter().map(body)).values().map(Vec::len).collect::<Vec<_>>(), [30; 3]);
+}
+
+#[test]
+fn check_says_that_a_backlog_goes_to_another_stream() {
+    let (folder, mut nats) = (tempfile::tempdir().unwrap(), Nats::start());
+    let mut bridge = connected(folder.path(), &nats);
+    assert_eq!(bridge.post(&text(1)), (200, r#"{"stored":"broker"}"#.into()));
+    nats.kill();
+    assert_eq!(bridge.post(&text(2)), (200, JOURNAL.into()));
+    stop(&mut bridge);
+    nats.start_again();
+    let path = bridge.config.path();
+    let (_, before) = said("check", path);
+    assert!(before.contains("GREENAPI, on file") && !before.contains("another stream"), "{before}");
+    nats.put_stream(Stream { subjects: vec!["earlier.>".into()], ..Nats::safe_stream() });
+    nats.put_stream(Stream { name: "LATER".into(), ..Nats::safe_stream() });
+    fs::write(path, format!("nats.stream = \"LATER\"\n{}", fs::read_to_string(path).unwrap())).unwrap();
+    let (_, after) = said("check", path);
+    assert!(after.contains("LATER is another stream than the journal knows"), "{after}");
+}
