@@ -3,6 +3,9 @@
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
+use async_nats::jetstream::stream::SubjectTransform;
+
+use crate::harness::stream::Config as Stream;
 use crate::harness::{
     Bridge, Kafka, Nats, assert_complete_and_in_order, body, command, eventually, numbers, text, under_load_every,
 };
@@ -204,9 +207,23 @@ fn with_two_brokers_the_one_that_is_down_gets_records_later_and_the_other_once()
 
 #[test]
 fn kills_while_forwarding_store_nothing_twice_past_a_short_window() {
+    kills_while_forwarding(|_| {});
+}
+
+#[test]
+fn nor_where_the_stream_stores_under_other_subjects() {
+    kills_while_forwarding(|nats| {
+        let moved = SubjectTransform { source: "greenapi.>".into(), destination: "moved.>".into() };
+        let duplicate_window = Duration::from_secs(2);
+        nats.put_stream(Stream { subject_transform: Some(moved), duplicate_window, ..Nats::safe_stream() });
+    });
+}
+
+fn kills_while_forwarding(change: impl FnOnce(&Nats)) {
     const EACH: usize = 1000;
     let (folder, mut nats) = (tempfile::tempdir().unwrap(), Nats::start());
     let mut bridge = Bridge::start(&nats, &format!("{}dedupe.window = \"2s\"\n", journal(&folder)));
+    change(&nats);
     connected(&bridge, "nats");
     nats.kill();
     std::thread::scope(|scope| {

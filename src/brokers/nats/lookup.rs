@@ -5,11 +5,12 @@ use std::time::{Duration, SystemTime};
 use async_nats::Client;
 use async_nats::header::NATS_MESSAGE_ID;
 use async_nats::jetstream::message::StreamMessage;
-use async_nats::jetstream::stream::{LastRawMessageError, LastRawMessageErrorKind, Stream};
+use async_nats::jetstream::stream::{LastRawMessageError, LastRawMessageErrorKind, Stream, SubjectTransform};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 use tracing::{debug, warn};
 
+use super::subject_transform::stored_under;
 use super::{Config, inspect};
 use crate::brokers::{Fault, FaultReason};
 
@@ -34,6 +35,7 @@ pub(super) struct Lookup {
     client: Client,
     config: Config,
     state: Mutex<LookupState>,
+    transform: Mutex<Option<SubjectTransform>>,
 }
 
 /// Whether requests are answered.
@@ -64,7 +66,12 @@ impl LookupState {
 
 impl Lookup {
     pub(super) fn new(client: Client, config: &Config) -> Self {
-        Self { client, config: config.clone(), state: Mutex::default() }
+        Self { client, config: config.clone(), state: Mutex::default(), transform: Mutex::default() }
+    }
+
+    /// The stream stores messages under other subjects than they are published to.
+    pub(super) fn set_transform(&self, transform: Option<&SubjectTransform>) {
+        *self.transform.lock() = transform.cloned();
     }
 
     /// Sends no lookup for a minute: the server denied the permission, or did not answer. Meanwhile the backlog is forwarded
@@ -81,7 +88,7 @@ impl Lookup {
         warn!(broker = "nats", reason, remedy, "lookup of stored messages suspended: some may be stored twice");
     }
 
-    /// The `Nats-Msg-Id` of each message that was stored under a subject since then. Empty while lookups are suspended.
+    /// The `Nats-Msg-Id` of each message that was published to a subject and stored since then. Empty while lookups are suspended.
     ///
     /// # Errors
     /// [`Fault`]: the caller may try again.
@@ -89,7 +96,8 @@ impl Lookup {
         if matches!(*self.state.lock(), LookupState::SuspendedUntil(until) if Instant::now() < until) {
             return Ok(Vec::new());
         }
-        let found = self.read_ids(subject, since).await;
+        let stored_under = stored_under(self.transform.lock().as_ref(), subject);
+        let found = self.read_ids(&stored_under, since).await;
         match &found {
             Ok(_) => *self.state.lock() = LookupState::Answering,
             Err(fault) if fault.reason == FaultReason::Disconnected => {}

@@ -30,6 +30,7 @@ cfg_if::cfg_if! {
         mod shared;
         mod stream_continuity;
         mod stream_created;
+        mod subject_transform;
         mod subjects;
         mod watcher;
 

@@ -168,6 +168,7 @@ impl Watcher {
                 shared.created.set(created);
                 shared.verifier.set_domain(domain);
                 shared.limits.update(&info.config);
+                shared.lookup.set_transform(info.config.subject_transform.as_ref());
                 shared.pending.continuity(|stream| stream.verified(before, info.state.last_sequence));
                 self.answered(self.subject_state(&info.config.subjects));
                 return None;
