@@ -148,7 +148,7 @@ fn a_cluster_that_is_down_or_lacks_the_topic_is_reported_in_time_with_the_remedy
     let begun = Instant::now();
     let answer = command("dead-letter list", file.path());
     let said = String::from_utf8(answer.stderr).unwrap();
-    assert!(answer.status.code() == Some(1) && said.contains("no answer within 10s"), "{said}");
+    assert!(answer.status.code() == Some(1) && said.contains("nothing listens there"), "{said}");
     assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
     std::fs::write(file.path(), kafka.config("nowhere")).unwrap();
     let answer = command("dead-letter replay --all", file.path());

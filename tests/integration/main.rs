@@ -72,6 +72,8 @@ mod kafka_limits;
 mod kafka_rights;
 #[cfg(feature = "kafka")]
 mod kafka_secure;
+#[cfg(all(feature = "kafka", feature = "nats"))]
+mod kafka_unreachable;
 #[cfg(feature = "nats")]
 mod late_acks;
 #[cfg(feature = "nats")]

@@ -35,8 +35,8 @@ pub(super) enum ClientEventKind {
     AllBrokersDown(String),
     /// The cluster refused the login, or TLS failed.
     NotAuthenticated(String),
-    /// Any other error, maybe a fatal one: the event does not tell.
-    OtherError,
+    /// Any other error, maybe a fatal one: the event does not tell. If it is of one connection, what librdkafka says of it.
+    OtherError(Option<String>),
     /// From the publisher: a record of this client got no delivery report in time.
     RecordOverdue,
 }
@@ -90,10 +90,12 @@ impl ClientContext for Context {
             Some(RDKafkaErrorCode::Authentication | RDKafkaErrorCode::SSL) => {
                 ClientEventKind::NotAuthenticated(reason.into())
             }
-            _ => {
+            code => {
                 debug!(target: "librdkafka", %error, reason);
+                let of_connection =
+                    matches!(code, Some(RDKafkaErrorCode::BrokerTransportFailure | RDKafkaErrorCode::Resolve));
                 // a fatal error comes under the code of its cause; only the client knows that it is fatal
-                ClientEventKind::OtherError
+                ClientEventKind::OtherError(of_connection.then(|| reason.into()))
             }
         };
         // the next inspection finds what a full queue leaves out

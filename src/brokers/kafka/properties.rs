@@ -38,6 +38,29 @@ const OWNED: [(&str, &str); 20] = [
     ("produce.offset.report", "the bridge does not read offsets"),
 ];
 
+/// Properties of Kafka's Java clients that librdkafka does not have, and what takes their place.
+const JAVA: [(&str, &str); 13] = [
+    ("sasl.jaas.config", "set \"sasl.mechanism\" and \"sasl.username\", and [kafka.secret_files] \"sasl.password\""),
+    (
+        "sasl.login.callback.handler.class",
+        "set kafka.token_file, or sasl.oauthbearer.method = \"oidc\" and its properties",
+    ),
+    ("sasl.client.callback.handler.class", "set \"sasl.mechanism\" and the properties of that mechanism"),
+    ("ssl.truststore.location", "set \"ssl.ca.location\" to a file of certificates in PEM"),
+    ("ssl.truststore.password", "set \"ssl.ca.location\" to a file of certificates in PEM, which needs no password"),
+    ("ssl.truststore.type", "set \"ssl.ca.location\" to a file of certificates in PEM"),
+    ("ssl.truststore.certificates", "set \"ssl.ca.pem\", or \"ssl.ca.location\" to a file of them"),
+    (
+        "ssl.keystore.type",
+        "set \"ssl.keystore.location\" to a file in PKCS#12, or \"ssl.certificate.location\" and \"ssl.key.location\" to files in PEM",
+    ),
+    ("key.serializer", "leave it out: keys and values are bytes"),
+    ("value.serializer", "leave it out: keys and values are bytes"),
+    ("max.request.size", "set \"message.max.bytes\""),
+    ("buffer.memory", "leave it out: http.limits bounds what is in memory"),
+    ("max.block.ms", "leave it out: publish.timeout bounds the wait"),
+];
+
 /// Properties of the client whose own names begin with `topic.`.
 const TOPIC_NAMES: [&str; 2] = ["topic.metadata.", "topic.blacklist"];
 
@@ -59,6 +82,12 @@ pub(super) const ACKS: [&str; 2] = ["acks", "request.required.acks"];
 /// The first property that may not be set so, with the reason.
 pub fn check_properties(config: &Config) -> Result<(), ClientError> {
     let wrong = |key: String, problem: String| Err(ClientError { key, problem });
+    let all = || config.properties.keys().chain(config.secret_files.keys());
+    if let Some((name, instead)) = JAVA.iter().find(|(name, _)| all().any(|given| given == name)) {
+        let section = if config.properties.contains_key(*name) { "properties" } else { "secret_files" };
+        let problem = format!("only Kafka's Java clients have it, and the bridge uses librdkafka: {instead}");
+        return wrong(format!("{section}.\"{name}\""), problem);
+    }
     for (name, value) in &config.properties {
         if is_secret(name) {
             let problem = format!("secrets come from files: [kafka.secret_files] \"{name}\" = \"…\"");
@@ -161,6 +190,14 @@ mod tests {
         for (toml, begins) in [
             ("properties.\"linger.ms\" = 5", "kafka.properties.\"linger.ms\": the bridge owns it: the bridge chooses"),
             ("secret_files.\"bootstrap.servers\" = \"x\"", "kafka.secret_files.\"bootstrap.servers\": the bridge owns"),
+            (
+                "properties.\"sasl.jaas.config\" = \"hush\"",
+                "kafka.properties.\"sasl.jaas.config\": only Kafka's Java clients have it",
+            ),
+            (
+                "secret_files.\"ssl.truststore.password\" = \"x\"",
+                "kafka.secret_files.\"ssl.truststore.password\": only Kafka's Java clients have it",
+            ),
             ("properties.acks = 1", "kafka.properties.\"acks\" = 1: a 200 would no longer mean stored"),
             ("secret_files.acks = \"x\"", "kafka.secret_files.\"acks\": not a secret, and what a 200 promises"),
             (

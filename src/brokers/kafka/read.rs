@@ -52,7 +52,7 @@ impl Reader {
     /// # Errors
     /// What is wrong, and the remedy.
     pub async fn open(config: &Config) -> Result<Self, String> {
-        let mut admin = ClusterAdmin::connect(config)?;
+        let mut admin = ClusterAdmin::connect(config).await.map_err(|error| error.to_string())?;
         let topic = &config.dead_letter_topic;
         match admin.topic(topic).await? {
             TopicLookup::Found(_) => Ok(Self { admin, config: config.clone(), pass: None }),

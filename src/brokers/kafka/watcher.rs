@@ -45,11 +45,13 @@ pub(super) struct Watcher {
     last_replaced: Option<Instant>,
     /// Since when all topics have had no leader, at every inspection.
     leaderless: Option<Instant>,
+    /// What librdkafka said last of a connection: the address and the cause, where it then says that all brokers are down.
+    connection_error: Option<String>,
 }
 
 impl Watcher {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, last_replaced: None, leaderless: None }
+        Self { shared, last_replaced: None, leaderless: None, connection_error: None }
     }
 
     /// Runs until `stop`.
@@ -92,16 +94,21 @@ impl Watcher {
         let batching = self.shared.clients.batching_of(event.client)?;
         let was_up = self.is_up();
         match event.kind {
-            ClientEventKind::AllBrokersDown(why) => self.set(BrokerState::down(DISCONNECTED).because(why)),
+            ClientEventKind::AllBrokersDown(why) => {
+                let why = self.connection_error.take().unwrap_or(why);
+                self.set(BrokerState::down(DISCONNECTED).because(why));
+            }
             ClientEventKind::NotAuthenticated(why) => {
                 self.set(BrokerState::down(FaultReason::NotAuthenticated).because(why))
             }
-            ClientEventKind::OtherError if !self.has_failed() => {}
-            ClientEventKind::OtherError if self.last_replaced.is_none_or(|at| at.elapsed() > MIN_FATAL_INTERVAL) => {
+            ClientEventKind::OtherError(of_connection) if !self.has_failed() => {
+                self.connection_error = of_connection.or(self.connection_error.take());
+            }
+            ClientEventKind::OtherError(_) if self.last_replaced.is_none_or(|at| at.elapsed() > MIN_FATAL_INTERVAL) => {
                 self.replace_failed_clients();
                 return Some(RECHECK_SOON);
             }
-            ClientEventKind::OtherError => self.set(failed(&self.shared.clients)),
+            ClientEventKind::OtherError(_) => self.set(failed(&self.shared.clients)),
             ClientEventKind::RecordOverdue => {
                 return self.replace_unresponsive_client(batching).then_some(RECHECK_SOON);
             }

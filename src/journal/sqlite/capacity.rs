@@ -71,11 +71,8 @@ impl Usage {
         Self { bytes, used, unreadable: Mutex::default(), capacity, wal_reserve }
     }
 
-    pub(super) fn set_unreadable(&self, numbers: Vec<i64>) {
-        *self.unreadable.lock() = numbers;
-    }
-
-    pub(super) fn set(&self, bytes: u64, used: u64) {
+    pub(super) fn set(&self, bytes: u64, used: u64, unreadable: Vec<i64>) {
+        *self.unreadable.lock() = unreadable;
         self.bytes.store(bytes, Ordering::Relaxed);
         self.used.store(used, Ordering::Relaxed);
     }

@@ -72,22 +72,14 @@ fn open_by(
     let mut capacity = Capacity::of(config, Directory::lock(&config.directory)?);
     warn_of_risks(&config.directory);
     let mut connection = prepared(&capacity)?;
-    let unusable = |source| capacity.unusable(source);
     let limits = RetentionLimits::of(config, dead_letter, dedup);
-    let read = match Start::read(&connection, limits, clock.clone(), dedup) {
-        Err(error) if damage::is_damage(&error) => {
-            damage::rescue(&mut connection).map_err(unusable)?;
-            Start::read(&connection, limits, clock, dedup)
-        }
-        read => read,
-    };
-    let Start { retention, recovered, name, next } = read.map_err(unusable)?;
+    let start = damage::rescuing(&mut connection, |db| Start::read(db, limits, clock.clone(), dedup));
+    let Start { retention, recovered, name, next } = start.map_err(|source| capacity.unusable(source))?;
     let (commands, received) = mpsc::channel();
     let (appended, last) = watch::channel(next - 1);
     let (usage, failed) = (Arc::new(Usage::of(config)), CancellationToken::new());
     let (used, accepts) = capacity.check(&connection, true).map_err(|source| capacity.unusable(source))?;
-    usage.set(used.on_disk, used.used);
-    usage.set_unreadable(recovered.unreadable.clone());
+    usage.set(used.on_disk, used.used, recovered.unreadable.clone());
     let (state, states) = watch::channel(accepts.map_or_else(JournalState::down, |()| JournalState::Up));
     let (load, activity) = (Arc::new(Load::default()), Arc::new(WriterActivity::new()));
     let (watched, ended) = mpsc::channel();
@@ -111,7 +103,7 @@ fn open_by(
         synced: true,
         logged: 0,
     };
-    let started = start(writer, activity, load.clone(), state, ended);
+    let started = start_threads(writer, activity, load.clone(), state, ended);
     let writer = started.map_err(|source| OpenError::Directory { path: config.directory.clone(), source })?;
     let (name, reader, writer) = (
         name.into(),
@@ -153,7 +145,7 @@ fn warn_of_risks(directory: &Path) {
 }
 
 /// Starts the writer's thread, and the one that watches it.
-fn start(
+fn start_threads(
     writer: Writer,
     activity: Arc<WriterActivity>,
     load: Arc<Load>,

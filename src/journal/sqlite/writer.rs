@@ -264,8 +264,7 @@ impl Writer {
         }
         let up = self.state.borrow().is_up();
         let (used, room) = self.capacity.check(&self.connection, up)?;
-        self.usage.set(used.on_disk, used.used);
-        self.usage.set_unreadable(damage::unreadable(&self.connection)?);
+        self.usage.set(used.on_disk, used.used, damage::unreadable(&self.connection)?);
         match room {
             Ok(()) if !up && self.can_write()? => {
                 info!("the journal can be written again");

@@ -73,6 +73,20 @@ impl Kafka {
         (kafka, between)
     }
 
+    /// A broker that the cluster names to its clients by another address than it listens at.
+    pub fn advertised_as(address: &str) -> Self {
+        let ports = [(); 3].map(|()| free_port());
+        let extra = format!(
+            "{ALONE}listener.security.protocol.map={}\n\
+             advertised.listeners=CLIENT://{address},INNER://127.0.0.1:{}\n",
+            protocols("PLAINTEXT"),
+            ports[1]
+        );
+        let kafka = Self::node(1, ports, &format!("1@127.0.0.1:{}", ports[2]), &extra, &[]);
+        kafka.serves();
+        kafka
+    }
+
     /// With another protocol for clients, more properties, and more arguments to format its storage.
     pub fn start_with(protocol: &str, extra: &str, format_arguments: &[&str]) -> Self {
         let ports = [(); 3].map(|()| free_port());

@@ -28,7 +28,7 @@ use serde_json::Value;
 pub use blackhole_proxy::BlackholeProxy;
 pub use certificates::Certificates;
 pub use cluster::Cluster;
-pub use kafka::Kafka;
+pub use kafka::{Kafka, kafka_config};
 #[cfg(feature = "kafka")]
 pub use kafka_cluster::KafkaCluster;
 pub use load::{Answered, assert_complete_and_in_order, numbers, under_load, under_load_every};

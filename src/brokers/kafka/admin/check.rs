@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::audit::{Requirements, audit_topic, merge};
+use super::probe::Unusable;
 use super::{ClusterAdmin, Topic, TopicLookup, rights};
 use crate::brokers::Finding;
 use crate::brokers::kafka::publisher::{DEFAULT_MAX_MESSAGE_BYTES, RECORD_OVERHEAD};
@@ -12,8 +13,8 @@ use crate::brokers::kafka::{Config, properties};
 /// Audits each of `topics` on the live cluster. `window` is `dedupe.window`.
 pub async fn check(config: &Config, topics: &[String], window: Duration) -> Vec<Finding> {
     let mut found = Vec::new();
-    if let Err(error) = audit_cluster(config, topics, window, &mut found).await {
-        found.push(Finding::wrong("cluster", error, "start it, or correct [kafka]"));
+    if let Err(Unusable { found: why, remedy, .. }) = audit_cluster(config, topics, window, &mut found).await {
+        found.push(Finding::wrong("cluster", why, remedy));
     }
     found
 }
@@ -23,13 +24,16 @@ async fn audit_cluster(
     topics: &[String],
     window: Duration,
     found: &mut Vec<Finding>,
-) -> Result<(), String> {
-    let mut admin = ClusterAdmin::connect(config)?;
-    let brokers = admin.live_brokers().await?;
+) -> Result<(), Unusable> {
+    let failed = |error: String| Unusable::because(error, "look at the log of the cluster");
+    let mut admin = ClusterAdmin::connect(config).await?;
+    let brokers = admin.live_brokers().map_err(failed)?;
     found.push(Finding::fine("cluster", format!("Apache Kafka, {brokers} broker(s)")));
+    let unusable = admin.unusable.iter();
+    found.extend(unusable.map(|one| Finding::wrong("cluster", one.found.clone(), one.remedy.clone())));
     let mut existing = Vec::new();
     for name in topics {
-        match admin.topic(name).await? {
+        match admin.topic(name).await.map_err(failed)? {
             TopicLookup::Found(topic) => existing.push((name.as_str(), topic)),
             TopicLookup::Missing => {
                 found.push(Finding::wrong("topics", format!("there is no {name}"), "run `greenapi-bridge provision`"));

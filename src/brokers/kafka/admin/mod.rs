@@ -5,22 +5,26 @@
 
 mod audit;
 mod check;
+mod probe;
 mod provision;
 mod rights;
 
 use std::collections::HashMap;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use rdkafka::admin::{AdminClient, AdminOptions, ResourceSpecifier};
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::metadata::MetadataPartition;
+use rdkafka::metadata::{MetadataBroker, MetadataPartition};
 use rdkafka::producer::{Producer as _, ThreadedProducer};
 use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep};
 
 use super::context::{ClientEvent, ClientEventKind, Context, EVENT_QUEUE};
 use super::{Config, client_config};
 use crate::units::show;
+use probe::Unusable;
 
 pub use {check::check, provision::provision};
 
@@ -38,6 +42,8 @@ pub(super) struct ClusterAdmin {
     producer: ThreadedProducer<Context>,
     events: mpsc::Receiver<ClientEvent>,
     servers: String,
+    /// The bootstrap servers that cannot be used, while others can.
+    unusable: Vec<Unusable>,
 }
 
 /// The cluster's answer about a topic.
@@ -74,11 +80,28 @@ impl Topic {
 }
 
 impl ClusterAdmin {
-    /// Connects in the background.
+    /// Connects.
     ///
     /// # Errors
-    /// A secret that cannot be read, or a property librdkafka does not accept.
-    pub(super) fn connect(config: &Config) -> Result<Self, String> {
+    /// What cannot be used, and what to do: a secret that cannot be read, a property librdkafka does not accept, an address
+    /// where no broker answers, a cluster whose brokers cannot be reached.
+    pub(super) async fn connect(config: &Config) -> Result<Self, Unusable> {
+        let mut admin = Self::prepare(config).map_err(|error| Unusable::because(error, "correct [kafka]"))?;
+        admin.unusable = bootstrap(config).await?;
+        let brokers = admin.brokers()?;
+        let reached = join_all(brokers.iter().map(|(id, address)| probe::advertised(*id, address))).await;
+        let (unreached, all) = (reached.into_iter().filter_map(Result::err).collect::<Vec<_>>(), brokers.len());
+        if unreached.len() == all
+            && let Some(first) = unreached.first()
+        {
+            return Err(first.clone());
+        }
+        admin.unusable.extend(unreached);
+        Ok(admin)
+    }
+
+    /// A connection that librdkafka makes in the background.
+    fn prepare(config: &Config) -> Result<Self, String> {
         let properties = client_config::properties(config, ANSWER_WITHIN).map_err(|error| error.to_string())?;
         let (sender, events) = mpsc::channel(EVENT_QUEUE);
         let context = Context::new(config, sender);
@@ -88,14 +111,27 @@ impl ClusterAdmin {
             None => Some(AdminClient::from_config_and_context(&properties, context.clone()).map_err(explain)?),
         };
         let producer = ThreadedProducer::from_config_and_context(&properties, context).map_err(explain)?;
-        Ok(Self { client, producer, events, servers: config.bootstrap_servers.join(", ") })
+        let servers = config.bootstrap_servers.join(", ");
+        Ok(Self { client, producer, events, servers, unusable: Vec::new() })
+    }
+
+    /// The brokers of the cluster that are up: the number and the address of each.
+    fn brokers(&mut self) -> Result<Vec<(i32, String)>, Unusable> {
+        // any topic, existing or not: a request for no topic returns all of them
+        let found = tokio::task::block_in_place(|| self.producer.client().fetch_metadata(Some("__"), ANSWER_WITHIN));
+        let found = found.map_err(|error| {
+            Unusable::because(self.explain(&error), "correct [kafka], or look at the log of its brokers")
+        })?;
+        let address = |broker: &MetadataBroker| match broker.host() {
+            ipv6 if ipv6.contains(':') => format!("[{ipv6}]:{}", broker.port()),
+            host => format!("{host}:{}", broker.port()),
+        };
+        Ok(found.brokers().iter().map(|broker| (broker.id(), address(broker))).collect())
     }
 
     /// How many brokers of the cluster are up.
-    async fn live_brokers(&mut self) -> Result<usize, String> {
-        // any topic, existing or not: a request for no topic returns all of them
-        let found = tokio::task::block_in_place(|| self.producer.client().fetch_metadata(Some("__"), ANSWER_WITHIN));
-        found.map(|found| found.brokers().len()).map_err(|error| self.explain(&error))
+    fn live_brokers(&mut self) -> Result<usize, String> {
+        self.brokers().map(|brokers| brokers.len()).map_err(|error| error.to_string())
     }
 
     /// Describes one topic.
@@ -151,12 +187,34 @@ impl ClusterAdmin {
         while let Ok(event) = self.events.try_recv() {
             match event.kind {
                 ClientEventKind::NotAuthenticated(why) => cause = format!(": {why}"),
-                ClientEventKind::AllBrokersDown(why) if cause.is_empty() => cause = format!(": {why}"),
-                ClientEventKind::AllBrokersDown(_) | ClientEventKind::OtherError | ClientEventKind::RecordOverdue => {}
+                // the address and the cause; that all brokers are down says neither
+                ClientEventKind::OtherError(Some(why)) if cause.is_empty() => cause = format!(": {why}"),
+                ClientEventKind::OtherError(_)
+                | ClientEventKind::AllBrokersDown(_)
+                | ClientEventKind::RecordOverdue => {}
             }
         }
         let servers = &self.servers;
         format!("kafka.bootstrap_servers = {servers}: no answer within {}: {error}{cause}", show(ANSWER_WITHIN))
+    }
+}
+
+/// Waits until one of the bootstrap servers can be used. Returns those that cannot.
+///
+/// # Errors
+/// None can.
+async fn bootstrap(config: &Config) -> Result<Vec<Unusable>, Unusable> {
+    let end = Instant::now() + ANSWER_WITHIN;
+    loop {
+        let probes = config.bootstrap_servers.iter().map(|address| probe::bootstrap(config, address));
+        let (unusable, all) = (join_all(probes).await, config.bootstrap_servers.len());
+        let unusable: Vec<_> = unusable.into_iter().filter_map(Result::err).collect();
+        let Some(first) = unusable.first().filter(|_| unusable.len() == all) else { return Ok(unusable) };
+        // one that starts may listen in a moment
+        if Instant::now() > end || !unusable.iter().any(|one| one.may_pass) {
+            return Err(first.clone());
+        }
+        sleep(Duration::from_millis(250)).await;
     }
 }
 

@@ -17,8 +17,8 @@ use crate::units::show;
 /// # Errors
 /// No connection, or what the cluster refuses.
 pub async fn provision(config: &Config, topics: &[String], dry_run: bool) -> Result<Vec<Provisioned>, String> {
-    let mut admin = ClusterAdmin::connect(config)?;
-    let brokers = admin.live_brokers().await?;
+    let mut admin = ClusterAdmin::connect(config).await.map_err(|error| error.to_string())?;
+    let brokers = admin.live_brokers()?;
     let wanted = TopicSpec::new(config, brokers);
     let (mut done, mut created, mut by_hand) = (Vec::new(), Vec::new(), Vec::new());
     for name in topics {
@@ -206,6 +206,13 @@ async fn create(admin: &mut ClusterAdmin, name: &str, wanted: &TopicSpec) -> Res
         match answers.into_iter().next() {
             Some(Err((_, RDKafkaErrorCode::InvalidConfig))) if max_age_setting.is_some() => {}
             Some(Err((_, RDKafkaErrorCode::TopicAlreadyExists))) => return Ok(CreateResult::AlreadyExists),
+            Some(Err((name, RDKafkaErrorCode::InvalidReplicationFactor))) => {
+                let (wanted, brokers) = (wanted.replicas, admin.live_brokers()?);
+                return Err(format!(
+                    "topic {name}: {wanted} replicas need as many brokers, and {brokers} are up; lower \
+                     kafka.provision.replicas, or start the others"
+                ));
+            }
             Some(Err((name, code))) => return Err(format!("topic {name}: {code}")),
             _ => return Ok(CreateResult::Created(max_age_setting)),
         }
