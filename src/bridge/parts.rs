@@ -77,7 +77,7 @@ pub(crate) async fn start_publisher(config: &Config, routes: &Routes, broker: Br
         }
         Broker::Nats => {
             let section = config.nats.as_ref().ok_or("there is no section [nats]")?;
-            let publisher = nats::Publisher::start(section, routes.patterns(broker), nats::ACK_WITHIN).await;
+            let publisher = nats::Publisher::start(section, routes.patterns(broker), nats::PATIENCE).await;
             publisher.map(Publisher::Nats).map_err(|error| error.to_string())
         }
     }

@@ -81,6 +81,8 @@ mod logs;
 #[cfg(feature = "nats")]
 mod metrics;
 #[cfg(feature = "nats")]
+mod nats_leaf;
+#[cfg(feature = "nats")]
 mod nats_leak;
 #[cfg(feature = "nats")]
 mod nats_server;

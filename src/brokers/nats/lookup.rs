@@ -69,6 +69,11 @@ impl Lookup {
         Self { client, config: config.clone(), state: Mutex::default(), transform: Mutex::default() }
     }
 
+    /// Whether no lookup is sent now: then an empty answer proves nothing.
+    pub(super) fn is_suspended(&self) -> bool {
+        matches!(*self.state.lock(), LookupState::SuspendedUntil(until) if Instant::now() < until)
+    }
+
     /// The stream stores messages under other subjects than they are published to.
     pub(super) fn set_transform(&self, transform: Option<&SubjectTransform>) {
         *self.transform.lock() = transform.cloned();
@@ -93,7 +98,7 @@ impl Lookup {
     /// # Errors
     /// [`Fault`]: the caller may try again.
     pub(super) async fn stored_since(&self, subject: &str, since: SystemTime) -> Result<Vec<String>, Fault> {
-        if matches!(*self.state.lock(), LookupState::SuspendedUntil(until) if Instant::now() < until) {
+        if self.is_suspended() {
             return Ok(Vec::new());
         }
         let stored_under = stored_under(self.transform.lock().as_ref(), subject);

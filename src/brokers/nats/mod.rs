@@ -31,16 +31,18 @@ cfg_if::cfg_if! {
         mod stream_continuity;
         mod stream_created;
         mod subject_transform;
+        mod unanswered;
         mod subjects;
         mod watcher;
 
         pub use admin::{check, provision};
         pub use connect::validate;
-        pub use publisher::{ACK_WITHIN, Publisher};
+        pub use publisher::{PATIENCE, Publisher};
+        pub use unanswered::Patience;
         pub use read::Reader;
     } else {
         mod stub;
 
-        pub use stub::{ACK_WITHIN, Publisher, Reader, check, provision, validate};
+        pub use stub::{PATIENCE, Patience, Publisher, Reader, check, provision, validate};
     }
 }

@@ -13,6 +13,7 @@ use super::ack::AckVerifier;
 use super::lookup::Lookup;
 use super::pending_acks::PendingAcks;
 use super::stream_created::StreamCreated;
+use super::unanswered::{Patience, Unanswered};
 use crate::brokers::{BrokerState, FaultReason};
 
 /// What the publisher and the watcher share.
@@ -27,10 +28,11 @@ pub(super) struct Shared {
     /// Notified when a message is larger than the server accepts.
     pub(super) limit_reached: Notify,
     pub(super) lookup: Lookup,
+    pub(super) unanswered: Unanswered,
 }
 
 impl Shared {
-    pub(super) fn new(client: Client, config: &Config) -> Self {
+    pub(super) fn new(client: Client, config: &Config, patience: Patience) -> Self {
         Self {
             pending: Arc::default(),
             verifier: AckVerifier::new(config),
@@ -39,6 +41,7 @@ impl Shared {
             limits: StreamLimits::default(),
             limit_reached: Notify::new(),
             lookup: Lookup::new(client.clone(), config),
+            unanswered: Unanswered::new(patience.too_large),
             config: config.clone(),
             client,
         }

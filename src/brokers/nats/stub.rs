@@ -9,8 +9,12 @@ use super::{Config, ConnectError};
 use crate::brokers::{BrokerState, Fault, Finding, JournalBacklog, Provisioned};
 use crate::message::{DlqRecord, Message};
 
-/// How long an ack may take: this build awaits none.
-pub const ACK_WITHIN: Duration = Duration::ZERO;
+/// How long a message is tried: this build sends none.
+#[derive(Clone, Copy)]
+pub struct Patience;
+
+/// That of this build.
+pub const PATIENCE: Patience = Patience;
 
 const NOT_BUILT: &str = "this build has no nats; build with the feature `nats`";
 
@@ -23,7 +27,7 @@ pub struct Reader(Infallible);
 
 #[allow(missing_docs, clippy::missing_errors_doc, reason = "see the publisher of a build with NATS")]
 impl Publisher {
-    pub async fn start(config: &Config, _: Vec<String>, _: Duration) -> Result<Self, ConnectError> {
+    pub async fn start(config: &Config, _: Vec<String>, _: Patience) -> Result<Self, ConnectError> {
         Err(not_built(config))
     }
 

@@ -36,6 +36,7 @@ pub(super) fn audit_stream(
         part: headers::max_wire_size(&config.stream, Some(headers::longest_dead_letter())),
     };
     found.push(largest_body(stream, client.max_payload(), &longest));
+    found.extend(config.domain.as_deref().map(|domain| on_the_way(domain, stream)));
     found
 }
 
@@ -169,6 +170,22 @@ struct LongestHeaders {
     notification: usize,
     /// Of a part of a dead letter.
     part: usize,
+}
+
+/// A domain is reached through other servers, and none of them announces what it takes.
+fn on_the_way(domain: &str, stream: &Stream) -> Finding {
+    let found = format!("servers on the way to the domain {domain} may take less, which cannot be seen from here");
+    match stream.max_message_size {
+        ..=0 => Finding::note(
+            "largest body",
+            found,
+            "set max_msg_size of the stream to the smallest max_payload on the way",
+        ),
+        _ => Finding::fine(
+            "largest body",
+            "max_msg_size of the stream is set: it should be the smallest max_payload on the way",
+        ),
+    }
 }
 
 /// The largest body that is published whole, beside the longest headers of a notification; and whether the smallest part
