@@ -3,7 +3,8 @@
 use std::time::{Duration, Instant};
 
 use crate::harness::{
-    Answered, Bridge, Cluster, Nats, assert_complete_and_in_order, command, eventually, stream, under_load,
+    Answered, Bridge, Certificates, Cluster, Nats, assert_complete_and_in_order, command, eventually, stream,
+    under_load,
 };
 
 const BODY: &[u8] = br#"{"typeWebhook":"incomingCall","instanceData":{"idInstance":99}}"#;
@@ -169,4 +170,26 @@ fn without_a_quorum_nothing_is_200_and_with_one_storing_resumes() {
     let statuses: Vec<_> = answers.iter().filter(between).map(|answer| answer.status).collect();
     assert!(!statuses.is_empty() && statuses.iter().all(|status| *status == 503), "{statuses:?}");
     assert_complete_and_in_order(&answers, &cluster.nodes[0].read(), false);
+}
+
+#[test]
+fn check_names_a_server_of_the_cluster_that_a_certificate_by_name_keeps_out() {
+    let certificates = Certificates::valid_for(&["localhost"]);
+    let at = |name: &str| certificates.at(name);
+    let cluster = Cluster::start_with(&format!("--tls --tlscert {} --tlskey {}", at("server"), at("server.key")));
+    let checked = |names: &[usize]| {
+        let servers: Vec<_> =
+            names.iter().map(|node| format!("tls://localhost:{}", cluster.nodes[*node].port)).collect();
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let config = format!("nats.servers = {servers:?}\nnats.tls.ca_file = \"{}\"\n", at("ca"));
+        std::fs::write(file.path(), config).unwrap();
+        String::from_utf8(command("check", file.path()).stdout).unwrap()
+    };
+    let one = checked(&[0]);
+    let port = cluster.nodes[1].port.to_string();
+    let line = one.lines().find(|line| line.contains("announces") && line.contains(&port)).unwrap_or_default();
+    assert!(line.contains("certificate"), "{one}");
+    assert!(one.contains("nats.servers by the name in its certificate"), "{one}");
+    let all = checked(&[0, 1, 2]);
+    assert!(!all.contains("announces"), "{all}");
 }

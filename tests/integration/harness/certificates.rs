@@ -5,6 +5,11 @@ pub struct Certificates(tempfile::TempDir);
 
 impl Certificates {
     pub fn new() -> Self {
+        Self::valid_for(&["localhost", "127.0.0.1"])
+    }
+
+    /// Certificates of servers with these names and addresses.
+    pub fn valid_for(names: &[&str]) -> Self {
         let (folder, authority_key) = (tempfile::tempdir().unwrap(), rcgen::KeyPair::generate().unwrap());
         let mut authority = rcgen::CertificateParams::new(Vec::new()).unwrap();
         authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
@@ -14,7 +19,8 @@ impl Certificates {
         std::fs::write(all.at("ca"), root.pem()).unwrap();
         for name in ["server", "client"] {
             let key = rcgen::KeyPair::generate().unwrap();
-            let mut parameters = rcgen::CertificateParams::new(vec!["localhost".into(), "127.0.0.1".into()]).unwrap();
+            let mut parameters =
+                rcgen::CertificateParams::new(names.iter().map(|name| (*name).into()).collect::<Vec<_>>()).unwrap();
             // one named as its authority is would count as signed by itself
             parameters.distinguished_name.push(rcgen::DnType::CommonName, name);
             parameters.extended_key_usages =

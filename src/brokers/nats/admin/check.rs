@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use async_nats::jetstream::stream::Info;
+use async_nats::{Client, ServerAddr};
+use tokio::net::lookup_host;
 
 use super::super::connect_failure::ConnectFailure;
 use super::super::inspect::{Inspection, NO_QUORUM, inspect};
@@ -10,6 +12,9 @@ use super::super::{Config, advisories, command_client, lookup};
 use super::{audit, permissions};
 use crate::brokers::{Finding, JournalBacklog};
 use crate::units::records;
+
+/// The most announced servers that are tried.
+const MAX_TRIED: usize = 16;
 
 /// The default of `nats.inbox_prefix`; async-nats's own.
 const INBOX: &str = "_INBOX";
@@ -45,10 +50,34 @@ pub async fn check(
         }
         Inspection::Unknown(why) => found.push(command_client::not_inspected(&client, config, &why, &mut events)),
     }
+    found.extend(unusable_announced(config, &client).await);
     let inbox = config.inbox_prefix.as_deref().unwrap_or(INBOX);
     let lookup = journal.map(|_| lookup::subject(name));
     found.extend(permissions::check(&client, subjects, inbox, &advisories, lookup.as_deref()).await);
     found
+}
+
+/// The servers that the cluster announces and that this configuration cannot use: when the configured ones are down, they
+/// would be all there is.
+async fn unusable_announced(config: &Config, client: &Client) -> Vec<Finding> {
+    let scheme = if client.server_info().tls_required || config.tls.is_some() { "tls" } else { "nats" };
+    let mut configured = Vec::new();
+    for server in &config.servers {
+        let Ok(server) = server.parse::<ServerAddr>() else { continue };
+        let resolved = lookup_host((server.host(), server.port())).await;
+        configured.extend(resolved.into_iter().flatten());
+    }
+    let is_configured = |announced: &String| announced.parse().is_ok_and(|address| configured.contains(&address));
+    let announced = client.server_info().connect_urls;
+    let others = announced.into_iter().filter(|announced| !is_configured(announced)).take(MAX_TRIED);
+    let tried = others.map(async |address| {
+        let alone = Config { servers: vec![format!("{scheme}://{address}")], ..config.clone() };
+        let ConnectFailure { found, .. } = command_client::connect(&alone).await.err()?;
+        let found = format!("the cluster announces {address}, which cannot be used: {found}");
+        let remedy = "add it to nats.servers by the name in its certificate, or give the certificate that address";
+        Some(Finding::note("server", found, remedy))
+    });
+    futures_util::future::join_all(tried).await.into_iter().flatten().collect()
 }
 
 /// A backlog goes to the stream of the configuration, also if what came before it is in another one.
