@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_nats::jetstream::{self, stream};
 use serde_json::{Value, json};
 
-use crate::harness::{Bridge, Nats, command, text};
+use crate::harness::{Bridge, Nats, command, nats_servers, text};
 use crate::nats_server::{denying, file};
 
 /// Asks JetStream in its own words, which no client version leaves out.
@@ -238,12 +238,34 @@ fn a_stream_that_cannot_be_created_is_refused_with_the_remedy() {
         assert_eq!(answer.status.code(), Some(1));
         String::from_utf8(answer.stderr).unwrap()
     };
-    let nats = Nats::start();
+    // a user who may not ask which stream it is
+    let denied = "{ user: u, password: p, permissions: { publish: { deny: [\"$JS.API.STREAM.NAMES\"] } } }";
+    let users = format!("authorization: {{ users: [ {{ user: all, password: p }}, {denied} ] }}\nno_auth_user: all");
+    let (server, secret) = (file(&users), file("p"));
+    let nats = Nats::start_with(&["-c".to_owned(), server.path().display().to_string()]);
     nats.put_stream(stream::Config { name: "OTHER".into(), ..Nats::safe_stream() });
-    let said = refused(&nats, "");
+    let said = refused(&nats, &format!("nats.user = \"u\"\nnats.password_file = {:?}\n", secret.path()));
     assert!(said.contains("stream GREENAPI: its subjects belong to another stream; set nats.stream to that"), "{said}");
     let users = "accounts: { A: { jetstream: { max_bytes_required: true }, users: [ { user: a, password: p } ] } }";
     let (nats, login) = crate::check::with_users(users);
     let said = refused(&nats, &login("a"));
     assert!(said.contains("the account wants a limit for every stream; set nats.provision.max_bytes"), "{said}");
+}
+
+#[test]
+fn the_stream_that_has_a_subject_already_is_named_with_the_ways_out() {
+    let nats = Nats::start();
+    nats.put_stream(stream::Config {
+        name: "OTHERS".into(),
+        subjects: vec!["greenapi.incoming.>".into()],
+        ..Nats::safe_stream()
+    });
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), nats_servers(&[nats.port])).unwrap();
+    for words in ["provision", "provision --dry-run", "check"] {
+        let answer = command(words, file.path());
+        let said = String::from_utf8([answer.stdout, answer.stderr].concat()).unwrap();
+        assert_eq!(answer.status.code(), Some(1), "{words}: {said}");
+        assert!(said.contains("belongs to the stream OTHERS") && said.contains("set nats.stream"), "{words}: {said}");
+    }
 }

@@ -7,9 +7,9 @@ use async_nats::{Client, ServerAddr};
 use tokio::net::lookup_host;
 
 use super::super::connect_failure::ConnectFailure;
-use super::super::inspect::{Inspection, NO_QUORUM, inspect};
+use super::super::inspect::{self, Inspection, NO_QUORUM, inspect};
 use super::super::{Config, advisories, command_client, lookup};
-use super::{audit, permissions};
+use super::{audit, owner, permissions};
 use crate::brokers::{Finding, JournalBacklog};
 use crate::units::records;
 
@@ -42,7 +42,12 @@ pub async fn check(
             advisories.extend((info.config.num_replicas > 1).then(|| advisories::leader_elected(name)));
         }
         Inspection::Missing => {
-            found.push(Finding::wrong("stream", format!("there is no {name}"), "run `greenapi-bridge provision`"));
+            let context = inspect::context(&client, config);
+            found.push(match owner::of_another_stream(&context, name, subjects).await {
+                Some(subject) => Finding::wrong("stream", format!("there is no {name}, and {subject}"), owner::REMEDY),
+                None => Finding::wrong("stream", format!("there is no {name}"), "run `greenapi-bridge provision`"),
+            });
+            while events.try_recv().is_ok() {}
         }
         Inspection::Unsafe(why) => found.push(Finding::wrong("stream", format!("{name} is not fit to store"), why)),
         Inspection::NoQuorum => {

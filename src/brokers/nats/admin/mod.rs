@@ -5,6 +5,7 @@
 
 mod audit;
 mod check;
+mod owner;
 mod permissions;
 mod provision;
 mod widen;

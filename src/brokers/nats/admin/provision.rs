@@ -11,6 +11,7 @@ use serde_json::{Map, Value, json};
 use super::super::inspect::{self, Inspection, NO_QUORUM, inspect};
 use super::super::subjects::covers;
 use super::super::{Config, command_client};
+use super::owner;
 use super::widen::{Widening, age, bytes, duplicate_window, longer};
 use crate::brokers::{Finding, Provisioned, Replicas};
 use crate::units::show;
@@ -48,6 +49,11 @@ pub async fn provision(
     let single_server = servers == 1 && config.domain.is_none() && client.server_info().cluster.is_none();
     let job = Job { context, config, subjects, window, dry_run, servers, single_server };
     let found = inspect(&client, config).await;
+    if let Some(subject) = owner::of_another_stream(&job.context, &config.stream, &job.missing(&found)).await {
+        return Err(job.failed(format!("{subject}; {}", owner::REMEDY)));
+    }
+    // if the question was denied, that is no fault of what follows
+    while events.try_recv().is_ok() {}
     if let Inspection::Unknown(why) = &found {
         let Finding { found, remedy, .. } = command_client::not_inspected(&client, config, why, &mut events);
         return Err(format!("stream {found}; {remedy}"));
@@ -60,6 +66,18 @@ pub async fn provision(
 }
 
 impl Job<'_> {
+    /// The subjects that the stream does not have yet.
+    fn missing(&self, found: &Inspection) -> Vec<String> {
+        let there = match found {
+            Inspection::Safe { info, .. } => info.config.subjects.as_slice(),
+            Inspection::Missing => &[],
+            // nothing is added
+            _ => return Vec::new(),
+        };
+        let missing = self.subjects.iter().filter(|subject| !there.iter().any(|pattern| covers(pattern, subject)));
+        missing.map(|subject| (*subject).clone()).collect()
+    }
+
     async fn run(&self, found: Inspection) -> Result<Provisioned, String> {
         match found {
             Inspection::Missing => self.create().await,
@@ -213,9 +231,7 @@ impl Job<'_> {
 enum Refused {
     #[error("more replicas than the cluster has servers; start more, or lower nats.provision.replicas")]
     TooFewServers,
-    #[error(
-        "its subjects belong to another stream; set nats.stream to that one, or give nats.subject and nats.dead_letter_subject names of their own"
-    )]
+    #[error("its subjects belong to another stream; {}", owner::REMEDY)]
     SubjectOverlap,
     #[error("the account wants a limit for every stream; set nats.provision.max_bytes")]
     MaxBytesRequired,
