@@ -1,9 +1,10 @@
 //! Values with units, in configuration and options: durations (`"15s"`, `"7d"`), sizes (`"8MiB"`) and points in time.
 
+use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
-use serde::Deserializer;
 use serde::de::{Error, Visitor};
+use serde::{Deserialize as _, Deserializer};
 
 /// Accepts texts such as `"15s"`; for anything else the error shows the form.
 struct WithUnit<T> {
@@ -37,6 +38,22 @@ impl<T> Visitor<'_> for WithUnit<T> {
 /// A number without a unit, or text that is not a duration; the message shows the form.
 pub fn duration<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
     from.deserialize_str(WithUnit { parse: read_duration, example: "15s", unit: Some("s") })
+}
+
+/// An address to listen on: `"127.0.0.1:3000"`, `"[::1]:3000"`, `"localhost:3000"`, or `":3000"` for every IPv4 address of
+/// this machine.
+///
+/// # Errors
+/// Anything else, another name too: which of its addresses is meant would be chosen elsewhere.
+pub fn listen_address<'de, D: Deserializer<'de>>(from: D) -> Result<SocketAddr, D::Error> {
+    let text = String::deserialize(from)?;
+    let address = match text.rsplit_once(':') {
+        Some(("", port)) => format!("0.0.0.0:{port}"),
+        Some(("localhost", port)) => format!("127.0.0.1:{port}"),
+        _ => text,
+    };
+    let wrong = "not an address to listen on; give address and port, such as \"127.0.0.1:3000\" or \":3000\"";
+    address.parse().map_err(|_| D::Error::custom(wrong))
 }
 
 /// As [`duration`], for optional keys.
@@ -121,7 +138,28 @@ pub fn sequence_numbers<'s>(numbers: impl IntoIterator<Item = &'s i64>) -> Strin
 
 #[cfg(test)]
 mod tests {
+    use serde::de::IntoDeserializer;
+
     use super::*;
+
+    #[test]
+    fn an_address_to_listen_on_may_leave_out_the_host_or_be_localhost() {
+        let read = |text: &str| {
+            let text: serde::de::value::StrDeserializer<'_, serde::de::value::Error> = text.into_deserializer();
+            listen_address(text).map(|address| address.to_string()).map_err(|error| error.to_string())
+        };
+        for (text, address) in [
+            ("127.0.0.1:3000", "127.0.0.1:3000"),
+            ("[::1]:3000", "[::1]:3000"),
+            (":3000", "0.0.0.0:3000"),
+            ("localhost:3000", "127.0.0.1:3000"),
+        ] {
+            assert_eq!(read(text), Ok(address.into()));
+        }
+        for wrong in ["3000", "example.com:3000", ":", ":70000", "localhost", "127.0.0.1"] {
+            assert!(read(wrong).unwrap_err().contains("\":3000\""), "{wrong}");
+        }
+    }
 
     #[test]
     fn durations_beyond_ten_years_are_refused() {

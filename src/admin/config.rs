@@ -6,11 +6,14 @@ use std::path::PathBuf;
 use hyper::http::uri::Authority;
 use serde::{Deserialize, Deserializer, de::Error};
 
+use crate::units;
+
 /// `[admin]`: the listener for operators.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AdminConfig {
     /// The address it listens on. Default 127.0.0.1:3001. An address beyond loopback needs `tokens_file`.
+    #[serde(deserialize_with = "units::listen_address")]
     pub listen: SocketAddr,
     /// The file of tokens that open it, in the form of `auth.tokens_file`; a token bound to an instance opens
     /// nothing here. `/livez` and `/readyz` need none. Default: no file; every user of this machine may ask.
@@ -33,6 +36,7 @@ impl Default for AdminConfig {
 #[serde(deny_unknown_fields)]
 pub struct ProbesConfig {
     /// The address it listens on. Any address may ask: it reads no more than the numbers in `/metrics`.
+    #[serde(deserialize_with = "units::listen_address")]
     pub listen: SocketAddr,
 }
 

@@ -43,8 +43,13 @@ pub(super) async fn check(config: &Config, tokens: Option<&Tokens>, plan: &Plan,
         [Some(&endpoint), journal.as_ref()].into_iter().flatten().for_each(print);
     }
     let brokers = if offline { Vec::new() } else { check_brokers(config, plan).await };
-    let findings = brokers.iter().chain(&journal).flat_map(|section| &section.findings);
-    let fine = findings.into_iter().all(|finding| finding.verdict != Verdict::Wrong);
+    let findings = brokers.iter().chain(&journal).chain([&endpoint]).flat_map(|section| &section.findings);
+    let (wrong, notes) = findings.fold((0, 0), |(wrong, notes), finding| match finding.verdict {
+        Verdict::Wrong => (wrong + 1, notes),
+        Verdict::Note => (wrong, notes + 1),
+        Verdict::Fine => (wrong, notes),
+    });
+    let fine = wrong == 0;
     if as_json {
         let (routes, dead_letters, endpoint) = (plan.routes(), plan.dead_letters(), endpoint.findings);
         let mut out = json!({"routes": routes, "dead_letters": dead_letters, "endpoint": endpoint, "fine": fine});
@@ -58,8 +63,21 @@ pub(super) async fn check(config: &Config, tokens: Option<&Tokens>, plan: &Plan,
         println!("{out:#}");
     } else {
         brokers.iter().for_each(print);
+        println!("\n{}", verdict(wrong, notes, offline));
     }
     if fine { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// The last line: what all findings come to.
+fn verdict(wrong: usize, notes: usize, offline: bool) -> String {
+    let count = |number, one: &str| format!("{number} {one}{}", if number == 1 { "" } else { "s" });
+    let asked = if offline { ", no broker was asked" } else { "" };
+    match (wrong, notes) {
+        (0, 0) => format!("✓ fine{asked}"),
+        (0, _) => format!("✓ fine, with {} to read{asked}", count(notes, "note")),
+        (_, 0) => format!("✗ {} to correct{asked}", count(wrong, "fault")),
+        _ => format!("✗ {} to correct, and {} to read{asked}", count(wrong, "fault"), count(notes, "note")),
+    }
 }
 
 /// Which senders the endpoint accepts.

@@ -11,7 +11,9 @@ use crate::units;
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// The address to listen on. Default 127.0.0.1:3000: a listener beyond loopback must be configured.
+    /// The address to listen on. Default 127.0.0.1:3000: a listener beyond loopback must be configured. `:3000` is every
+    /// IPv4 address of this machine.
+    #[serde(deserialize_with = "units::listen_address")]
     pub listen: SocketAddr,
     /// The path, with or without a trailing slash.
     pub path: String,

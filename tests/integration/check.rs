@@ -50,7 +50,8 @@ fn offline_check_prints_routes_and_connects_to_nothing() {
         endpoint,
         "endpoint: 127.0.0.1:3000/green-api/webhook/\n\
         ! tokens        none: anyone who reaches 127.0.0.1:3000 may send, also through a proxy on this machine  \
-        → set auth.tokens_file\n✓ from          any address\n"
+        → set auth.tokens_file\n✓ from          any address\n\n\
+        ✓ fine, with 1 note to read, no broker was asked\n"
     );
     std::fs::write(config.path(), "nats.subject = \"a..b\"\n").unwrap();
     assert_eq!(command("check --offline", config.path()).status.code(), Some(2));
@@ -300,4 +301,18 @@ fn a_missing_server_is_reported() {
         text.contains("✗ server        nats.servers = nats://127.0.0.1:1: connection refused  → start it"),
         "{text}"
     );
+}
+
+#[test]
+fn the_last_line_is_the_verdict() {
+    let (nats, file) = (Nats::start(), tempfile::NamedTempFile::new().unwrap());
+    std::fs::write(file.path(), crate::harness::nats_servers(&[nats.port])).unwrap();
+    let last = |words: &str| {
+        let said = String::from_utf8(command(words, file.path()).stdout).unwrap();
+        said.lines().last().unwrap_or_default().to_owned()
+    };
+    assert!(last("check").starts_with("✗ 1 fault to correct"), "{}", last("check"));
+    assert!(last("check --offline").ends_with(", no broker was asked"), "{}", last("check --offline"));
+    assert!(command("provision", file.path()).status.success());
+    assert!(last("check").starts_with("✓ fine"), "{}", last("check"));
 }

@@ -46,7 +46,7 @@ pub(super) struct Arguments {
     #[arg(long = "type", value_name = "TYPE", value_delimiter = ',')]
     kind: Vec<String>,
     /// Begin with this many of the last records.
-    #[arg(short = 'n', value_name = "COUNT", default_value_t = 10, value_parser = args::count::<usize>, conflicts_with_all = ["since", "after"])]
+    #[arg(short = 'n', long = "lines", value_name = "COUNT", default_value_t = 10, value_parser = args::count::<usize>, conflicts_with_all = ["since", "after"])]
     last: usize,
     /// Begin at this time: how long ago, such as 10m, or a time such as 2026-01-31T12:00:00Z.
     #[arg(long, value_name = "TIME", value_parser = args::since, conflicts_with = "after")]
@@ -54,6 +54,9 @@ pub(super) struct Arguments {
     /// Begin after this record: its number, or <journal>-<number>; 0 is before the first.
     #[arg(long, value_name = "ID", value_parser = admin::parse_event_id)]
     after: Option<String>,
+    /// Go on with new records. The default.
+    #[arg(short, long, conflicts_with = "no_follow")]
+    follow: bool,
     /// End when all present records are printed.
     #[arg(long)]
     no_follow: bool,
