@@ -84,7 +84,8 @@ fn run_configured(command: Configured, file: Option<&Path>, log_level: Option<&s
     let checked = loaded.and_then(|config| {
         let tokens = config.webhook_tokens()?;
         config.admin_tokens()?;
-        Plan::new(&config).map(|plan| (config, tokens, plan))
+        let plan = Plan::new(&config)?;
+        Ok((config, tokens, plan))
     });
     let (config, tokens, plan) = match checked {
         Ok(all) => all,

@@ -13,14 +13,18 @@ const MAX_COUNT: usize = 10_000_000;
 /// More threads than this are a typing error.
 const MAX_WORKERS: usize = 64;
 
-pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
+/// What is wrong: one mistake of each kind.
+pub(super) fn check(config: &Config) -> Vec<ConfigError> {
+    let checks = [log_level, listeners, limits, times, built, journal, destinations];
+    checks.iter().filter_map(|check| check(config).err()).collect()
+}
+
+fn log_level(config: &Config) -> Result<(), ConfigError> {
     let level = &config.log.level;
-    telemetry::logging::filter(level).map_err(|error| ConfigError::new("log.level", level, error.to_string()))?;
-    listeners(config)?;
-    limits(config)?;
-    times(config)?;
-    built(config)?;
-    journal(config)?;
+    telemetry::logging::filter(level).map(drop).map_err(|error| ConfigError::new("log.level", level, error.to_string()))
+}
+
+fn destinations(config: &Config) -> Result<(), ConfigError> {
     let templates = config.broker_templates();
     let none_named = config.route.brokers.as_ref().is_some_and(Vec::is_empty);
     if config.journal.is_none() && none_named {

@@ -2,7 +2,7 @@ use super::*;
 
 fn fault(toml: &str) -> String {
     let config: Config = toml::from_str(toml).unwrap();
-    check(&config).unwrap_err().to_string()
+    check(&config).swap_remove(0).to_string()
 }
 
 #[test]
@@ -89,11 +89,11 @@ fn listeners_with_overlapping_addresses_are_refused() {
 
 #[test]
 fn defaults_with_a_broker_are_accepted() {
-    assert_eq!(check(&toml::from_str("nats = {}").unwrap()), Ok(()));
+    assert_eq!(check(&toml::from_str("nats = {}").unwrap()), []);
 }
 
 #[test]
 fn admin_listener_with_tokens_may_be_remote() {
     let toml = "nats = {}\n[admin]\nlisten = \"0.0.0.0:3001\"\ntokens_file = \"t\"";
-    assert_eq!(check(&toml::from_str(toml).unwrap()), Ok(()));
+    assert_eq!(check(&toml::from_str(toml).unwrap()), []);
 }

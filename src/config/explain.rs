@@ -175,7 +175,7 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), toml).unwrap();
         let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-        load::read(Some(file.path()), variables).map(drop).unwrap_err().to_string()
+        load::read(Some(file.path()), variables).map(drop).unwrap_err().swap_remove(0).to_string()
     }
 
     #[test]
@@ -267,8 +267,8 @@ mod tests {
                 let toml = format!("{key} = {value}");
                 let file = tempfile::NamedTempFile::new().unwrap();
                 std::fs::write(file.path(), &toml).unwrap();
-                let Err(error) = load::read(Some(file.path()), std::iter::empty()) else { continue };
-                let said = error.to_string();
+                let Err(errors) = load::read(Some(file.path()), std::iter::empty()) else { continue };
+                let said = errors[0].to_string();
                 seen += 1;
                 let rust = "usize u64 i64 integer string boolean sequence map struct variant enum untagged invalid";
                 let words: Vec<_> = said.split(|c: char| !c.is_alphanumeric()).collect();

@@ -15,7 +15,7 @@ const FREE_FORM: [&str; 3] = ["route.types", "kafka.properties", "kafka.secret_f
 pub(super) fn read(
     file: Option<&Path>,
     environment: impl Iterator<Item = (String, String)>,
-) -> Result<(Config, Vec<String>), ConfigError> {
+) -> Result<(Config, Vec<String>), Vec<ConfigError>> {
     read_with(file, environment, RENAMED)
 }
 
@@ -23,11 +23,12 @@ fn read_with(
     file: Option<&Path>,
     environment: impl Iterator<Item = (String, String)>,
     renamed_keys: &[Renamed],
-) -> Result<(Config, Vec<String>), ConfigError> {
-    let (table, from_environment) = merged(file, environment)?;
+) -> Result<(Config, Vec<String>), Vec<ConfigError>> {
+    let (table, from_environment) = merged(file, environment).map_err(|error| vec![error])?;
     let config = renamed::refuse(&table, renamed_keys)
+        .map_err(|error| vec![error])
         .and_then(|()| typed(table, &from_environment))
-        .map_err(|error| error.naming_variable(&from_environment))?;
+        .map_err(|errors| super::naming_variables(errors, &from_environment))?;
     Ok((config, from_environment))
 }
 
@@ -66,26 +67,45 @@ fn read_file(path: &Path) -> Result<Table, ConfigError> {
     })
 }
 
-/// Environment values are text. A value whose key has another type is parsed again as TOML.
-fn typed(mut table: Table, from_environment: &[String]) -> Result<Config, ConfigError> {
-    let mut as_text = from_environment.to_vec();
+/// Environment values are text. A value whose key has another type is parsed again as TOML. Every mistake is found: one is
+/// taken out of the table, and the rest is read again.
+fn typed(mut table: Table, from_environment: &[String]) -> Result<Config, Vec<ConfigError>> {
+    let (mut as_text, mut mistakes) = (from_environment.to_vec(), Vec::new());
     loop {
         let error = match serde_path_to_error::deserialize(table.clone()) {
-            Ok(config) => return Ok(config),
+            Ok(config) if mistakes.is_empty() => return Ok(config),
+            Ok(_) => return Err(mistakes),
             Err(error) => error,
         };
         let (path, message) = (error.path().to_string(), error.inner().message());
-        let Some(index) = as_text.iter().position(|known| *known == path) else {
-            return Err(explain(&table, &path, message, from_environment));
-        };
-        as_text.swap_remove(index);
-        let text = get(&table, &path).and_then(Value::as_str).unwrap_or_default().to_owned();
-        let Ok(mut read) = format!("value = {text}").parse::<Table>() else {
-            return Err(explain(&table, &path, message, from_environment));
-        };
-        let keys: Vec<_> = path.split('.').map(str::to_owned).collect();
-        set(&mut table, &keys, read.remove("value").unwrap_or(Value::String(text)));
+        if let Some(read) = parsed_again(&table, &path, &mut as_text) {
+            let keys: Vec<_> = path.split('.').map(str::to_owned).collect();
+            set(&mut table, &keys, read);
+            continue;
+        }
+        let mistake = explain(&table, &path, message, from_environment);
+        let taken_out = take_out(&mut table, &mistake.key);
+        mistakes.push(mistake);
+        if !taken_out {
+            return Err(mistakes);
+        }
     }
+}
+
+/// The value of a text from the environment, read as TOML. `None` means that it is not, or is no longer one of those.
+fn parsed_again(table: &Table, path: &str, as_text: &mut Vec<String>) -> Option<Value> {
+    let index = as_text.iter().position(|known| known == path)?;
+    as_text.swap_remove(index);
+    let text = get(table, path).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let mut read = format!("value = {text}").parse::<Table>().ok()?;
+    Some(read.remove("value").unwrap_or(Value::String(text)))
+}
+
+/// Takes a key out, or the section that lacks it. Whether anything was.
+fn take_out(table: &mut Table, key: &str) -> bool {
+    let Some((section, rest)) = key.split_once('.') else { return table.remove(key).is_some() };
+    let inner = table.get_mut(section).and_then(Value::as_table_mut);
+    inner.is_some_and(|inner| take_out(inner, rest)) || table.remove(section).is_some()
 }
 
 /// False means that a key above it is not a section.
@@ -107,11 +127,15 @@ fn set(table: &mut Table, path: &[String], value: Value) -> bool {
 mod tests {
     use super::*;
 
+    fn joined(errors: &[ConfigError]) -> String {
+        errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+    }
+
     fn from(toml: &str, environment: &[(&str, &str)]) -> Result<Config, String> {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), toml).unwrap();
         let environment = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-        read(Some(file.path()), environment).map(|(config, _)| config).map_err(|error| error.to_string())
+        read(Some(file.path()), environment).map(|(config, _)| config).map_err(|errors| joined(&errors))
     }
 
     #[test]
@@ -143,13 +167,30 @@ mod tests {
             let file = tempfile::NamedTempFile::new().unwrap();
             std::fs::write(file.path(), toml).unwrap();
             let environment = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-            read_with(Some(file.path()), environment, &renamed).map(drop).map_err(|error| error.to_string())
+            read_with(Some(file.path()), environment, &renamed).map(drop).map_err(|errors| joined(&errors))
         };
         let says = "http.port: was renamed; write http.listen instead, with the same value";
         assert_eq!(loaded("http.port = 3000", &[]).unwrap_err(), says);
         let variable = loaded("", &[("BRIDGE_HTTP__PORT", "3000")]).unwrap_err();
         assert_eq!(variable, format!("{says}; it comes from BRIDGE_HTTP__PORT"));
         assert_eq!(loaded("http.listen = \"127.0.0.1:3000\"", &[]), Ok(()));
+    }
+
+    #[test]
+    fn every_mistake_is_named_at_once() {
+        let fault =
+            from("[http]\nlisen = \"x\"\nmax_body = \"8 MB!\"\n[nast]\n[publish]\ntimeout = 12\n[probes]\n", &[]);
+        let fault = fault.unwrap_err();
+        for begins in [
+            "http.lisen = \"x\": unknown key",
+            "http.max_body = ",
+            "nast: unknown key",
+            "publish.timeout = 12: ",
+            "probes.listen: is required",
+        ] {
+            assert!(fault.lines().any(|line| line.starts_with(begins)), "{begins} in {fault}");
+        }
+        assert_eq!(fault.lines().count(), 5, "{fault}");
     }
 
     #[test]
@@ -161,7 +202,7 @@ mod tests {
         );
         assert_eq!(fault("[nast]\nx = 1"), "nast: unknown key; the nearest known one is `nats`");
         assert!(fault("[zzz]\nx = 1").starts_with("zzz: unknown key; known are http, auth, route,"));
-        assert!(fault("[http]\nlisten = \"localhost:1\"").ends_with("such as \"127.0.0.1:3000\""));
+        assert!(fault("[http]\nlisten = \"bridge:1\"").ends_with("such as \"127.0.0.1:3000\" or \":3000\""));
         assert!(fault("[nats]\nprovision.replicas = \"three\"").contains("a number of replicas, or \"auto\""));
         assert!(fault("[http]\nbody_time = \"10\"").starts_with("http.body_time = \"10\": not a duration"));
         assert!(

@@ -8,6 +8,7 @@ mod brokers;
 mod check;
 mod explain;
 mod load;
+mod mistakes;
 mod names;
 mod renamed;
 mod syntax;
@@ -18,6 +19,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use thiserror::Error;
 
+pub use mistakes::ConfigErrors;
 pub use names::misspelt_variables;
 
 use crate::auth::Tokens;
@@ -95,16 +97,27 @@ impl ConfigError {
     }
 }
 
+fn naming_variables(errors: Vec<ConfigError>, from_environment: &[String]) -> Vec<ConfigError> {
+    errors.into_iter().map(|error| error.naming_variable(from_environment)).collect()
+}
+
 impl Config {
     /// Loads the file, then `BRIDGE_<SECTION>__<KEY>` from `environment`, and checks the result. Relative paths are
     /// relative to the folder of the file.
     ///
     /// # Errors
-    /// [`ConfigError`], for the first thing that is wrong.
+    /// [`ConfigErrors`].
     pub fn load(
         file: Option<&std::path::Path>,
         environment: impl Iterator<Item = (String, String)>,
-    ) -> Result<Self, ConfigError> {
+    ) -> Result<Self, ConfigErrors> {
+        Self::read_and_check(file, environment).map_err(|errors| ConfigErrors::new(errors, file))
+    }
+
+    fn read_and_check(
+        file: Option<&std::path::Path>,
+        environment: impl Iterator<Item = (String, String)>,
+    ) -> Result<Self, Vec<ConfigError>> {
         let environment: Vec<_> = environment.collect();
         // a misspelt variable means that somebody wanted to configure something
         let misspelt = !misspelt_variables(environment.iter().map(|(name, _)| name.clone())).is_empty();
@@ -113,7 +126,7 @@ impl Config {
             config.use_embedded_journal();
         }
         let folder = file.and_then(std::path::Path::parent).unwrap_or(std::path::Path::new(""));
-        config.checked(folder).map_err(|error| error.naming_variable(&from_environment))
+        config.checked(folder).map_err(|errors| naming_variables(errors, &from_environment))
     }
 
     /// The default without any configuration: a journal in `./data`, read at the admin listener.
@@ -129,20 +142,24 @@ impl Config {
         self.publish.timeout(self.journal.is_some())
     }
 
-    fn checked(mut self, folder: &std::path::Path) -> Result<Self, ConfigError> {
+    fn checked(mut self, folder: &std::path::Path) -> Result<Self, Vec<ConfigError>> {
         if let Some(journal) = &mut self.journal {
             journal.max_body = self.http.max_body;
         }
-        check::check(&self)?;
+        let mut mistakes = check::check(&self);
         for (key, path) in self.files() {
             *path = folder.join(&path);
-            std::fs::File::open(&path).map_err(|error| ConfigError::new(key, path.display(), unreadable(&error)))?;
+            let opened = std::fs::File::open(&path);
+            mistakes.extend(opened.err().map(|error| ConfigError::new(key, path.display(), unreadable(&error))));
         }
         if let Some(journal) = &mut self.journal {
             journal.directory = folder.join(&journal.directory);
         }
-        brokers::accepted_by_clients(&self)?;
-        Ok(self)
+        // a client reads the files, and says of them what is said above
+        if mistakes.is_empty() {
+            mistakes.extend(brokers::accepted_by_clients(&self).err());
+        }
+        if mistakes.is_empty() { Ok(self) } else { Err(mistakes) }
     }
 
     /// The destination templates of each broker's own section.
@@ -259,7 +276,7 @@ mod tests {
         assert_eq!(config.admin.unwrap().listen, "127.0.0.1:3001".parse().unwrap());
         assert!(config.kafka.is_none() && config.nats.is_none());
         for name in ["BRIDGE_HTTP__LISTEN", "BRIDGE_NATS_SERVERS"] {
-            assert_eq!(load(&[name]).unwrap_err().key, "route.brokers", "{name}");
+            assert_eq!(load(&[name]).unwrap_err().to_string().split(':').next(), Some("route.brokers"), "{name}");
         }
     }
 }

@@ -16,6 +16,8 @@ mod architecture;
 mod check;
 #[cfg(feature = "nats")]
 mod cluster;
+#[cfg(all(feature = "journal", feature = "kafka", feature = "nats"))]
+mod config_mended;
 #[cfg(all(feature = "kafka", feature = "nats"))]
 mod config_refusals;
 #[cfg(feature = "nats")]
