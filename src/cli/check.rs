@@ -146,6 +146,11 @@ fn capacity(config: &journal::Config, preflight: &Preflight) -> Finding {
             let remedy = "raise journal.max_bytes; until there is space nothing more is stored";
             Finding::wrong("room", format!("full: {usage}"), remedy)
         }
+        Err(JournalRefusal::LogHeld) => {
+            let found = "its write-ahead log cannot be emptied, because something reads journal.db and does not end";
+            let remedy = "end that program (`fuser -v journal.db` names it); until then nothing more is stored";
+            Finding::wrong("room", found, remedy)
+        }
         Err(_) => {
             let remedy = "free disk space, or lower journal.min_free; until then nothing is stored";
             Finding::wrong("room", format!("{free}, too little for min_free = {}", shown(min_free)), remedy)

@@ -103,6 +103,8 @@ pub enum OpenError {
 pub enum JournalRefusal {
     /// It has as many bytes as `journal.max_bytes` permits.
     Full,
+    /// Its write-ahead log cannot be emptied: something reads the database, and does not end.
+    LogHeld,
     /// Its file system has too little left.
     NoSpace,
     /// Its file system is read-only.
@@ -122,6 +124,7 @@ impl JournalRefusal {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Full => "full",
+            Self::LogHeld => "log_held",
             Self::NoSpace => "no_space",
             Self::ReadOnly => "read_only",
             Self::Failed => "failed",

@@ -167,11 +167,14 @@ impl Capacity {
             // the limit was lowered since: the file never shrinks, but its empty pages can be used again
             grows > 0 || usage.pages - usage.spare + wanted > for_pages
         } else {
-            let grown = usage.pages + grows;
-            grown > for_pages || grown + usage.log + wanted > self.max_bytes
+            usage.pages + grows > for_pages
         };
         if full {
             return Err(JournalRefusal::Full);
+        }
+        // without a reader it would have been emptied
+        if usage.pages + grows + usage.log + wanted > self.max_bytes.max(usage.pages + self.wal_reserve) {
+            return Err(JournalRefusal::LogHeld);
         }
         if usage.left < self.min_free.saturating_add(grows + wanted) { Err(JournalRefusal::NoSpace) } else { Ok(()) }
     }

@@ -36,8 +36,10 @@ impl JournalReader {
     pub fn open(directory: &Path) -> Result<Self, OpenError> {
         let path = directory::database(directory);
         let unusable = |source| OpenError::of(path.clone(), source);
-        if !path.exists() {
-            return Err(OpenError::NoJournal { path: directory.into() });
+        match path.try_exists() {
+            Ok(true) => {}
+            Ok(false) => return Err(OpenError::NoJournal { path: directory.into() }),
+            Err(source) => return Err(OpenError::Directory { path: directory.into(), source }),
         }
         let connection = readable(&path).map_err(unusable)?;
         let found = schema::version(&connection).map_err(unusable)?;

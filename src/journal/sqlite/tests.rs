@@ -120,6 +120,7 @@ fn a_reader_that_does_not_end_delays_no_append() {
         refused += answers.iter().filter(|answer| answer.is_err()).count();
     }
     assert!(refused > 0, "the log has no end");
+    assert_eq!(journal.state().borrow().reason(), Some(JournalRefusal::LogHeld));
     assert!(on_disk(folder.path()) <= 32 * 1024 * 1024);
     open.commit().unwrap();
     // what was in the WAL twice is free again
