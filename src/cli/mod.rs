@@ -11,6 +11,7 @@ mod args;
 mod check;
 mod commands;
 mod dead_letter;
+mod first_screen;
 mod journal;
 mod progress;
 mod provision;

@@ -1,9 +1,11 @@
 //! `run`: serves the webhook, until a signal.
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use tracing_subscriber::EnvFilter;
 
+use super::first_screen;
 use super::signals::Signals;
 use crate::bridge::{Bridge, BridgeExit, BuildError};
 use crate::config::Config;
@@ -18,6 +20,7 @@ pub(super) async fn run(config: Config, filter: EnvFilter, warnings: &[String]) 
         tracing::warn!("{anyone}; {remedy}");
     }
     let (mut first, mut all) = (Signals::new(), Signals::new());
+    let screen = std::io::stderr().is_terminal().then(|| first_screen::lines(&config));
     let built = tokio::select! {
         built = Bridge::build(config) => built,
         // opening a large journal takes long; ending in the middle is like a crash: nothing is lost
@@ -34,6 +37,7 @@ pub(super) async fn run(config: Config, filter: EnvFilter, warnings: &[String]) 
             return ExitCode::from(if configured { 2 } else { 1 });
         }
     };
+    screen.iter().flatten().for_each(|line| eprintln!("{line}"));
     let ended = tokio::select! {
         ended = bridge.run(first.next()) => ended,
         () = async { all.next().await; all.next().await } => {

@@ -65,3 +65,27 @@ fn no_panic(bridge: &Bridge, words: &str) {
     let deaf = run("PROGRAM 2>/dev/full", bridge, words);
     assert!(deaf.status.code() != Some(101), "{words} 2>/dev/full");
 }
+
+#[test]
+fn on_a_terminal_a_bridge_begins_with_four_lines() {
+    let folder = tempfile::tempdir().unwrap();
+    let [http, admin] = [(); 2].map(|()| crate::harness::free_port());
+    let config = folder.path().join("bridge.toml");
+    let text = format!(
+        "http.listen = \"127.0.0.1:{http}\"\n[journal]\ndirectory = \"data\"\n[admin]\nlisten = \"127.0.0.1:{admin}\"\n"
+    );
+    std::fs::write(&config, text).unwrap();
+    let run = format!("timeout -s TERM 2 {} run -c {}", env!("CARGO_BIN_EXE_greenapi-bridge"), config.display());
+    // `script` gives it a terminal
+    let shown = Command::new("script").args(["-qec", &run, "/dev/null"]).output().unwrap();
+    let shown = String::from_utf8_lossy(&shown.stdout).replace('\r', "");
+    let data = folder.path().join("data");
+    for line in [
+        format!("post to  http://127.0.0.1:{http}/green-api/webhook/"),
+        format!("look at  http://127.0.0.1:{admin}/"),
+        format!("goes to  the journal in {}", data.display()),
+        format!("next     try it: greenapi-bridge send --url http://127.0.0.1:{http}/green-api/webhook/"),
+    ] {
+        assert!(shown.lines().any(|shown| shown == line), "{line} in {shown}");
+    }
+}

@@ -1,0 +1,61 @@
+//! What a person sees first who starts a bridge on a terminal: where to post, where to look, where it goes, what to do next.
+
+use std::path::absolute;
+
+use crate::config::Config;
+use crate::message::Broker;
+
+/// The four lines.
+pub(super) fn lines(config: &Config) -> [String; 4] {
+    let post = format!("http://{}{}", reachable(config.http.listen), config.http.path);
+    let look = config.admin.as_ref().map(|admin| format!("http://{}/", reachable(admin.listen)));
+    let look = look.unwrap_or_else(|| "no page: add the section [admin] for one".into());
+    let next = match config.auth.tokens_file {
+        Some(_) => format!(
+            "set webhookUrl to the address above as GREEN-API reaches it, or try it: greenapi-bridge send --url {post} --token-file FILE"
+        ),
+        None => format!("try it: greenapi-bridge send --url {post}"),
+    };
+    [("post to", post), ("look at", look), ("goes to", destinations(config)), ("next", next)]
+        .map(|(what, text)| format!("{what:<8} {text}"))
+}
+
+/// The brokers and the journal's folder.
+fn destinations(config: &Config) -> String {
+    let used = |broker| config.broker_templates().iter().any(|template| template.broker == broker);
+    let kafka = config.kafka.as_ref().filter(|_| used(Broker::Kafka));
+    let kafka = kafka.map(|kafka| format!("kafka {}", kafka.bootstrap_servers.join(", ")));
+    let nats = config.nats.as_ref().filter(|_| used(Broker::Nats));
+    let nats = nats.map(|nats| format!("nats {}", nats.servers.join(", ")));
+    let journal = config.journal.as_ref().map(|journal| {
+        let folder = absolute(&journal.directory).unwrap_or_else(|_| journal.directory.clone());
+        format!("the journal in {}", folder.display())
+    });
+    kafka.into_iter().chain(nats).chain(journal).collect::<Vec<_>>().join(", ")
+}
+
+/// An address that this machine reaches: a wildcard is none.
+fn reachable(listen: std::net::SocketAddr) -> String {
+    match listen.ip() {
+        ip if ip.is_unspecified() => format!("localhost:{}", listen.port()),
+        _ => listen.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lines_name_addresses_and_destinations() {
+        let config: Config = toml::from_str(
+            "http.listen = \"0.0.0.0:3000\"\n[nats]\nservers = [\"nats://h:4222\"]\n[journal]\ndirectory = \"/var/lib/bridge\"\n[admin]\n",
+        )
+        .unwrap();
+        let [post, look, goes, next] = lines(&config);
+        assert_eq!(post, "post to  http://localhost:3000/green-api/webhook/");
+        assert_eq!(look, "look at  http://127.0.0.1:3001/");
+        assert_eq!(goes, "goes to  nats nats://h:4222, the journal in /var/lib/bridge");
+        assert!(next.ends_with("send --url http://localhost:3000/green-api/webhook/"), "{next}");
+    }
+}
