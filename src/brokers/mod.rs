@@ -12,7 +12,7 @@ pub mod nats;
 
 use std::time::{Duration, SystemTime};
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
@@ -36,7 +36,7 @@ pub struct JournalBacklog {
 }
 
 /// What `provision` did to one stream or topic, or with a dry run would do.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Provisioned {
     /// A stream or a topic, with its name.
     pub name: String,

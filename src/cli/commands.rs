@@ -122,6 +122,9 @@ pub(super) enum Configured {
         /// Print what would be done; change nothing.
         #[arg(long)]
         dry_run: bool,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
     },
     /// List, show and replay the dead letters of the brokers and of the journal.
     #[command(subcommand, after_help = dead_letter::EXAMPLES)]

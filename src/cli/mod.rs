@@ -119,7 +119,9 @@ fn run_configured(command: Configured, file: Option<&Path>, log_level: Option<&s
             let options = check::Options { offline, as_json: json };
             runtime.block_on(check::check(&config, tokens.as_ref(), &plan, options))
         }
-        Configured::Provision { dry_run } => runtime.block_on(provision::provision(&config, &plan, dry_run)),
+        Configured::Provision { dry_run, json } => {
+            runtime.block_on(provision::provision(&config, &plan, dry_run, json))
+        }
         Configured::DeadLetter(command) => runtime.block_on(dead_letter::run(&config, command)),
         Configured::Journal(command) => runtime.block_on(journal::run(command, &config)),
     };

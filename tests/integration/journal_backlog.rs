@@ -80,3 +80,32 @@ fn check_says_that_a_backlog_goes_to_another_stream() {
     let (_, after) = said("check", path);
     assert!(after.contains("LATER is another stream than the journal knows"), "{after}");
 }
+
+/// The JSON that a command prints, and its exit code.
+fn json(words: &str, config: &Path) -> (Option<i32>, serde_json::Value) {
+    let out = command(words, config);
+    (out.status.code(), serde_json::from_slice(&out.stdout).unwrap())
+}
+
+#[test]
+fn commands_that_change_something_print_json_where_asked() {
+    let (folder, mut nats) = (tempfile::tempdir().unwrap(), Nats::start());
+    let mut bridge = connected(folder.path(), &nats);
+    let path = bridge.config.path().to_owned();
+    let (code, provisioned) = json("provision --dry-run --json", &path);
+    assert_eq!((code, &provisioned["dry_run"]), (Some(0), &true.into()));
+    assert_eq!(provisioned["brokers"]["nats"]["provisioned"][0]["name"], "stream GREENAPI");
+    nats.kill();
+    (0..3).for_each(|number| assert_eq!(bridge.post(&text(number)), (200, JOURNAL.into())));
+    stop(&mut bridge);
+    assert_eq!(json("provision --json", &path).0, Some(1));
+    let file = folder.path().join("export.jsonl");
+    fs::write(&file, command("journal export", &path).stdout).unwrap();
+    let expected = serde_json::json!({"dropped": 3, "dry_run": true});
+    assert_eq!(json("journal drop --broker nats --dry-run --json", &path), (Some(0), expected));
+    let expected = serde_json::json!({"dropped": 3, "dry_run": false});
+    assert_eq!(json("journal drop --broker nats --yes --json", &path), (Some(0), expected));
+    let (code, imported) = json(&format!("journal import --json {}", file.display()), &path);
+    assert_eq!(code, Some(0));
+    assert_eq!(imported["imported"].as_u64().unwrap() + imported["skipped"].as_u64().unwrap(), 3);
+}

@@ -18,7 +18,7 @@ pub(super) async fn edit(config: &Config, edit: Edit, filter: RecordFilter, opti
     let erases = matches!(request.edit, Edit::Erase { .. });
     // an erasure through a bridge may have left traces that only another erasure removes
     if options.dry_run || count == 0 && !erases {
-        print(&request, &planned, if options.dry_run { "would be " } else { "" });
+        print(&request, &planned, &options);
         return Ok(exit_code(&planned));
     }
     if !options.yes && count > 0 {
@@ -28,7 +28,7 @@ pub(super) async fn edit(config: &Config, edit: Edit, filter: RecordFilter, opti
     let edited = journal.edit(request.clone()).await;
     journal.close().await;
     let report = edited?;
-    print(&request, &report, "");
+    print(&request, &report, &options);
     Ok(exit_code(&report))
 }
 
@@ -82,8 +82,15 @@ fn confirm(request: &EditRequest, count: u64) -> Result<(), CommandError> {
     if yes { Ok(()) } else { Err(failure("nothing was changed")) }
 }
 
-fn print(request: &EditRequest, report: &EditReport, would: &str) {
-    let main = request.edit.main_result();
+fn print(request: &EditRequest, report: &EditReport, options: &EditOptions) {
+    if options.json {
+        // strings, numbers and a boolean are always JSON
+        let mut report = serde_json::to_value(report).unwrap_or_default();
+        report["dry_run"] = options.dry_run.into();
+        println!("{report:#}");
+        return;
+    }
+    let (main, would) = (request.edit.main_result(), if options.dry_run { "would be " } else { "" });
     println!("{} {would}{main}", records(report.count(main)));
     for (result, count) in report.results() {
         let more = match result {

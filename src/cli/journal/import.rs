@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
+use serde_json::json;
 
 use super::access::{AdminOptions, Importer};
 use super::{CommandError, CommandResult, failure, section, unusable};
@@ -29,6 +30,9 @@ pub(in crate::cli) struct Arguments {
     /// they were exported from.
     #[arg(long, value_name = "BROKER", value_parser = args::broker())]
     to: Option<Broker>,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     admin: AdminOptions,
 }
@@ -38,7 +42,7 @@ pub(in crate::cli) struct Arguments {
 type KnownIds = HashMap<(Id, bool), Brokers>;
 
 pub(super) async fn import(config: &Config, arguments: Arguments) -> CommandResult {
-    let Arguments { file, to, admin } = arguments;
+    let Arguments { file, to, json: as_json, admin } = arguments;
     let unreadable = |error: std::io::Error| unusable(format!("{}: {error}", file.display()));
     let opened = File::open(&file).map_err(unreadable)?;
     let mut progress = Progress::new("importing", opened.metadata().ok().map(|file| file.len()));
@@ -71,7 +75,12 @@ pub(super) async fn import(config: &Config, arguments: Arguments) -> CommandResu
     let ImportCounts { added, skipped } = import.counts;
     journal.close().await;
     let window = humantime::format_duration(config.dedupe.window);
-    println!("{} imported, {skipped} skipped: already in the journal, or stored in the last {window}", records(added));
+    if as_json {
+        println!("{:#}", json!({"imported": added, "skipped": skipped}));
+    } else {
+        let skipped = format!("{skipped} skipped: already in the journal, or stored in the last {window}");
+        println!("{} imported, {skipped}", records(added));
+    }
     read.map(|()| ExitCode::SUCCESS)
 }
 

@@ -140,6 +140,9 @@ pub(super) struct EditOptions {
     /// Print what would be done; change nothing.
     #[arg(long)]
     dry_run: bool,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     admin: AdminOptions,
 }
