@@ -21,7 +21,7 @@ pub(super) async fn update_regularly(fallback: JournalFallback, metrics: Arc<Met
         shown.unreadable(usage.unreadable().len());
         for broker in Broker::ALL {
             let backlog = scraped.lanes(broker).backlog();
-            shown.backlog(broker, backlog.records, age(&backlog));
+            shown.backlog(broker, backlog.records, backlog.lanes, age(&backlog));
         }
     });
     let mut due = interval(Duration::from_secs(1));

@@ -11,6 +11,7 @@ use crate::message::Broker;
 /// The journal's part of the metrics; all stay at zero where there is no journal.
 pub struct JournalMetrics {
     records: PerLabel<Broker, IntGauge>,
+    lanes: PerLabel<Broker, IntGauge>,
     bytes: IntGauge,
     capacity: IntGauge,
     queue_length: IntGauge,
@@ -31,6 +32,7 @@ impl JournalMetrics {
         let seconds_left = "Estimated seconds until the backlog is drained";
         Ok(Self {
             records: registry.int_gauges("journal_records", records, "broker")?,
+            lanes: registry.int_gauges("journal_lanes", "Lanes with a backlog at the broker", "broker")?,
             bytes: registry.gauge("journal_bytes", "Bytes of the journal on disk")?,
             capacity: registry.gauge("journal_capacity_bytes", "Maximum bytes of the journal: journal.max_bytes")?,
             queue_length: registry
@@ -77,9 +79,10 @@ impl JournalMetrics {
         self.unreadable.set(i64::try_from(records).unwrap_or(i64::MAX));
     }
 
-    /// The records in a broker's backlog, and the age of the oldest.
-    pub fn backlog(&self, broker: Broker, records: u64, age: Duration) {
+    /// The records and lanes in a broker's backlog, and the age of the oldest.
+    pub fn backlog(&self, broker: Broker, records: u64, lanes: usize, age: Duration) {
         self.records.at(broker).set(records.cast_signed());
+        self.lanes.at(broker).set(i64::try_from(lanes).unwrap_or(i64::MAX));
         self.oldest.at(broker).set(age.as_secs_f64());
     }
 

@@ -39,6 +39,7 @@ fn other_lanes_publish_directly_while_backlog_drains_and_metrics_show_progress()
     let began = Instant::now();
     fill(&bridge);
     assert_eq!(number("journal_records"), RECORDS as f64);
+    assert_eq!(number("journal_lanes"), INSTANCES as f64);
     let age = number("journal_oldest_age_seconds");
     assert!(age > 0.0 && age <= began.elapsed().as_secs_f64(), "{age}");
     eventually("it does not become less", Duration::from_secs(5), || number("forward_seconds_left").is_infinite());

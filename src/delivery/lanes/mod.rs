@@ -54,6 +54,8 @@ pub enum DirectAck {
 pub struct Backlog {
     /// How many records.
     pub records: u64,
+    /// How many lanes they are in: each takes memory.
+    pub lanes: usize,
     /// When the oldest was received. `None` means that there is none.
     pub since: Option<SystemTime>,
 }
@@ -184,6 +186,7 @@ impl Lanes {
         let lanes = || state.lanes.values().filter(|lane_state| lane_state.backlog > 0);
         Backlog {
             records: lanes().map(|lane_state| lane_state.backlog).sum(),
+            lanes: lanes().count(),
             since: lanes().map(|lane_state| lane_state.since).min(),
         }
     }
