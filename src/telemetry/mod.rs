@@ -9,6 +9,7 @@ mod journal;
 mod label;
 pub mod logging;
 mod metrics;
+mod repeats;
 
 pub use availability::Availability;
 pub use journal::JournalMetrics;

@@ -157,7 +157,8 @@ impl Endpoint {
                 self.metrics.received(None, error.instance(), received.at);
                 let message = self.routes.dead_letter_for(&error, &received);
                 let (ce_id, instance) = (message.event.id, error.instance());
-                info!(%ce_id, instance, detail = %error, "not a notification: goes to the dead letter");
+                let reason = message.as_dead_letter().map(|dead| dead.reason.as_str());
+                info!(%ce_id, instance, reason, detail = %error, "not a notification: goes to the dead letter");
                 (None, message)
             }
         };

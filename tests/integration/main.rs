@@ -75,6 +75,8 @@ mod kafka_secure;
 #[cfg(feature = "nats")]
 mod late_acks;
 #[cfg(feature = "nats")]
+mod log_repeats;
+#[cfg(feature = "nats")]
 mod logs;
 #[cfg(feature = "nats")]
 mod metrics;
