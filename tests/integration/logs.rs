@@ -138,10 +138,10 @@ fn a_missing_permission_is_logged_once_in_our_words() {
 #[test]
 fn an_unread_log_blocks_nothing() {
     let nats = Nats::start();
-    let bridge = Bridge::start(&nats, "").unread();
+    let bridge = Bridge::start(&nats, "log.level = \"debug\"\n").unread();
     // each is a line, and all together exceed the buffer of a pipe
     for _ in 0..1500 {
-        assert_eq!(exchange(bridge.http, b"POST /x HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").0, 404);
+        assert_eq!(bridge.post(&message("incomingCall", 0)).0, 200);
     }
     assert_eq!(bridge.post(&message("incomingCall", 1)).0, 200);
     assert_eq!(bridge.get("/livez").0, 200);
@@ -220,4 +220,38 @@ fn the_log_says_what_is_wrong_with_the_token_of_a_refused_request() {
         assert!(last["detail"].as_str().unwrap().contains(detail), "{last}");
         assert!(!log.contains("secret") && !log.contains("bound-to-instance"), "{log}");
     }
+}
+
+#[test]
+fn each_notification_has_one_debug_line_without_its_body() {
+    let mut nats = Nats::start();
+    let bridge = Bridge::start(&nats, "publish.timeout = \"1s\"\nlog.level = \"greenapi_bridge=debug,info\"\n");
+    let [stored, lost] = [1, 2].map(|number| message("incomingCall", number));
+    let broken = &stored[1..];
+    for body in [&stored, &stored, broken] {
+        assert_eq!(bridge.post(body).0, 200);
+    }
+    nats.kill();
+    assert_eq!(bridge.post(&lost).0, 503);
+    let events = events(&bridge.log());
+    let lines: Vec<_> = events.iter().filter(|event| event["message"] == "notification").collect();
+    let fields = |line: &&Value| {
+        assert!(line["ms"].is_u64() && line["level"] == "DEBUG" && line["broker"] == "nats", "{line}");
+        ["ce_id", "class", "type", "outcome"].map(|name| line[name].as_str().unwrap_or("-").to_owned())
+    };
+    let told: Vec<_> = lines.iter().map(fields).collect();
+    let id = |body: &[u8]| greenapi_bridge::message::Id::of(body).to_string();
+    let line = |body: &[u8], class: &str, kind: &str, outcome: &str| {
+        [id(body), class.to_owned(), kind.to_owned(), outcome.to_owned()]
+    };
+    let call = |body: &[u8], outcome: &str| line(body, "incoming", "incomingCall", outcome);
+    let expected = [
+        call(&stored, "broker"),
+        call(&stored, "duplicate"),
+        line(broken, "unknown", "-", "dead_letter"),
+        call(&lost, "not_stored"),
+    ];
+    assert_eq!(told, expected);
+    assert!(lines.iter().all(|line| line["instance"] == 7 || line["class"] == "unknown"), "{lines:?}");
+    PRIVATE.iter().for_each(|word| assert!(!bridge.log().contains(word), "{word} in {}", bridge.log()));
 }
