@@ -117,6 +117,11 @@ impl Delivery {
         let _ = self.runtime.spawn_blocking(move || journal.close()).await;
     }
 
+    /// Where it counts.
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
+    }
+
     /// How many records of the journal each broker has not acked.
     pub fn backlog(&self) -> Vec<(Broker, u64)> {
         let of =

@@ -13,5 +13,5 @@ mod repeats;
 
 pub use availability::Availability;
 pub use journal::JournalMetrics;
-pub use label::{ConnectionRefusal, Label, Refusal, Status};
+pub use label::{ConnectionRefusal, JournalEdit, Label, Refusal, Status};
 pub use metrics::{GaugeGuard, Metrics, RequestTimer};

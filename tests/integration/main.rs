@@ -74,6 +74,8 @@ mod kafka_rights;
 mod kafka_secure;
 #[cfg(feature = "nats")]
 mod late_acks;
+#[cfg(all(feature = "journal", feature = "nats"))]
+mod log_edits;
 #[cfg(feature = "nats")]
 mod log_repeats;
 #[cfg(feature = "nats")]
