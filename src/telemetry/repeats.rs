@@ -1,8 +1,8 @@
 //! Repeats in the log: the first line of a reason and source is logged at once, then one line a minute counts the others.
 //!
-//! Limited are lines about a single request or notification, so those with a field `peer` or `ce_id`, and all lines of
-//! other libraries. A change of state, such as `broker down`, has neither field and is always logged. Lines below `info`
-//! are never limited: they exist to find a fault.
+//! Limited are lines about a single request or notification, so those with a field `peer` or `ce_id` (which may be empty),
+//! and all lines of other libraries. A change of state, such as `broker down`, has neither field and is always logged.
+//! Lines below `info` are never limited: they exist to find a fault.
 
 use std::collections::HashMap;
 use std::fmt;

@@ -111,7 +111,7 @@ fn each_outage_and_each_return_of_a_broker_is_logged_once() {
     let bodies = [message("incomingCall", 1), message("incomingCall", 2)];
     bodies.iter().for_each(|body| assert_eq!(bridge.post(body).0, 503));
     nats.start_again();
-    eventually("up", Duration::from_secs(10), || bridge.get("/readyz").0 == 200);
+    eventually("up", Duration::from_secs(10), || bridge.log().contains("outage ended"));
     let events = events(&bridge.log());
     let said = events.iter().filter_map(|event| event["message"].as_str());
     let of_broker: Vec<_> = said.filter(|said| said.starts_with("broker ")).collect();
@@ -119,7 +119,31 @@ fn each_outage_and_each_return_of_a_broker_is_logged_once() {
     assert_eq!(said_of(&events, &bodies[0]), [("WARN", "not stored")]);
     assert!(said_of(&events, &bodies[1]).is_empty(), "a repeat: {}", bridge.log());
     assert_eq!(said_of(&events, &lost), [("WARN", "not stored"), ("INFO", "no late ack")]);
-    assert_eq!(warnings(&events), 3, "{}", bridge.log());
+    assert_eq!(warnings(&events), 4, "{}", bridge.log());
+    let told = |message: &str| events.iter().find(|event| event["message"] == message).unwrap();
+    assert_eq!(told("notifications are answered 503 and GREEN-API repeats them")["reason"], "disconnected");
+    let ended = told("outage ended");
+    assert_eq!((&ended["not_stored"], &ended["journal"]), (&2.into(), &0.into()), "{ended}");
+}
+
+#[cfg(feature = "journal")]
+#[test]
+fn an_outage_with_a_journal_tells_that_nothing_is_lost_and_how_much_room_is_left() {
+    let (folder, mut nats) = (tempfile::tempdir().unwrap(), Nats::start());
+    let bridge = Bridge::start(&nats, &format!("journal.directory = {:?}\n", folder.path().join("data")));
+    eventually("connected", Duration::from_secs(10), || bridge.metric("broker_connected{broker=\"nats\"}") == 1.0);
+    nats.kill();
+    eventually("down", Duration::from_secs(5), || bridge.log().contains("notifications go to the journal"));
+    (0..3).for_each(|number| assert_eq!(bridge.post(&message("incomingCall", number)).0, 200));
+    nats.start_again();
+    eventually("it is over", Duration::from_secs(10), || bridge.log().contains("outage ended"));
+    let events = events(&bridge.log());
+    let told = |message: &str| events.iter().find(|event| event["message"] == message).unwrap();
+    let begun = told("notifications go to the journal and are forwarded later");
+    assert!(begun["level"] == "WARN" && begun["reason"] == "disconnected", "{begun}");
+    assert!(begun["room_bytes"].as_u64().unwrap() > 1024 * 1024, "{begun}");
+    let ended = told("outage ended");
+    assert_eq!((&ended["not_stored"], &ended["journal"]), (&0.into(), &3.into()), "{ended}");
 }
 
 #[test]

@@ -89,6 +89,8 @@ mod nats_server;
 #[cfg(feature = "nats")]
 mod nats_stored;
 #[cfg(all(feature = "journal", feature = "nats"))]
+mod outage_log;
+#[cfg(all(feature = "journal", feature = "nats"))]
 mod output;
 #[cfg(feature = "nats")]
 mod overload;
