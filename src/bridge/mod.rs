@@ -104,6 +104,7 @@ impl Bridge {
         let (publish, dedupe) = (&config.publish, &config.dedupe);
         let delivery = Delivery::new(targets, recovered, publish, dedupe, tasks.clone(), metrics.clone());
         delivery.start_forwarding();
+        delivery.start_outage_log();
         let pages = pages.map(|pages| pages.with_edits(delivery.clone(), edit_routes, config.http.max_body));
         // the endpoint
         let allowed = AllowList::new(config.auth.allow_from.as_deref());

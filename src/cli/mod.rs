@@ -122,8 +122,14 @@ fn run_configured(command: Configured, file: Option<&Path>, log_level: Option<&s
         Configured::Provision { dry_run, json } => {
             runtime.block_on(provision::provision(&config, &plan, dry_run, json))
         }
-        Configured::DeadLetter(command) => runtime.block_on(dead_letter::run(&config, command)),
-        Configured::Journal(command) => runtime.block_on(journal::run(command, &config)),
+        Configured::DeadLetter(command) => {
+            let _log = start_edit_log(&config);
+            runtime.block_on(dead_letter::run(&config, command))
+        }
+        Configured::Journal(command) => {
+            let _log = start_edit_log(&config);
+            runtime.block_on(journal::run(command, &config))
+        }
     };
     // the work is done; a task or thread that still waits for a broker must not delay the exit
     runtime.shutdown_timeout(THREADS_END_WITHIN);
@@ -169,6 +175,15 @@ fn log_filter(config: &Config, option: Option<&str>) -> Result<EnvFilter, String
         (None, None) => ("log.level", config.log.level.as_str()),
     };
     telemetry::logging::filter(level).map_err(|error| format!("{source} = {level:?}: {error}"))
+}
+
+/// What the commands log that edit: that they did.
+const EDITS: &str = "off,greenapi_bridge::journal_edit=info,greenapi_bridge::cli::dead_letter=info";
+
+/// Logs the edits that a command makes itself, without a bridge.
+fn start_edit_log(config: &Config) -> Option<telemetry::logging::LogGuard> {
+    let filter = telemetry::logging::filter(EDITS).ok()?;
+    Some(telemetry::logging::start(filter, config.log.format))
 }
 
 /// Says where a bridge without a configuration file stores.

@@ -131,7 +131,14 @@ impl Attempt {
         Some(Unacked { broker, lane: Lane::of(message, broker), direct_ack, maybe_stored })
     }
 
-    /// The one log entry of a message whose sender is answered that it is not stored, because of this broker.
+    /// Counts a message that the journal has because this broker did not ack it.
+    pub(super) fn count_in_journal(&self) {
+        if !matches!(self.state, State::Acked(_)) {
+            self.target.unacked_counts.add_to_journal();
+        }
+    }
+
+    /// Counts and logs a message whose sender is answered that it is not stored, because of this broker.
     pub(super) fn log_not_stored(&self, message: &Message) {
         let (reason, detail) = match &self.state {
             State::Acked(_) => return,
@@ -139,6 +146,7 @@ impl Attempt {
             State::Overdue(_) => (FaultReason::NoReport.as_str(), "no ack yet"),
             State::NotSent(why) => ("not_sent", why.as_str()),
         };
+        self.target.unacked_counts.add_not_stored();
         let (ce_id, instance) = (message.event.id, message.event.instance);
         let broker = self.target.publisher.broker().as_str();
         warn!(%ce_id, instance, broker, reason, detail, "not stored");

@@ -156,7 +156,8 @@ impl LaneForwarder {
         let mut _memory = None;
         if records.is_empty() {
             (records, _memory) = self.read(&lease, memory).await.map_err(|detail| {
-                warn!(broker = broker.as_str(), detail, "journal cannot be read");
+                // every lane may say it, again and again; the field limits repeats
+                warn!(ce_id = tracing::field::Empty, broker = broker.as_str(), detail, "journal cannot be read");
                 (Fault::not_read(detail), String::new())
             })?;
             match records.last() {

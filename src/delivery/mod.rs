@@ -6,7 +6,8 @@
 //! broker acks or fails it, also when the sender hangs up or has its answer: a late ack counts.
 //!
 //! Where there is a journal, `fallback` appends what a broker does not ack in time, and `forwarder` publishes this
-//! backlog in order, lane by lane (`lanes`). `edit` changes the backlog by an operator's command.
+//! backlog in order, lane by lane (`lanes`). `edit` changes the backlog by an operator's command. `outage` tells in the log
+//! what a broker that is down means for notifications.
 
 mod attempt;
 mod backlog_metrics;
@@ -20,6 +21,7 @@ mod fallback;
 mod forwarder;
 mod import;
 mod lanes;
+mod outage;
 mod outcome;
 mod store;
 mod target;
@@ -41,6 +43,7 @@ pub use edit::EditError;
 use fallback::JournalFallback;
 use forwarder::Forwarder;
 pub use import::{ImportCounts, ImportedRecord};
+use outage::OutageLog;
 pub use outcome::Outcome;
 pub use target::Target;
 
@@ -106,6 +109,14 @@ impl Delivery {
         self.runtime.spawn(backlog_metrics::update_regularly(fallback.clone(), self.metrics.clone()));
     }
 
+    /// Logs the outages of every broker, until its publisher is closed.
+    pub fn start_outage_log(&self) {
+        let journal = self.fallback.as_ref().map(|fallback| fallback.journal.clone());
+        for target in &self.targets {
+            self.runtime.spawn(OutageLog::new(target.clone(), journal.clone()).run());
+        }
+    }
+
     /// Stops to forward, writes the last ids of the dedup window to the journal, and closes it.
     pub async fn close(&self) {
         let Some(JournalFallback { journal, .. }) = self.fallback.clone() else { return };
@@ -115,6 +126,11 @@ impl Delivery {
         let _ = timeout(forwarder::STOP_WITHIN, self.forwarding.wait()).await;
         self.dedup.flush();
         let _ = self.runtime.spawn_blocking(move || journal.close()).await;
+    }
+
+    /// Where it counts.
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
     }
 
     /// How many records of the journal each broker has not acked.

@@ -179,6 +179,7 @@ impl Delivery {
         if let Some(fallback) = &self.fallback {
             let unacked: Vec<_> = attempts.iter().flatten().filter_map(|attempt| attempt.unacked(&message)).collect();
             if let Ok(seq) = fallback.append(&message, &unacked).await {
+                attempts.iter().flatten().for_each(Attempt::count_in_journal);
                 if let (true, Some(dead)) = (missing == Brokers::JOURNAL, message.as_dead_letter()) {
                     self.metrics.dead_letter(dead.reason);
                 }

@@ -8,6 +8,7 @@ use tokio::time::{Instant, sleep_until};
 use tracing::info;
 
 use super::Outcome;
+use super::outage::UnackedCounts;
 use crate::brokers::{Fault, FaultKind, FaultReason, Publisher, RETRY};
 use crate::message::{Destinations, Id, MIN_PART_BYTES, Message, PART_BYTES, Reason};
 use crate::telemetry::Metrics;
@@ -49,6 +50,8 @@ pub struct Target {
     pub metrics: Arc<Metrics>,
     /// Acks that did not come in time, and are still awaited.
     pub(super) overdue: AtomicUsize,
+    /// What became of the notifications that it did not ack.
+    pub(super) unacked_counts: UnackedCounts,
     /// When its stream was created, in Unix nanoseconds; 0 before that is known.
     pub(super) stream: Arc<AtomicI64>,
 }
@@ -56,7 +59,8 @@ pub struct Target {
 impl Target {
     /// Stores by `publisher`, dead letters at `dead_letter`.
     pub fn new(publisher: Publisher, dead_letter: String, metrics: Arc<Metrics>) -> Self {
-        Self { publisher, dead_letter, metrics, overdue: AtomicUsize::new(0), stream: Arc::default() }
+        let (overdue, unacked_counts) = (AtomicUsize::new(0), UnackedCounts::default());
+        Self { publisher, dead_letter, metrics, overdue, unacked_counts, stream: Arc::default() }
     }
 
     /// Publishes a message that is not a dead letter, and again until `retry_until` while the fault is transient. What the

@@ -114,7 +114,8 @@ async fn accept(
         Err(error) if error.kind() == std::io::ErrorKind::ConnectionAborted => None,
         Err(error) => {
             // no file descriptors left, most likely; accepting again at once would spin
-            warn!(%error, "accept failed");
+            // there is no peer yet; the field limits repeats
+            warn!(peer = tracing::field::Empty, %error, "accept failed");
             tokio::time::sleep(Duration::from_millis(100)).await;
             None
         }

@@ -7,6 +7,7 @@
 //! [`plan_edit`] decides what becomes of one record; [`Delivery`] pauses the lanes, applies the plans and resumes. The
 //! same editor works in a running bridge and on a journal that no bridge runs on.
 
+mod edit_log;
 mod plan;
 mod replay;
 mod report;
@@ -22,6 +23,7 @@ use crate::journal::{self, Journal, OpenError, Record};
 use crate::message::Broker;
 use crate::route::Routes;
 use crate::telemetry::Metrics;
+use edit_log::EditLog;
 pub use plan::plan_edit;
 pub use replay::{ReplayRequest, ReplayResult, describe_destinations};
 pub use report::EditReport;
@@ -49,12 +51,14 @@ pub struct JournalEditor {
     routes: Arc<Routes>,
     /// Whether no bridge runs on the journal, so that an edit may take its time.
     offline: bool,
+    log: EditLog,
 }
 
 impl JournalEditor {
     /// Edits the journal of a running bridge.
     pub fn new(delivery: Arc<Delivery>, routes: Arc<Routes>) -> Self {
-        Self { delivery, routes, offline: false }
+        let log = EditLog::new(delivery.metrics().clone());
+        Self { delivery, routes, offline: false, log }
     }
 
     /// Opens a journal that no bridge runs on, until [`Self::close`].
@@ -76,6 +80,7 @@ impl JournalEditor {
 
     /// Closes the journal, once everything is on disk.
     pub async fn close(&self) {
+        self.log.flush();
         self.delivery.close().await;
     }
 
@@ -96,7 +101,13 @@ impl JournalEditor {
         let mut report = EditReport::of(&request.edit);
         counts.into_iter().for_each(|(result, count)| report.add(result, count));
         if matches!(request.edit, Edit::Erase { .. }) {
-            report.traces_left = !self.delivery.scrub(self.offline).await?;
+            // the records are gone, whatever becomes of their traces
+            let scrubbed = self.delivery.scrub(self.offline).await;
+            report.traces_left = !matches!(scrubbed, Ok(true));
+            self.log.edited(&request, &report);
+            scrubbed?;
+        } else {
+            self.log.edited(&request, &report);
         }
         Ok(report)
     }
@@ -108,6 +119,8 @@ impl JournalEditor {
     pub async fn import(&self, records: Vec<Record>, to: Option<Broker>) -> Result<ImportCounts, JournalEditError> {
         let each = records.into_iter().map(|record| request::imported(&self.routes, record, to));
         let records = each.collect::<Result<_, _>>().map_err(JournalEditError::Invalid)?;
-        Ok(self.delivery.import(records).await?)
+        let counts = self.delivery.import(records).await?;
+        self.log.imported(to, counts);
+        Ok(counts)
     }
 }

@@ -50,8 +50,15 @@ impl JournalEditor {
         }
         let mut results = Vec::new();
         for seq in &request.dead_letters {
-            results.push(self.replay_one(*seq, request.include_replayed).await?);
+            match self.replay_one(*seq, request.include_replayed).await {
+                Ok(result) => results.push(result),
+                Err(error) => {
+                    self.log.replayed(&results);
+                    return Err(error);
+                }
+            }
         }
+        self.log.replayed(&results);
         Ok(results)
     }
 

@@ -47,6 +47,11 @@ impl EditReport {
         self.counts.get(&result).copied().unwrap_or_default()
     }
 
+    /// Whether the result is reported, if only as 0.
+    pub(super) fn has(&self, result: EditResult) -> bool {
+        self.counts.contains_key(&result)
+    }
+
     /// How many records were changed.
     pub fn changed(&self) -> u64 {
         self.counts.iter().filter(|(result, _)| result.is_change()).map(|(_, count)| count).sum()

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use prometheus::{Error, Gauge, IntCounter, IntGauge};
 
+use super::JournalEdit;
 use super::family::{PerLabel, Registry};
 use crate::message::Broker;
 
@@ -19,6 +20,7 @@ pub struct JournalMetrics {
     oldest: PerLabel<Broker, Gauge>,
     forwarded: PerLabel<Broker, IntCounter>,
     seconds_left: PerLabel<Broker, Gauge>,
+    edits: PerLabel<JournalEdit, IntCounter>,
     refresh: OnceLock<Refresh>,
 }
 
@@ -44,6 +46,7 @@ impl JournalMetrics {
             oldest: registry.gauges("journal_oldest_age_seconds", oldest, "broker")?,
             forwarded: registry.counters("journal_forwarded_total", forwarded, "broker")?,
             seconds_left: registry.gauges("forward_seconds_left", seconds_left, "broker")?,
+            edits: registry.counters("journal_edits_total", "Records that journal edits changed", "edit")?,
             refresh: OnceLock::new(),
         })
     }
@@ -61,6 +64,11 @@ impl JournalMetrics {
     /// The broker acked a record of its backlog.
     pub fn forwarded(&self, broker: Broker) {
         self.forwarded.at(broker).inc();
+    }
+
+    /// An operator's edit changed this many records.
+    pub fn edited(&self, edit: JournalEdit, records: u64) {
+        self.edits.at(edit).inc_by(records);
     }
 
     /// The journal's bytes on disk, and the most it may take.

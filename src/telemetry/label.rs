@@ -120,7 +120,23 @@ label_enum! {
     }
 }
 
-labels_of!(Broker, Reason, Status, Refusal, ConnectionRefusal);
+label_enum! {
+    /// What an operator changes in a journal: metric label and log field.
+    JournalEdit[5] {
+        /// Records get other destinations.
+        Reroute = "reroute",
+        /// Records leave a broker's backlog.
+        Drop = "drop",
+        /// Records are deleted.
+        Erase = "erase",
+        /// Records of an export are added.
+        Import = "import",
+        /// Dead letters are stored as notifications.
+        Replay = "replay",
+    }
+}
+
+labels_of!(Broker, Reason, Status, Refusal, ConnectionRefusal, JournalEdit);
 
 /// The class of a notification. None means that the body is not a notification.
 impl Label for Option<Class> {

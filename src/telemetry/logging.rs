@@ -1,11 +1,15 @@
-//! `[log]`: lines for people on a terminal, JSON lines elsewhere. Never a body, never a secret.
+//! `[log]`: lines for people on a terminal, JSON lines elsewhere. Never a body, never a secret. Repeats are limited.
 
 use std::io::IsTerminal;
 
 use serde::Deserialize;
 use tracing::level_filters::LevelFilter;
 use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, fmt, registry};
+
+use super::repeats::{RepeatCounts, RepeatLimit};
 
 /// How many lines may wait to be written; more are dropped.
 const MAX_WAITING_LINES: usize = 10_000;
@@ -61,24 +65,34 @@ pub fn filter(text: &str) -> Result<EnvFilter, InvalidFilter> {
         }
     }
     let level = text.trim().parse::<LevelFilter>().ok();
-    // the NATS client tells at `info` what the bridge says in its own words
+    // the clients tell at `info` what the bridge says in its own words
     let quiet = level.is_some_and(|level| level == LevelFilter::INFO);
-    let directives = if quiet { "info,async_nats=warn" } else { text };
+    let directives = if quiet { "info,async_nats=warn,librdkafka=warn" } else { text };
     EnvFilter::try_new(directives).map_err(|_| invalid(text))
 }
 
+/// Keeps the log written until it is dropped.
+pub struct LogGuard {
+    /// Ends first: it logs the last counts.
+    _counts: RepeatCounts,
+    _writer: WorkerGuard,
+}
+
 /// Logs to standard error until the guard is dropped. A slow reader loses lines: a full pipe must stop no notification.
-pub fn start(filter: EnvFilter, format: LogFormat) -> WorkerGuard {
+pub fn start(filter: EnvFilter, format: LogFormat) -> LogGuard {
     let lines = NonBlockingBuilder::default().lossy(true).buffered_lines_limit(MAX_WAITING_LINES);
     let (writer, guard) = lines.finish(std::io::stderr());
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
+    let repeats = RepeatLimit::new();
+    let counts = repeats.start_counts();
+    let log = registry().with(filter).with(repeats);
     let is_terminal = std::io::stderr().is_terminal();
+    let lines = fmt::layer().with_writer(writer);
     if format == LogFormat::Text || format == LogFormat::Auto && is_terminal {
-        builder.with_target(false).with_ansi(is_terminal && has_colors()).init();
+        log.with(lines.with_target(false).with_ansi(is_terminal && has_colors())).init();
     } else {
-        builder.json().flatten_event(true).init();
+        log.with(lines.json().flatten_event(true)).init();
     }
-    guard
+    LogGuard { _counts: counts, _writer: guard }
 }
 
 /// See <https://no-color.org>; a terminal that is `dumb` would show the escape sequences.
@@ -103,6 +117,9 @@ mod tests {
         {
             assert_eq!(filter(wrong).unwrap_err(), InvalidFilter(part.into()), "{wrong}");
         }
-        assert_eq!(filter("info").unwrap().to_string(), filter("info,async_nats=warn").unwrap().to_string());
+        assert_eq!(
+            filter("info").unwrap().to_string(),
+            filter("info,async_nats=warn,librdkafka=warn").unwrap().to_string()
+        );
     }
 }

@@ -9,8 +9,9 @@ mod journal;
 mod label;
 pub mod logging;
 mod metrics;
+mod repeats;
 
 pub use availability::Availability;
 pub use journal::JournalMetrics;
-pub use label::{ConnectionRefusal, Label, Refusal, Status};
+pub use label::{ConnectionRefusal, JournalEdit, Label, Refusal, Status};
 pub use metrics::{GaugeGuard, Metrics, RequestTimer};

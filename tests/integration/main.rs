@@ -78,6 +78,10 @@ mod kafka_secure;
 mod kafka_unreachable;
 #[cfg(feature = "nats")]
 mod late_acks;
+#[cfg(all(feature = "journal", feature = "nats"))]
+mod log_edits;
+#[cfg(feature = "nats")]
+mod log_repeats;
 #[cfg(feature = "nats")]
 mod logs;
 #[cfg(feature = "nats")]
@@ -90,6 +94,8 @@ mod nats_leak;
 mod nats_server;
 #[cfg(feature = "nats")]
 mod nats_stored;
+#[cfg(all(feature = "journal", feature = "nats"))]
+mod outage_log;
 #[cfg(all(feature = "journal", feature = "nats"))]
 mod output;
 #[cfg(feature = "nats")]

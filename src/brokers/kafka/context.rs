@@ -8,7 +8,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::DeliveryResult;
 use rdkafka::producer::ProducerContext;
 use tokio::sync::{mpsc, oneshot};
-use tracing::debug;
+use tracing::{debug, info};
 
 use super::token::TokenFile;
 use super::{Config, error_codes};
@@ -81,7 +81,11 @@ impl ClientContext for Context {
 
     fn log(&self, level: RDKafkaLogLevel, facility: &str, text: &str) {
         // what matters of it also comes as an event or a delivery report, and is logged there
-        debug!(target: "librdkafka", ?level, facility, text);
+        match level {
+            RDKafkaLogLevel::Debug => debug!(target: "librdkafka", facility, text),
+            // `info`, so that repeats are limited; not shown by default
+            _ => info!(target: "librdkafka", ?level, facility, text),
+        }
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
@@ -91,7 +95,7 @@ impl ClientContext for Context {
                 ClientEventKind::NotAuthenticated(reason.into())
             }
             code => {
-                debug!(target: "librdkafka", %error, reason);
+                info!(target: "librdkafka", %error, facility = "ERROR", reason);
                 let of_connection =
                     matches!(code, Some(RDKafkaErrorCode::BrokerTransportFailure | RDKafkaErrorCode::Resolve));
                 // a fatal error comes under the code of its cause; only the client knows that it is fatal

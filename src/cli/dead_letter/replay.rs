@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::{ArgGroup, Args};
 use tokio::time::Instant;
+use tracing::info;
 
 use super::journal_replayer::JournalReplayer;
 use super::{DlqLocation, FilterOptions, open, print_problem, printable, progress_text};
@@ -19,6 +20,7 @@ use crate::dead_letter::{
 };
 use crate::message::{Broker, Id};
 use crate::route::Routes;
+use crate::telemetry::JournalEdit;
 
 /// The most dead letters in flight, and their bytes. If the process is killed, at most this many are stored without their
 /// replay marker.
@@ -49,6 +51,17 @@ pub(in crate::cli) struct Arguments {
     admin: AdminOptions,
 }
 
+impl Arguments {
+    /// What the dead letters are chosen by, for the log.
+    fn chosen_by(&self) -> &'static str {
+        match (self.ids.is_empty(), self.all) {
+            (false, _) => "id",
+            (true, true) => "all",
+            (true, false) => "filter",
+        }
+    }
+}
+
 /// What became of the dead letters of one location.
 #[derive(Default)]
 struct ReplayCounts {
@@ -73,6 +86,11 @@ pub(super) async fn replay(config: &Config, routes: &Routes, locations: &[DlqLoc
             "{}: {replayed} {did}, {already_replayed} already replayed, {not_replayable} not replayable, {failed} failed",
             location_name(*location)
         );
+        // the journal's editor logs its own, here or in the bridge that runs on it
+        if let (Some(broker), false) = (location, arguments.dry_run) {
+            let (edit, broker, by) = (JournalEdit::Replay.as_str(), broker.as_str(), arguments.chosen_by());
+            info!(edit, by, broker, replayed, already_replayed, not_replayable, failed, "dead letters replayed");
+        }
         if let Err(problem) = &done {
             print_problem(*location, problem);
         }
