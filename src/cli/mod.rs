@@ -29,7 +29,8 @@ use std::time::Duration;
 use clap::Parser as _;
 use tracing_subscriber::EnvFilter;
 
-use crate::config::{self, Config};
+use crate::auth::Tokens;
+use crate::config::{self, Config, ConfigErrors};
 use crate::telemetry;
 use commands::{Arguments, Command, Configured};
 use routes::Plan;
@@ -80,15 +81,7 @@ fn arguments(words: impl Iterator<Item = OsString>) -> Vec<OsString> {
 
 fn run_configured(command: Configured, file: Option<&Path>, log_level: Option<&str>) -> ExitCode {
     let mut warnings = misspelt_variables();
-    let loaded = Config::load(file, environment());
-    // every command refuses a configuration that `run` would refuse
-    let checked = loaded.and_then(|config| {
-        let tokens = config.webhook_tokens()?;
-        config.admin_tokens()?;
-        let plan = Plan::new(&config)?;
-        Ok((config, tokens, plan))
-    });
-    let (config, tokens, plan) = match checked {
+    let (config, tokens, plan) = match loaded(file) {
         Ok(all) => all,
         Err(error) => {
             print_warnings(&warnings);
@@ -134,6 +127,15 @@ fn run_configured(command: Configured, file: Option<&Path>, log_level: Option<&s
     // the work is done; a task or thread that still waits for a broker must not delay the exit
     runtime.shutdown_timeout(THREADS_END_WITHIN);
     code
+}
+
+/// The configuration, its tokens and its routes: every command refuses what `run` would refuse.
+fn loaded(file: Option<&Path>) -> Result<(Config, Option<Tokens>, Plan), ConfigErrors> {
+    let config = Config::load(file, environment())?;
+    let tokens = config.webhook_tokens()?;
+    config.admin_tokens()?;
+    let plan = Plan::new(&config)?;
+    Ok((config, tokens, plan))
 }
 
 /// Says why the configuration cannot be used.
