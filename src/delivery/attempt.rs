@@ -147,9 +147,9 @@ impl Attempt {
             State::NotSent(why) => ("not_sent", why.as_str()),
         };
         self.target.unacked_counts.add_not_stored();
-        let (ce_id, instance) = (message.event.id, message.event.instance);
+        let (ce_id, instance) = (message.event.id, message.event.instance_text());
         let broker = self.target.publisher.broker().as_str();
-        warn!(%ce_id, instance, broker, reason, detail, "not stored");
+        warn!(event = "not_stored", %ce_id, instance, broker, reason, detail, "not stored");
     }
 }
 

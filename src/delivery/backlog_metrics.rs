@@ -33,7 +33,7 @@ pub(super) async fn update_regularly(fallback: JournalFallback, metrics: Arc<Met
             let backlog = fallback.lanes(broker).backlog();
             metrics.journal.seconds_left(broker, rates[broker].seconds_left(backlog.records));
             if outages[broker].is_over(backlog.records, age(&backlog)) {
-                info!(broker = broker.as_str(), "journal backlog drained");
+                info!(event = "backlog_drained", broker = broker.as_str(), "journal backlog drained");
             }
         }
     }

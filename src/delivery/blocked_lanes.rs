@@ -61,7 +61,14 @@ impl BlockedLaneLog {
             None if causes < CAUSES => {
                 state.logged.insert(cause.clone(), 1);
                 let (reason, detail) = (fault.reason.as_str(), fault.detail.as_str());
-                warn!(broker = self.broker, destination, reason, detail, "lane blocked: destination refuses records");
+                warn!(
+                    event = "lane_blocked",
+                    broker = self.broker,
+                    destination,
+                    reason,
+                    detail,
+                    "lane blocked: destination refuses records"
+                );
                 true
             }
             None => false,
@@ -87,7 +94,13 @@ impl BlockedLaneLog {
         if *lanes == 0 {
             state.logged.remove(&cause);
             let (destination, reason) = (&*cause.0, cause.1.as_str());
-            info!(broker = self.broker, destination, reason, "lane unblocked: destination accepts records");
+            info!(
+                event = "lane_unblocked",
+                broker = self.broker,
+                destination,
+                reason,
+                "lane unblocked: destination accepts records"
+            );
         }
     }
 }

@@ -51,10 +51,12 @@ impl JournalFallback {
                 Err(_) => lanes.cancel_append(*lane, *direct_ack),
             }
         }
-        let (ce_id, instance) = (message.event.id, message.event.instance);
+        let (ce_id, instance) = (message.event.id, || message.event.instance_text());
         match &appended {
             Ok(seq) => debug!(%ce_id, seq, "appended to the journal"),
-            Err(refused) => warn!(%ce_id, instance, reason = refused.as_str(), "journal refused the record"),
+            Err(refused) => {
+                warn!(%ce_id, instance = instance(), reason = refused.as_str(), "journal refused the record")
+            }
         }
         appended
     }

@@ -97,17 +97,21 @@ impl OutageLog {
     fn log_begin(&self, reason: FaultReason) {
         let (broker, reason) = (self.broker(), reason.as_str());
         let Some(journal) = &self.journal else {
-            warn!(broker, reason, "notifications are answered 503 and GREEN-API repeats them");
+            warn!(event = "outage_began", broker, reason, "notifications are answered 503 and GREEN-API repeats them");
             return;
         };
         let refused = journal.state().borrow().reason().map(|refusal| refusal.as_str());
         match refused {
             None => {
                 let room_bytes = room_bytes(journal);
-                warn!(broker, reason, room_bytes, "notifications go to the journal and are forwarded later");
+                warn!(
+                    event = "outage_began",
+                    broker, reason, room_bytes, "notifications go to the journal and are forwarded later"
+                );
             }
             Some(journal) => {
                 warn!(
+                    event = "outage_began",
                     broker,
                     reason,
                     journal,
@@ -123,13 +127,16 @@ impl OutageLog {
         let Counts { journal, not_stored } = self.target.unacked_counts.counts().since(outage.before);
         let usage = self.journal.as_ref().map(|journal| (journal.usage().used(), room_bytes(journal)));
         let (journal_bytes, room_bytes) = usage.unzip();
-        warn!(broker, reason, down_seconds, journal, not_stored, journal_bytes, room_bytes, "outage lasts");
+        warn!(
+            event = "outage_lasts",
+            broker, reason, down_seconds, journal, not_stored, journal_bytes, room_bytes, "outage lasts"
+        );
     }
 
     fn log_end(&self, outage: &Outage) {
         let (broker, down_seconds) = (self.broker(), outage.began.elapsed().as_secs());
         let Counts { journal, not_stored } = self.target.unacked_counts.counts().since(outage.before);
-        info!(broker, down_seconds, journal, not_stored, "outage ended");
+        info!(event = "outage_ended", broker, down_seconds, journal, not_stored, "outage ended");
     }
 
     fn broker(&self) -> &'static str {

@@ -126,7 +126,7 @@ impl Target {
             reason if NO_DESTINATION.contains(&reason) => Reason::NoDestination,
             _ => Reason::Rejected,
         };
-        info!(%ce_id, broker = broker.as_str(), reason = fault.reason.as_str(), detail = fault.detail, "rejected: to the dead letter");
+        info!(event = "rejected", %ce_id, broker = broker.as_str(), reason = fault.reason.as_str(), detail = fault.detail, "rejected: to the dead letter");
         self.to_dead_letter(message, reason, fault.detail)
     }
 

@@ -79,7 +79,7 @@ pub async fn serve<F, A, B>(
         let Some(counted) = counts.add(peer.ip(), limits.connections_per_address) else {
             let refusal = ConnectionRefusal::TooManyConnections;
             let limit = limits.connections_per_address;
-            warn!(peer = %peer.ip(), reason = refusal.as_str(), limit, "connection refused");
+            warn!(event = "connection_refused", client_address = %peer.ip(), reason = refusal.as_str(), limit, "connection refused");
             count(metrics.as_deref(), refusal);
             continue;
         };
@@ -87,7 +87,7 @@ pub async fn serve<F, A, B>(
         connections.spawn(async move {
             let open = metrics.as_ref().map(|metrics| metrics.connection_opened());
             if let Err(error) = connection(stream, peer, limits, stop, service).await {
-                debug!(%peer, %error, "connection ended early");
+                debug!(client_address = %peer.ip(), %error, "connection ended early");
                 if error.is_parse() {
                     let refusal = match error.is_parse_too_large() {
                         true => ConnectionRefusal::HeadTooLarge,
@@ -114,8 +114,8 @@ async fn accept(
         Err(error) if error.kind() == std::io::ErrorKind::ConnectionAborted => None,
         Err(error) => {
             // no file descriptors left, most likely; accepting again at once would spin
-            // there is no peer yet; the field limits repeats
-            warn!(peer = tracing::field::Empty, %error, "accept failed");
+            // there is no client yet; the field limits repeats
+            warn!(client_address = tracing::field::Empty, %error, "accept failed");
             tokio::time::sleep(Duration::from_millis(100)).await;
             None
         }

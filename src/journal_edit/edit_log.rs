@@ -57,9 +57,11 @@ impl EditLog {
             Edit::Drop { .. } | Edit::Erase { .. } => None,
         };
         let broker = filter.broker.map(Broker::as_str);
-        let (instance, class, since, seq) = (filter.instance, filter.class, filter.since, filter.seq);
+        let instance = filter.instance.map(|instance| instance.to_string());
+        let (class, since, seq) = (filter.class, filter.since, filter.seq);
         let count = |result| (report.has(result)).then(|| report.count(result));
         info!(
+            event = "journal_edited",
             edit = edit.as_str(),
             by = by(request),
             broker,
@@ -135,11 +137,19 @@ impl Pages {
     fn log(&mut self) {
         if let Some((to, ImportCounts { added, skipped })) = self.import.take() {
             let (edit, to) = (JournalEdit::Import.as_str(), to.map(Broker::as_str));
-            info!(edit, by = "file", to, added, skipped, "journal edited");
+            info!(event = "journal_edited", edit, by = "file", to, added, skipped, "journal edited");
         }
         if let Some(ReplayCounts { replayed, already_replayed, not_replayable }) = self.replay.take() {
             let edit = JournalEdit::Replay.as_str();
-            info!(edit, by = "seq", replayed, already_replayed, not_replayable, "journal edited");
+            info!(
+                event = "journal_edited",
+                edit,
+                by = "seq",
+                replayed,
+                already_replayed,
+                not_replayable,
+                "journal edited"
+            );
         }
     }
 }

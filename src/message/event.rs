@@ -72,6 +72,11 @@ pub struct TraceContext {
 }
 
 impl Event {
+    /// The instance as a text, as logs and headers have it.
+    pub fn instance_text(&self) -> Option<String> {
+        self.instance.map(|instance| instance.to_string())
+    }
+
     /// The event of a body of which nothing is known.
     pub fn unparsed(id: Id, recorded: SystemTime) -> Self {
         Self {

@@ -1,6 +1,6 @@
 //! Repeats in the log: the first line of a reason and source is logged at once, then one line a minute counts the others.
 //!
-//! Limited are lines about a single request or notification, so those with a field `peer` or `ce_id` (which may be empty),
+//! Limited are lines about a single request or notification, so those with a field `client_address` or `ce_id` (which may be empty),
 //! and all lines of other libraries. A change of state, such as `broker down`, has neither field and is always logged.
 //! Lines below `info` are never limited: they exist to find a fault.
 
@@ -36,7 +36,7 @@ const OWN_TARGET: &str = "greenapi_bridge";
 enum Source {
     None,
     /// A client's address.
-    Peer(String),
+    Client(String),
     Broker(String),
     /// The text of another library's line, or what part of librdkafka it is from.
     Text(String),
@@ -124,17 +124,17 @@ impl LeftOut<Reason> {
     fn log(&self) {
         let Reason { level, message, reason, detail, .. } = &self.reason;
         let (reason, detail, more) = (reason.as_deref(), detail.as_deref(), self.count);
-        let (mut peer, mut broker, mut text) = (None, None, None);
+        let (mut client_address, mut broker, mut text) = (None, None, None);
         match &self.source {
             Source::None => {}
-            Source::Peer(address) => peer = Some(address.as_str()),
+            Source::Client(address) => client_address = Some(address.as_str()),
             Source::Broker(name) => broker = Some(name.as_str()),
             Source::Text(line) => text = Some(line.as_str()),
-            Source::Other => peer = Some("others"),
+            Source::Other => client_address = Some("others"),
         }
         macro_rules! log {
             ($log:ident) => {
-                $log!(peer, broker, reason, detail, text, more, "{message}: {more} more in the last minute")
+                $log!(client_address, broker, reason, detail, text, more, "{message}: {more} more in the last minute")
             };
         }
         match *level {
@@ -202,7 +202,7 @@ impl<S: Subscriber> Layer<S> for RepeatLimit {
 
 /// Whether repeats of this line are left out.
 fn is_limited(metadata: &Metadata<'_>) -> bool {
-    let of_one_request = |field: Field| ["peer", "ce_id"].contains(&field.name());
+    let of_one_request = |field: Field| ["client_address", "ce_id"].contains(&field.name());
     // the counts themselves have the field `more`
     let is_count = metadata.fields().field("more").is_some();
     let is_own = metadata.target().starts_with(OWN_TARGET);
@@ -215,14 +215,14 @@ struct Fields {
     message: String,
     reason: Option<String>,
     detail: Option<String>,
-    peer: Option<String>,
+    client_address: Option<String>,
     broker: Option<String>,
     facility: Option<String>,
 }
 
 impl Fields {
     fn into_key(self, metadata: &Metadata<'_>) -> (Reason, Source) {
-        let Self { message, reason, detail, peer, broker, facility } = self;
+        let Self { message, reason, detail, client_address, broker, facility } = self;
         let (callsite, level) = (metadata.callsite(), *metadata.level());
         if !metadata.target().starts_with(OWN_TARGET) {
             let library = format!("log line of {}", metadata.target());
@@ -230,9 +230,9 @@ impl Fields {
             return (reason, Source::Text(facility.unwrap_or(message)));
         }
         // of a request it is one of few; of a broker's fault it is anything
-        let detail = detail.filter(|_| peer.is_some());
-        let source = match (peer, broker) {
-            (Some(address), _) => Source::Peer(address),
+        let detail = detail.filter(|_| client_address.is_some());
+        let source = match (client_address, broker) {
+            (Some(address), _) => Source::Client(address),
             (None, Some(name)) => Source::Broker(name),
             (None, None) => Source::None,
         };
@@ -244,7 +244,7 @@ impl Fields {
             "message" => self.message = value(),
             "reason" => self.reason = Some(value()),
             "detail" => self.detail = Some(value()),
-            "peer" => self.peer = Some(value()),
+            "client_address" => self.client_address = Some(value()),
             "broker" => self.broker = Some(value()),
             "facility" => self.facility = Some(value()),
             _ => {}
@@ -266,8 +266,8 @@ impl Visit for Fields {
 mod tests {
     use super::*;
 
-    fn peer(number: usize) -> Source {
-        Source::Peer(format!("192.0.2.{number}"))
+    fn client(number: usize) -> Source {
+        Source::Client(format!("192.0.2.{number}"))
     }
 
     fn counts(left_out: Vec<LeftOut<&'static str>>) -> Vec<(&'static str, Source, u64)> {
@@ -278,40 +278,40 @@ mod tests {
     fn first_line_is_logged_at_once_and_then_one_count_a_minute_until_it_is_quiet() {
         let (mut limiter, start) = (Limiter::new(), Instant::now());
         let at = |seconds| start + Duration::from_secs(seconds);
-        let logged: Vec<_> = (0..150).filter(|second| limiter.admit("unauthorized", peer(1), at(*second))).collect();
+        let logged: Vec<_> = (0..150).filter(|second| limiter.admit("unauthorized", client(1), at(*second))).collect();
         assert_eq!(logged, [0]);
         // the ticks of three minutes, in which no more come
         let mut limiter = Limiter::new();
         let mut said = Vec::new();
         for second in 0..240 {
             let comes = second < 90;
-            if comes && limiter.admit("unauthorized", peer(1), at(second)) {
+            if comes && limiter.admit("unauthorized", client(1), at(second)) {
                 said.push((second, 1));
             }
             said.extend(counts(limiter.due(at(second))).into_iter().map(|(_, _, count)| (second, count)));
         }
         assert_eq!(said, [(0, 1), (60, 60), (120, 29)]);
         assert!(limiter.0.is_empty(), "nothing is remembered of what is over");
-        assert!(limiter.admit("unauthorized", peer(1), at(240)), "news again");
+        assert!(limiter.admit("unauthorized", client(1), at(240)), "news again");
     }
 
     #[test]
     fn reasons_and_sources_are_limited_apart() {
         let (mut limiter, now) = (Limiter::new(), Instant::now());
-        for (reason, source) in [("unauthorized", peer(1)), ("unauthorized", peer(2)), ("not_found", peer(1))] {
+        for (reason, source) in [("unauthorized", client(1)), ("unauthorized", client(2)), ("not_found", client(1))] {
             assert!(limiter.admit(reason, source.clone(), now));
             assert!(!limiter.admit(reason, source, now));
         }
         assert!(limiter.due(now + PERIOD / 2).is_empty());
         let mut due = counts(limiter.due(now + PERIOD));
         due.sort_by_key(|(reason, source, _)| (*reason, format!("{source:?}")));
-        assert_eq!(due, [("not_found", peer(1), 1), ("unauthorized", peer(1), 1), ("unauthorized", peer(2), 1)]);
+        assert_eq!(due, [("not_found", client(1), 1), ("unauthorized", client(1), 1), ("unauthorized", client(2), 1)]);
     }
 
     #[test]
     fn many_sources_need_no_more_lines_than_64_and_one() {
         let (mut limiter, now) = (Limiter::new(), Instant::now());
-        let logged = (0..1000).filter(|number| limiter.admit("forbidden", peer(*number), now)).count();
+        let logged = (0..1000).filter(|number| limiter.admit("forbidden", client(*number), now)).count();
         assert_eq!(logged, MAX_SOURCES + 1);
         assert_eq!(counts(limiter.due(now + PERIOD)), [("forbidden", Source::Other, 1000 - 65)]);
     }

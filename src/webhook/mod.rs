@@ -84,7 +84,7 @@ impl Endpoint {
         };
         if let Err(Refused { refusal, detail }) = outcome {
             self.metrics.refused(refusal);
-            warn!(peer = %peer.ip(), reason = refusal.as_str(), detail, "request refused");
+            warn!(event = "request_refused", client_address = %peer.ip(), reason = refusal.as_str(), detail, "request refused");
         }
         let answer = outcome.map_or_else(|refused| Answer::Refused(refused.refusal), Answer::Outcome);
         self.metrics.answered(answer.status());
@@ -159,9 +159,9 @@ impl Endpoint {
                 check_binding(binding, error.instance())?;
                 self.metrics.received(None, error.instance(), received.at);
                 let message = self.routes.dead_letter_for(&error, &received);
-                let (ce_id, instance) = (message.event.id, error.instance());
+                let (ce_id, instance) = (message.event.id, message.event.instance_text());
                 let reason = message.as_dead_letter().map(|dead| dead.reason.as_str());
-                info!(%ce_id, instance, reason, detail = %error, "not a notification: goes to the dead letter");
+                info!(event = "not_a_notification", %ce_id, instance, reason, detail = %error, "not a notification: goes to the dead letter");
                 (None, message)
             }
         };

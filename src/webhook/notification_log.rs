@@ -14,7 +14,7 @@ pub(super) struct NotificationLog(Option<Line>);
 
 struct Line {
     ce_id: Id,
-    instance: Option<u64>,
+    instance: Option<String>,
     class: Option<Class>,
     kind: Option<String>,
     broker: Option<String>,
@@ -31,7 +31,7 @@ impl NotificationLog {
             let brokers: Vec<_> = message.brokers().each().map(Broker::as_str).collect();
             Line {
                 ce_id: event.id,
-                instance: event.instance,
+                instance: event.instance_text(),
                 class,
                 kind: event.kind.clone(),
                 broker: (!brokers.is_empty()).then(|| brokers.join(",")),

@@ -8,7 +8,12 @@ use crate::harness::{Bridge, Certificates, Kafka, Nats, command, eventually, fre
 fn refused(config: &str) -> String {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), config).unwrap();
-    let [check, provision] = ["check", "provision"].map(|name| command(name, file.path()));
+    let path = file.path();
+    // each waits for a broker that may be starting
+    let [check, provision] = std::thread::scope(|scope| {
+        let begun = ["check", "provision"].map(|name| scope.spawn(move || command(name, path)));
+        begun.map(|command| command.join().unwrap())
+    });
     assert_eq!((check.status.code(), provision.status.code()), (Some(1), Some(1)), "{config}");
     let (check, provision) = (String::from_utf8(check.stdout).unwrap(), String::from_utf8(provision.stderr).unwrap());
     assert!(!check.contains("brokers are down") && !provision.contains("brokers are down"), "{check}{provision}");

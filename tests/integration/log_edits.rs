@@ -29,9 +29,9 @@ fn edits(log: &str) -> Vec<String> {
     let events = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     let edits = events.filter(|event| event["message"] == "journal edited");
     let fields = edits.map(|mut event| {
-        assert_eq!(event["level"], "INFO");
+        assert_eq!((&event["level"], &event["event"]), (&"INFO".into(), &"journal_edited".into()));
         let fields = event.as_object_mut().unwrap();
-        ["timestamp", "level", "target", "message"].iter().for_each(|name| drop(fields.remove(*name)));
+        ["timestamp", "level", "target", "message", "event"].iter().for_each(|name| drop(fields.remove(*name)));
         event.to_string()
     });
     fields.collect()
@@ -74,10 +74,10 @@ fn each_journal_edit_is_logged_once_where_it_is_made_and_names_no_person() {
         logged,
         [
             r#"{"added":600,"by":"file","edit":"import","skipped":0}"#,
-            r#"{"broker":"nats","by":"broker","dropped":600,"edit":"drop","instance":2}"#,
+            r#"{"broker":"nats","by":"broker","dropped":600,"edit":"drop","instance":"2"}"#,
             r#"{"broker":"nats","by":"broker","edit":"reroute","rerouted":0,"unchanged":603}"#,
             r#"{"by":"chat","edit":"erase","erased":3}"#,
-            r#"{"by":"instance","edit":"erase","erased":600,"instance":2}"#,
+            r#"{"by":"instance","edit":"erase","erased":600,"instance":"2"}"#,
         ]
     );
     // at rest the command logs it

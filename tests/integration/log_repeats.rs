@@ -35,7 +35,7 @@ fn of_200_refused_requests_the_first_is_logged_and_the_others_are_counted() {
     assert_eq!(bridge.exit_code(), Some(0));
     let counted = lines(&bridge, "request refused: 199 more in the last minute");
     assert_eq!(counted.len(), 1, "{}", bridge.log());
-    let fields = ["level", "peer", "reason", "more"].map(|field| counted[0][field].clone());
+    let fields = ["level", "client_address", "reason", "more"].map(|field| counted[0][field].clone());
     assert_eq!(fields, [Value::from("WARN"), "127.0.0.1".into(), "unauthorized".into(), 199.into()]);
 }
 

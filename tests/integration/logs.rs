@@ -276,6 +276,6 @@ fn each_notification_has_one_debug_line_without_its_body() {
         call(&lost, "not_stored"),
     ];
     assert_eq!(told, expected);
-    assert!(lines.iter().all(|line| line["instance"] == 7 || line["class"] == "unknown"), "{lines:?}");
+    assert!(lines.iter().all(|line| line["instance"] == "7" || line["class"] == "unknown"), "{lines:?}");
     PRIVATE.iter().for_each(|word| assert!(!bridge.log().contains(word), "{word} in {}", bridge.log()));
 }

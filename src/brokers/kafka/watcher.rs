@@ -173,12 +173,12 @@ impl Watcher {
             return;
         }
         match now {
-            BrokerState::Up => info!(broker = "kafka", "broker up"),
+            BrokerState::Up => info!(event = "broker_up", broker = "kafka", "broker up"),
             BrokerState::Degraded { reason, detail } => {
-                warn!(broker = "kafka", reason = reason.as_str(), detail, "broker degraded");
+                warn!(event = "broker_degraded", broker = "kafka", reason = reason.as_str(), detail, "broker degraded");
             }
             BrokerState::Down { reason, detail } => {
-                warn!(broker = "kafka", reason = reason.as_str(), detail, "broker down");
+                warn!(event = "broker_down", broker = "kafka", reason = reason.as_str(), detail, "broker down");
             }
         }
     }

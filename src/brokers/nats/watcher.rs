@@ -241,12 +241,12 @@ impl Watcher {
             BrokerState::Down { reason: FaultReason::Disconnected, detail } if was_lost => {
                 info!(broker = "nats", detail, "no connection yet");
             }
-            BrokerState::Up => info!(broker = "nats", "broker up"),
+            BrokerState::Up => info!(event = "broker_up", broker = "nats", "broker up"),
             BrokerState::Degraded { reason, detail } => {
-                warn!(broker = "nats", reason = reason.as_str(), detail, "broker degraded");
+                warn!(event = "broker_degraded", broker = "nats", reason = reason.as_str(), detail, "broker degraded");
             }
             BrokerState::Down { reason, detail } => {
-                warn!(broker = "nats", reason = reason.as_str(), detail, "broker down");
+                warn!(event = "broker_down", broker = "nats", reason = reason.as_str(), detail, "broker down");
             }
         }
     }

@@ -119,7 +119,10 @@ fn check_space(db: &Connection) -> Result<()> {
 
 fn report(unreadable: &[i64], moved: usize) {
     for seq in unreadable.iter().take(NAMED) {
-        error!(seq, "record cannot be read: no broker gets it; `greenapi-bridge journal drop --seq {seq}` removes it");
+        error!(
+            event = "record_unreadable",
+            seq, "record cannot be read: no broker gets it; `greenapi-bridge journal drop --seq {seq}` removes it"
+        );
     }
     warn!(
         moved,

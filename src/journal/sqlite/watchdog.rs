@@ -61,7 +61,11 @@ pub(super) fn watch(
     while let Err(RecvTimeoutError::Timeout) = ended.recv_timeout(CHECK_EVERY) {
         let stalled = activity.busy_for() >= STALLED_AFTER;
         if stalled && !load.is_stalled() {
-            error!("the journal's disk hangs; notifications that need the journal are refused");
+            error!(
+                event = "journal_refuses",
+                reason = "stalled",
+                "the journal's disk hangs; notifications that need the journal are refused"
+            );
             state.send_replace(JournalState::down(JournalRefusal::Stalled));
         }
         load.set_stalled(stalled);

@@ -165,7 +165,7 @@ impl Writer {
         let refusal = refusal(error, &self.capacity.directory);
         if self.state.borrow().reason() != Some(refusal) {
             let reason = refusal.as_str();
-            warn!(%error, reason, "the journal cannot be written; notifications that need it are refused");
+            warn!(event = "journal_refuses", %error, reason, "the journal cannot be written; notifications that need it are refused");
         }
         self.set(JournalState::down(refusal));
         let only_acks = appends.is_empty();
@@ -267,12 +267,15 @@ impl Writer {
         self.usage.set(used.on_disk, used.used, damage::unreadable(&self.connection)?);
         match room {
             Ok(()) if !up && self.can_write()? => {
-                info!("the journal can be written again");
+                info!(event = "journal_accepts", "the journal can be written again");
                 self.set(JournalState::Up);
             }
             Err(refusal) if up => {
                 let reason = refusal.as_str();
-                warn!(reason, "the journal refuses records; notifications that need it are answered 503");
+                warn!(
+                    event = "journal_refuses",
+                    reason, "the journal refuses records; notifications that need it are answered 503"
+                );
                 self.set(JournalState::down(refusal));
             }
             _ => {}
@@ -291,7 +294,7 @@ impl Writer {
     }
 
     fn give_up(self, error: &dyn std::fmt::Display) {
-        error!(%error, "journal failed: records are no longer acknowledged");
+        error!(event = "journal_failed", %error, "journal failed: records are no longer acknowledged");
         self.set(JournalState::down(JournalRefusal::Broken));
         self.failed.cancel();
     }
