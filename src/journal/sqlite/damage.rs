@@ -68,8 +68,15 @@ pub(super) fn schema_cookie(db: &Connection) -> Result<i64> {
 pub(super) fn rescue(db: &mut Connection) -> Result<()> {
     check_space(db)?;
     // before the transaction: after such an error SQLite writes nothing more in it
-    let (sound, unreadable): (Vec<_>, Vec<_>) =
-        numbers(db, (0, i64::MAX))?.into_iter().partition(|seq| is_sound(db, *seq));
+    let Numbers { found, all } = numbers(db, (0, i64::MAX))?;
+    if !all {
+        // records would be given up that nobody can name: a person has to look at the file
+        return Err(damage_met());
+    }
+    let (mut sound, mut unreadable) = (Vec::new(), Vec::new());
+    for seq in found {
+        if is_sound(db, seq)? { sound.push(seq) } else { unreadable.push(seq) }
+    }
     let salvaged = unreadable.iter().map(|seq| (*seq, raw(db, *seq)));
     let salvaged: Vec<_> = salvaged.collect();
     let window = db.query_row("SELECT sum(length(ids) + at) FROM seen", [], |_| Ok(()));
@@ -131,9 +138,17 @@ fn report(unreadable: &[i64], moved: usize) {
     );
 }
 
-fn is_sound(db: &Connection, seq: i64) -> bool {
-    let select = db.prepare_cached(&format!("SELECT {COLUMNS} FROM record WHERE seq = ?1"));
-    select.and_then(|mut select| select.query_row([seq], |row| record(row).map(|_| ()))).is_ok()
+/// Whether a record can be read. A disk that fails once may read it the next time.
+fn is_sound(db: &Connection, seq: i64) -> Result<bool> {
+    const TRIES: usize = 3;
+    let mut select = db.prepare_cached(&format!("SELECT {COLUMNS} FROM record WHERE seq = ?1"))?;
+    for _ in 0..TRIES {
+        match select.query_row([seq], |row| record(row).map(|_| ())) {
+            Err(error) if is_damage(&error) => {}
+            read => return read.map(|()| true),
+        }
+    }
+    Ok(false)
 }
 
 /// What SQLite can read of a record that this program cannot: for people.
@@ -166,38 +181,47 @@ fn give_up(db: &Connection, which: &str) -> Result<()> {
     forgotten.map(|_| ())
 }
 
+/// The numbers of records, as far as they can be found.
+struct Numbers {
+    found: BTreeSet<i64>,
+    /// Whether those are all.
+    all: bool,
+}
+
 /// The numbers of the records between two: those that the table gives, and where it does not give all, those of the
-/// indexes, which have pages of their own.
-fn numbers(db: &Connection, (first, last): (i64, i64)) -> Result<BTreeSet<i64>> {
-    let mut numbers = BTreeSet::new();
+/// indexes, which have pages of their own: each record is in one of them.
+fn numbers(db: &Connection, (first, last): (i64, i64)) -> Result<Numbers> {
+    let mut found = BTreeSet::new();
     let of_broker = |broker| {
         let (column, bit) = of(broker);
         format!("SELECT seq FROM record INDEXED BY owed_{column} WHERE {bit} AND seq BETWEEN ?1 AND ?2")
     };
     let [kafka, nats] = Broker::ALL.map(of_broker);
     let journal_only = "SELECT seq FROM record INDEXED BY kept WHERE owed = 0 AND seq BETWEEN ?1 AND ?2";
-    for sql in ["SELECT seq FROM record NOT INDEXED WHERE seq BETWEEN ?1 AND ?2", &kafka, &nats, journal_only] {
+    let mut add_all = |sql: &str| -> Result<bool> {
         let mut select = db.prepare(sql)?;
         let mut rows = select.query([first, last])?;
-        let all = loop {
+        loop {
             match rows.next() {
-                Ok(Some(row)) => _ = numbers.insert(row.get(0)?),
-                Ok(None) => break true,
-                Err(error) if is_damage(&error) => break false,
+                Ok(Some(row)) => _ = found.insert(row.get(0)?),
+                Ok(None) => return Ok(true),
+                Err(error) if is_damage(&error) => return Ok(false),
                 Err(error) => return Err(error),
             }
-        };
-        if all && sql.contains("NOT INDEXED") {
-            break;
         }
+    };
+    let mut all = add_all("SELECT seq FROM record NOT INDEXED WHERE seq BETWEEN ?1 AND ?2")?;
+    if !all {
+        let by_index = [add_all(&kafka)?, add_all(&nats)?, add_all(journal_only)?];
+        all = by_index.into_iter().all(|all| all);
     }
-    Ok(numbers)
+    Ok(Numbers { found, all })
 }
 
 /// The first and the last number, where the table does not give them.
 pub(super) fn range(db: &Connection) -> Result<(Option<i64>, Option<i64>)> {
-    let numbers = numbers(db, (0, i64::MAX))?;
-    Ok((numbers.first().copied(), numbers.last().copied()))
+    let Numbers { found, .. } = numbers(db, (0, i64::MAX))?;
+    Ok((found.first().copied(), found.last().copied()))
 }
 
 /// Visits rows of records in ascending order, between two numbers that are `?1` and `?2` of the statement, until `visit`
@@ -228,7 +252,7 @@ pub(super) fn visit(
         done => return done.map(|_| Vec::new()),
     }
     let mut unreadable = Vec::new();
-    for seq in numbers(db, (next, last))? {
+    for seq in numbers(db, (next, last))?.found {
         match visit_range(seq, seq, &mut next) {
             Err(error) if is_damage(&error) => unreadable.push(seq),
             Ok(ControlFlow::Continue(())) => {}

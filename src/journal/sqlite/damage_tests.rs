@@ -92,3 +92,30 @@ fn whichever_page_is_damaged_the_other_records_are_there_and_new_ones_can_be_sto
     // that of the journal's name
     assert!(broken.len() == 1, "{broken:?}");
 }
+
+#[test]
+fn records_that_nobody_can_name_are_not_given_up() {
+    let (folder, runtime) = (tempfile::tempdir().unwrap(), runtime());
+    let config = Config { directory: folder.path().into(), min_free: 0, ..Config::default() };
+    let (journal, _) = Journal::open(&config, &DeadLetterConfig::default(), DEDUP).unwrap();
+    let all = (0..RECORDS).map(|number| journal.append(message(number, 300), NATS, Brokers::NONE));
+    assert!(runtime.block_on(join_all(all)).iter().all(Result::is_ok));
+    journal.close();
+    let path = folder.path().join("journal.db");
+    let mut bytes = fs::read(&path).unwrap();
+    // a leaf of the table and the largest leaf of an index, in the format of SQLite's database file
+    let table_leaf = (1..bytes.len() / PAGE).filter(|page| bytes[page * PAGE] == 13).nth(8).unwrap();
+    let cells = |page: usize| u16::from_be_bytes([bytes[page * PAGE + 3], bytes[page * PAGE + 4]]);
+    let index_leaf =
+        (1..bytes.len() / PAGE).filter(|page| bytes[page * PAGE] == 10).max_by_key(|page| cells(*page)).unwrap();
+    for page in [table_leaf, index_leaf] {
+        bytes[page * PAGE..][..PAGE].fill(0);
+    }
+    fs::write(&path, &bytes).unwrap();
+    assert!(matches!(runtime.block_on(used(&config)), Err(OpenError::Broken { .. })));
+    // for `sqlite3 journal.db .recover`
+    let number = |number: usize| message(number, 300).body;
+    let left = fs::read(&path).unwrap();
+    let there = (0..RECORDS).filter(|one| left.windows(300).any(|part| part == &number(*one)[..])).count();
+    assert!(there >= RECORDS - 12, "{there}");
+}
