@@ -3,10 +3,13 @@
 use std::fmt;
 
 use crate::journal::{JournalReader, ReadError, Record, RecordFilter};
-use crate::message::Broker;
+use crate::message::{Broker, Id};
 use crate::notification::Notification;
 use crate::route::{Received, Routes};
 use crate::units::records;
+
+/// How many notifications are compared with the routes.
+const COMPARED: usize = 500;
 
 /// Why the backlog of a broker cannot be forwarded as the configuration is, and what to do.
 pub(crate) struct BacklogProblem {
@@ -38,10 +41,21 @@ pub(crate) async fn problem(
     if !routes.uses_broker(broker) {
         return Ok(Some(unused_broker(broker, backlog)));
     }
-    // all of it has the key of the configuration that it was stored with: the oldest records are enough
+    // all of it has the key of the configuration that it was stored with: the oldest notifications are enough
     let filter = RecordFilter { broker: Some(broker), ..RecordFilter::default() };
-    let oldest = reader.matching(&filter, 0, i64::MAX).await?.records;
-    Ok(oldest.iter().find(|record| has_other_key(routes, record)).map(|record| other_key(broker, record)))
+    let (mut after, mut compared) = (Some(0), 0);
+    while let Some(from) = after.filter(|_| compared < COMPARED) {
+        let page = reader.matching(&filter, from, i64::MAX).await?;
+        for record in &page.records {
+            match has_other_key(routes, record) {
+                Some(true) => return Ok(Some(other_key(broker, record))),
+                Some(false) => compared += 1,
+                None => {}
+            }
+        }
+        after = page.next;
+    }
+    Ok(None)
 }
 
 /// No route uses the broker any more.
@@ -58,14 +72,16 @@ fn unused_broker(broker: Broker, backlog: u64) -> BacklogProblem {
     BacklogProblem { key: "route.brokers", problem, remedy }
 }
 
-/// Whether the current routes give a record another key than it has. New notifications would then not wait for it.
-fn has_other_key(routes: &Routes, record: &Record) -> bool {
+/// Whether the current routes give a record another key than it has. New notifications would then not wait for it. `None`
+/// means that it has no key to compare: it is a dead letter, or its body was changed on disk and will be one.
+fn has_other_key(routes: &Routes, record: &Record) -> Option<bool> {
     let event = &record.message.event;
+    if record.message.is_dead_letter() || Id::of(&record.message.body) != event.id {
+        return None;
+    }
     let received = Received { body: record.message.body.clone(), at: event.recorded, trace: event.trace.clone() };
-    let notification = Notification::parse(&received.body).ok().filter(|_| !record.message.is_dead_letter());
-    notification.is_some_and(|notification| {
-        routes.message_for(&notification, &received).event.partition_key != event.partition_key
-    })
+    let notification = Notification::parse(&received.body).ok()?;
+    Some(routes.message_for(&notification, &received).event.partition_key != event.partition_key)
 }
 
 fn other_key(broker: Broker, record: &Record) -> BacklogProblem {

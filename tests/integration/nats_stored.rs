@@ -156,7 +156,6 @@ fn a_stream_with_one_class_stores_that_class() {
     let log = bridge.log();
     let missing = "does not have greenapi.outgoing.*.*, greenapi.state.*.*, greenapi.device.*.*, greenapi.other.*.*, greenapi.dead-letter;";
     assert!(log.contains(missing), "{log}");
-    assert_eq!(log.matches("\"reason\":\"no_responders\"").count(), 1, "the repeat is counted: {log}");
     let failures = bridge.metric("publish_failures_total{broker=\"nats\",reason=\"no_responders\"}");
     assert!(failures >= 2.0, "{failures}");
 }

@@ -16,6 +16,8 @@ use crate::message::Id;
 const TRIES: u32 = 5;
 /// A body of this size is never too large for a server behind: its lane waits.
 const ALWAYS_FITS: usize = 16 * 1024;
+/// By how many bytes the headers of a dead letter may be longer than those of a notification.
+const DEAD_LETTER_HEADERS: usize = 2 * 1024;
 /// The most messages whose tries are counted; beyond, the oldest is forgotten.
 const MAX_COUNTED: usize = 256;
 
@@ -72,7 +74,7 @@ impl Unanswered {
 
     /// The ack of a body of this size did not come in time; the try began at `begun`.
     pub(super) fn unanswered(&self, id: Id, bytes: usize, begun: Instant) {
-        if bytes <= self.limit() {
+        if bytes <= ALWAYS_FITS {
             return;
         }
         let acks_before = self.acks.load(Ordering::Relaxed);
@@ -89,14 +91,21 @@ impl Unanswered {
         let tries = *self.tries.lock().get(&id)?;
         let (age, limit) = (tries.since.elapsed(), self.limit());
         let acked_meanwhile = self.acks.load(Ordering::Relaxed) > tries.acks_before;
-        let suspect = bytes > limit && tries.count >= TRIES && age >= self.too_large_after && acked_meanwhile;
-        suspect.then_some(Suspect { tries: tries.count, age, limit })
+        if tries.count < TRIES || age < self.too_large_after || !acked_meanwhile {
+            return None;
+        }
+        if bytes <= limit {
+            // the server that took as much is another one now: what is acked from now on counts
+            self.largest_acked.store(0, Ordering::Relaxed);
+            return None;
+        }
+        Some(Suspect { tries: tries.count, age, limit })
     }
 
-    /// From now on the message and its parts may have only this many bytes of body.
+    /// From now on the message and its parts may be only as large as a body of this many bytes was.
     pub(super) fn set_limit(&self, id: Id, limit: usize) {
         if let Some(tries) = self.tries.lock().get_mut(&id) {
-            tries.limit = Some(limit);
+            tries.limit = Some(limit.saturating_sub(DEAD_LETTER_HEADERS));
         }
     }
 
@@ -150,7 +159,18 @@ mod tests {
         assert_eq!(unanswered.suspect(large, LARGE), Some(Suspect { tries: 5, age: 5 * MINUTE, limit: 40_000 }));
         assert_eq!(unanswered.limit_of(large), usize::MAX);
         unanswered.set_limit(large, 40_000);
-        assert_eq!(unanswered.limit_of(large), 40_000);
+        assert_eq!(unanswered.limit_of(large), 40_000 - DEAD_LETTER_HEADERS);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_takes_less_than_the_one_before_is_noticed() {
+        let unanswered = Unanswered::new(5 * MINUTE);
+        let [large, other] = ids();
+        unanswered.acked(other, 5 * LARGE);
+        tried(&unanswered, 5, 20_000).await;
+        assert_eq!(unanswered.suspect(large, LARGE), None, "one as large was acked");
+        unanswered.acked(other, 20_000);
+        assert_eq!(unanswered.suspect(large, LARGE).map(|suspect| suspect.limit), Some(20_000));
     }
 
     #[tokio::test(start_paused = true)]

@@ -12,6 +12,7 @@ use std::path::Path;
 use rusqlite::{Connection, ErrorCode, Result, Row, ToSql, ffi, params, params_from_iter};
 use tracing::{error, warn};
 
+use super::fault::is_failed_sync;
 use super::queries::of;
 use super::rows::{COLUMNS, record};
 use super::{directory, edit};
@@ -67,6 +68,25 @@ pub(super) fn schema_cookie(db: &Connection) -> Result<i64> {
 /// What SQLite reports: more is damaged than records and the dedup window, or there is too little space.
 pub(super) fn rescue(db: &mut Connection) -> Result<()> {
     check_space(db)?;
+    let unreadable = match move_sound(db) {
+        // the list of empty pages may be damaged: this makes it anew, and reads all that is in use
+        Err(error) if is_damage(&error) => return edit::rewrite(db, u64::MAX).map(|_| ()),
+        moved => moved?,
+    };
+    // more than a page has: the tree above them is damaged, and their own pages may be sound
+    if unreadable > FROM_ONE_PAGE {
+        warn!("many records cannot be read: `sqlite3 journal.db .recover` on a copy may find more of them");
+        return Ok(());
+    }
+    match edit::rewrite(db, u64::MAX) {
+        Err(error) if is_failed_sync(&error) => Err(error),
+        // the next erasure frees the pages that were given up
+        _ => Ok(()),
+    }
+}
+
+/// Returns how many records cannot be read.
+fn move_sound(db: &mut Connection) -> Result<usize> {
     // before the transaction: after such an error SQLite writes nothing more in it
     let Numbers { found, all } = numbers(db, (0, i64::MAX))?;
     if !all {
@@ -77,38 +97,46 @@ pub(super) fn rescue(db: &mut Connection) -> Result<()> {
     for seq in found {
         if is_sound(db, seq)? { sound.push(seq) } else { unreadable.push(seq) }
     }
-    let salvaged = unreadable.iter().map(|seq| (*seq, raw(db, *seq)));
-    let salvaged: Vec<_> = salvaged.collect();
-    let window = db.query_row("SELECT sum(length(ids) + at) FROM seen", [], |_| Ok(()));
-    let counted = self::unreadable(db);
+    let salvaged: Vec<_> = unreadable.iter().map(|seq| (*seq, raw(db, *seq))).collect();
+    // every byte of them: the length alone is in the first page of a row
+    let window = db.query_row("SELECT sum(length(hex(ids)) + at) FROM seen", [], |_| Ok(()));
+    let counted = self::unreadable(db).map(|_| ());
     let transaction = db.transaction()?;
     replace_table(&transaction, "record", |old| {
         let copy = format!("INSERT INTO record ({COLUMNS}) SELECT {COLUMNS} FROM {old} WHERE seq = ?1");
         let mut copy = transaction.prepare(&copy)?;
         sound.iter().try_for_each(|seq| copy.execute([seq]).map(|_| ()))
     })?;
-    match counted {
-        Err(error) if is_damage(&error) => replace_table(&transaction, "unreadable", |_| Ok(()))?,
-        counted => _ = counted?,
-    }
+    empty_if_damaged(
+        &transaction,
+        "unreadable",
+        counted,
+        "the records that could not be read before are no longer listed",
+    )?;
+    empty_if_damaged(
+        &transaction,
+        "seen",
+        window,
+        "the dedup window is lost: repeats of what it had are stored once more",
+    )?;
     for (seq, raw) in &salvaged {
         let (rest, body) = raw.as_ref().map(|(rest, body)| (rest, body)).unzip();
         transaction.execute("REPLACE INTO unreadable VALUES (?1, ?2, ?3)", params![seq, rest, body])?;
     }
-    match window {
-        Err(error) if is_damage(&error) => replace_table(&transaction, "seen", |_| Ok(()))?,
-        window => window?,
-    }
     transaction.commit()?;
     report(&unreadable, sound.len());
-    // more than a page has: the tree above them is damaged, and their own pages may be sound
-    if unreadable.len() <= FROM_ONE_PAGE {
-        // if not now, the next erasure frees the pages that were given up
-        let _ = edit::rewrite(db, u64::MAX);
-    } else {
-        warn!("many records cannot be read: `sqlite3 journal.db .recover` on a copy may find more of them");
+    Ok(unreadable.len())
+}
+
+/// Makes a table anew without its rows, if reading it met damage.
+fn empty_if_damaged(db: &Connection, table: &str, read: Result<()>, lost: &str) -> Result<()> {
+    match read {
+        Err(error) if is_damage(&error) => {
+            error!("the journal's disk is damaged: {lost}");
+            replace_table(db, table, |_| Ok(()))
+        }
+        read => read,
     }
-    Ok(())
 }
 
 fn check_space(db: &Connection) -> Result<()> {

@@ -3,6 +3,7 @@ use std::fs;
 use futures_util::future::join_all;
 
 use super::super::super::{Journal, Lane, LaneBatch, OpenError};
+use super::super::schema;
 use super::super::tests::{DEDUP, message, runtime};
 use crate::journal::{Config, DeadLetterConfig};
 use crate::message::{Broker, Brokers, Id};
@@ -118,4 +119,47 @@ fn records_that_nobody_can_name_are_not_given_up() {
     let left = fs::read(&path).unwrap();
     let there = (0..RECORDS).filter(|one| left.windows(300).any(|part| part == &number(*one)[..])).count();
     assert!(there >= RECORDS - 12, "{there}");
+}
+
+#[test]
+fn a_journal_of_the_version_before_can_be_looked_at() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut old = rusqlite::Connection::open(folder.path().join("journal.db")).unwrap();
+    schema::migrate_to(schema::VERSION - 1, &mut old).unwrap();
+    drop(old);
+    let config = Config { directory: folder.path().into(), min_free: 0, ..Config::default() };
+    assert!(Journal::preflight(&config).unwrap().unreadable.is_empty());
+}
+
+#[test]
+fn a_damaged_dedup_window_with_long_rows_is_made_anew_and_so_is_the_list_of_empty_pages() {
+    let (folder, runtime) = (tempfile::tempdir().unwrap(), runtime());
+    let config = Config { directory: folder.path().into(), min_free: 0, ..Config::default() };
+    let (journal, _) = Journal::open(&config, &DeadLetterConfig::default(), DEDUP).unwrap();
+    // a row of many ids, which has pages of its own
+    journal.append_dedup_ids((0..17 * 2000).map(|one| one as u8).collect(), None);
+    assert!(runtime.block_on(journal.synced()));
+    let many: Vec<_> = runtime
+        .block_on(join_all((0..300).map(|number| journal.append(message(number, 9000), NATS, Brokers::NONE))))
+        .into_iter()
+        .map(Result::unwrap)
+        .collect();
+    many[RECORDS..].iter().for_each(|seq| journal.ack(*seq, Broker::Nats, 9000));
+    assert!(runtime.block_on(journal.synced()));
+    journal.close();
+    let path = folder.path().join("journal.db");
+    let whole = fs::read(&path).unwrap();
+    let ids: Vec<u8> = (0..1000_usize).map(|one| (one + 13_000) as u8).collect();
+    let of_ids = whole.chunks(PAGE).position(|page| page.windows(1000).any(|part| part == ids)).unwrap();
+    // the header of a database names the first page of that list
+    let empty = u32::from_be_bytes(whole[32..36].try_into().unwrap()) as usize - 1;
+    for page in [of_ids, empty] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut bytes = whole.clone();
+        bytes[page * PAGE..][..PAGE].fill(0xff);
+        fs::write(folder.path().join("journal.db"), bytes).unwrap();
+        let config = Config { directory: folder.path().into(), min_free: 0, ..Config::default() };
+        let Outcome { arrived, altered, unreadable } = runtime.block_on(used(&config)).unwrap();
+        assert_eq!((arrived, altered, unreadable), (RECORDS, 0, 0), "page {page} of {of_ids} and {empty}");
+    }
 }

@@ -75,14 +75,13 @@ fn open_by(
     let limits = RetentionLimits::of(config, dead_letter, dedup);
     let start = damage::rescuing(&mut connection, |db| Start::read(db, limits, clock.clone(), dedup));
     let Start { retention, recovered, name, next } = start.map_err(|source| capacity.unusable(source))?;
-    let (commands, received) = mpsc::channel();
+    let ((commands, received), (watched, ended)) = (mpsc::channel(), mpsc::channel());
     let (appended, last) = watch::channel(next - 1);
     let (usage, failed) = (Arc::new(Usage::of(config)), CancellationToken::new());
     let (used, accepts) = capacity.check(&connection, true).map_err(|source| capacity.unusable(source))?;
     usage.set(used.on_disk, used.used, recovered.unreadable.clone());
     let (state, states) = watch::channel(accepts.map_or_else(JournalState::down, |()| JournalState::Up));
     let (load, activity) = (Arc::new(Load::default()), Arc::new(WriterActivity::new()));
-    let (watched, ended) = mpsc::channel();
     let writer = Writer {
         connection,
         capacity,
@@ -102,6 +101,7 @@ fn open_by(
         reserved: next,
         synced: true,
         logged: 0,
+        rescued: None,
     };
     let started = start_threads(writer, activity, load.clone(), state, ended);
     let writer = started.map_err(|source| OpenError::Directory { path: config.directory.clone(), source })?;

@@ -9,7 +9,7 @@ use super::super::record::{Lane, Record, time};
 use super::super::{EventFilter, LaneBacklog, LaneBatch, Recovered};
 use super::damage;
 use super::rows::{COLUMNS, record};
-use super::schema::SHIFT;
+use super::schema::{self, SHIFT};
 use crate::message::{Broker, Brokers, Id};
 
 /// The column with the lanes of a broker, and its bit of `owed` as the index has it.
@@ -44,7 +44,10 @@ pub(super) fn recover(connection: &Connection, since: i64, max_ids: usize) -> Re
     }
     let journal_only = "SELECT count(*) FROM record WHERE owed = 0 AND reason IS NULL";
     recovered.journal_only = connection.query_row(journal_only, [], |row| row.get(0))?;
-    recovered.unreadable = damage::unreadable(connection)?;
+    // a journal of an earlier version, which is only looked at, has no table for them
+    if schema::version(connection)? >= schema::VERSION {
+        recovered.unreadable = damage::unreadable(connection)?;
+    }
     let mut ids = connection.prepare("SELECT at, ids FROM seen WHERE at >= ?1 ORDER BY seq DESC")?;
     let mut rows = ids.query([since])?;
     while let Some(row) = rows.next()?

@@ -2,9 +2,11 @@
 //! log can only grow.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::mpsc::{self, TrySendError};
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
+use parking_lot::Mutex;
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
@@ -13,6 +15,9 @@ use super::super::{EventFilter, Lane, LaneBatch, OpenError, ReadError, Record, R
 use super::queue::{self, Command};
 use super::{damage, directory, edit, find, queries, readable, schema, totals};
 use crate::message::Broker;
+
+/// How long after it could not be moved away from damage the same is not tried again.
+const RESCUE_AGAIN: Duration = Duration::from_secs(60);
 
 /// The most queries that wait: also a disk that hangs takes no more memory.
 const MAX_WAITING: usize = 4096;
@@ -26,6 +31,8 @@ pub struct JournalReader {
     jobs: mpsc::SyncSender<Job>,
     /// The writer, if this process has it: it moves what is sound away from damage.
     writer: Option<mpsc::Sender<Command>>,
+    /// When it last could not, and why.
+    not_rescued: Arc<Mutex<Option<(Instant, ReadError)>>>,
 }
 
 impl JournalReader {
@@ -50,7 +57,7 @@ impl JournalReader {
         let read = move || received.into_iter().for_each(|job| job(&connection));
         let thread = std::thread::Builder::new().name("journal-read".into()).spawn(read);
         thread.map_err(|source| OpenError::Directory { path: directory.into(), source })?;
-        Ok(Self { jobs, writer: None })
+        Ok(Self { jobs, writer: None, not_rescued: Arc::default() })
     }
 
     /// From now on this writer moves what is sound away from damage, where a query meets some.
@@ -174,7 +181,7 @@ impl JournalReader {
         if let (Err(error), Some(writer)) = (&result, &self.writer)
             && damage::is_damage(error)
         {
-            self.rescue(writer).await?;
+            self.rescue_once(writer).await?;
             result = self.try_read(query).await?;
         }
         result.map_err(|error| ReadError::Sqlite(error.to_string()))
@@ -196,6 +203,18 @@ impl JournalReader {
         result.await.map_err(|_| ReadError::Closed)
     }
 
+    /// As [`Self::rescue`]; what failed is not tried again soon: many lanes may read the same damage.
+    async fn rescue_once(&self, writer: &mpsc::Sender<Command>) -> Result<(), ReadError> {
+        if let Some((at, error)) = &*self.not_rescued.lock()
+            && at.elapsed() < RESCUE_AGAIN
+        {
+            return Err(error.clone());
+        }
+        let rescued = self.rescue(writer).await;
+        *self.not_rescued.lock() = rescued.as_ref().err().map(|error| (Instant::now(), error.clone()));
+        rescued
+    }
+
     /// Lets the writer move what is sound, unless it did so since this reader met the damage.
     async fn rescue(&self, writer: &mpsc::Sender<Command>) -> Result<(), ReadError> {
         let failed = |error: rusqlite::Error| ReadError::Sqlite(error.to_string());
@@ -204,8 +223,16 @@ impl JournalReader {
         let job: queue::Job = Box::new(move |db| {
             let rescued =
                 damage::schema_cookie(db).and_then(|now| if now == before { damage::rescue(db) } else { Ok(()) });
-            let _ = done.send(rescued.map_err(failed));
-            None
+            match rescued {
+                Ok(()) => {
+                    let _ = done.send(Ok(()));
+                    None
+                }
+                Err(error) => {
+                    let _ = done.send(Err(ReadError::Sqlite(error.to_string())));
+                    Some(error)
+                }
+            }
         });
         writer.send(Command::LongEdit(job)).map_err(|_| ReadError::Closed)?;
         result.await.map_err(|_| ReadError::Closed)?

@@ -14,7 +14,7 @@ use super::super::{AppendResult, JournalRefusal, JournalState, Usage};
 use super::batch::{WriteBatch, Written, refuse};
 use super::capacity::{Capacity, WAL_BYTES};
 use super::damage::{self, is_damage};
-use super::fault::{is_final, only_final, refusal};
+use super::fault::{is_failed_sync, is_final, refusal};
 use super::gather::Next;
 use super::queue::{Append, Command, Load};
 use super::retention::Retention;
@@ -23,6 +23,8 @@ use crate::completion_queue::CompletionQueue;
 
 /// How often it does its housekeeping.
 pub(super) const TICK: Duration = Duration::from_secs(1);
+/// How long after moving records away from damage the same is not tried again.
+const RESCUE_AGAIN: Duration = Duration::from_secs(60);
 /// Numbers are reserved in blocks, so that not every transaction has to.
 const BLOCK: i64 = 1 << 20;
 
@@ -51,6 +53,8 @@ pub(super) struct Writer {
     pub(super) synced: bool,
     /// About how many bytes of the WAL are not in the database yet.
     pub(super) logged: u64,
+    /// When it last moved sound records away from damage.
+    pub(super) rescued: Option<Instant>,
 }
 
 impl Writer {
@@ -181,8 +185,12 @@ impl Writer {
         Ok(())
     }
 
-    /// See [`damage::rescue`]; the disk does not count as hanging meanwhile.
+    /// See [`damage::rescue`]; the disk does not count as hanging meanwhile. What it cannot mend is not tried again soon.
     fn rescue(&mut self) -> rusqlite::Result<()> {
+        if self.rescued.is_some_and(|at| at.elapsed() < RESCUE_AGAIN) {
+            return Err(damage::damage_met());
+        }
+        self.rescued = Some(Instant::now());
         self.activity.mark_idle();
         let rescued = damage::rescue(&mut self.connection);
         self.activity.mark_busy();
@@ -256,15 +264,15 @@ impl Writer {
     fn housekeep(&mut self) -> rusqlite::Result<()> {
         self.activity.mark_busy();
         if let Err(error) = self.retention.apply(&self.connection) {
-            if is_damage(&error) {
-                return self.rescue();
-            }
-            warn!(%error, "journal retention failed");
-            only_final(Err(error))?;
+            self.retention_failed(&error)?;
         }
         let up = self.state.borrow().is_up();
         let (used, room) = self.capacity.check(&self.connection, up)?;
-        self.usage.set(used.on_disk, used.used, damage::unreadable(&self.connection)?);
+        self.usage.set(
+            used.on_disk,
+            used.used,
+            damage::unreadable(&self.connection).unwrap_or_else(|_| self.usage.unreadable()),
+        );
         match room {
             Ok(()) if !up && self.can_write()? => {
                 info!(event = "journal_accepts", "the journal can be written again");
@@ -281,6 +289,25 @@ impl Writer {
             _ => {}
         }
         Ok(())
+    }
+
+    /// What is too old stays: that is no reason to end, but for a failed sync.
+    ///
+    /// # Errors
+    /// As [`Self::write`].
+    fn retention_failed(&mut self, error: &rusqlite::Error) -> rusqlite::Result<()> {
+        let rescued = if is_damage(error) { self.rescue() } else { Ok(()) };
+        match rescued {
+            Ok(()) if is_damage(error) => {}
+            Ok(()) => warn!(%error, "journal retention failed"),
+            Err(error) if is_failed_sync(&error) => return Err(error),
+            // once a minute: see rescue
+            Err(error) if self.rescued.is_some_and(|at| at.elapsed() < self.tick) => {
+                warn!(%error, "journal retention failed: its disk is damaged");
+            }
+            Err(_) => {}
+        }
+        if is_failed_sync(error) { Err(damage::damage_met()) } else { Ok(()) }
     }
 
     /// # Errors

@@ -88,7 +88,9 @@ impl ClusterAdmin {
     pub(super) async fn connect(config: &Config) -> Result<Self, Unusable> {
         let mut admin = Self::prepare(config).map_err(|error| Unusable::because(error, "correct [kafka]"))?;
         admin.unusable = bootstrap(config).await?;
-        let brokers = admin.brokers()?;
+        let doubt = admin.unusable.iter().find(|one| one.is_doubtful).cloned();
+        let brokers = admin.brokers().map_err(|error| doubt.unwrap_or(error))?;
+        admin.unusable.retain(|one| !one.is_doubtful);
         let reached = join_all(brokers.iter().map(|(id, address)| probe::advertised(*id, address))).await;
         let (unreached, all) = (reached.into_iter().filter_map(Result::err).collect::<Vec<_>>(), brokers.len());
         if unreached.len() == all
@@ -209,7 +211,8 @@ async fn bootstrap(config: &Config) -> Result<Vec<Unusable>, Unusable> {
         let probes = config.bootstrap_servers.iter().map(|address| probe::bootstrap(config, address));
         let (unusable, all) = (join_all(probes).await, config.bootstrap_servers.len());
         let unusable: Vec<_> = unusable.into_iter().filter_map(Result::err).collect();
-        let Some(first) = unusable.first().filter(|_| unusable.len() == all) else { return Ok(unusable) };
+        let maybe = unusable.len() < all || unusable.iter().any(|one| one.is_doubtful);
+        let Some(first) = unusable.first().filter(|_| !maybe) else { return Ok(unusable) };
         // one that starts may listen in a moment
         if Instant::now() > end || !unusable.iter().any(|one| one.may_pass) {
             return Err(first.clone());

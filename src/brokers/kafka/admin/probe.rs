@@ -25,19 +25,25 @@ pub(crate) struct Unusable {
     pub(super) remedy: String,
     /// Whether that may pass without a change: a broker may be starting.
     pub(super) may_pass: bool,
+    /// Whether a broker may stand there all the same: only librdkafka knows how to ask it.
+    pub(super) is_doubtful: bool,
 }
 
 impl Unusable {
-    pub(super) fn because(found: String, remedy: &str) -> Self {
-        Self { found, remedy: remedy.into(), may_pass: false }
+    pub(super) fn because(found: String, remedy: impl Into<String>) -> Self {
+        Self { found, remedy: remedy.into(), may_pass: false, is_doubtful: false }
     }
 
     fn at(address: &str, found: impl Display, remedy: impl Into<String>) -> Self {
-        Self { found: format!("{address}: {found}"), remedy: remedy.into(), may_pass: false }
+        Self::because(format!("{address}: {found}"), remedy)
     }
 
     fn passing(self) -> Self {
         Self { may_pass: true, ..self }
+    }
+
+    fn doubtful(self) -> Self {
+        Self { is_doubtful: true, ..self }
     }
 }
 
@@ -97,10 +103,10 @@ fn mismatch(address: &str, speaks: Speaks, protocol: &str) -> Unusable {
             "name a broker of Kafka in kafka.bootstrap_servers; NATS is [nats]",
         ),
         Speaks::Http => Unusable::at(address, "an HTTP server answers", OTHER_PORT),
-        Speaks::SomethingElse => Unusable::at(address, "what listens there is no Kafka broker", OTHER_PORT).passing(),
+        Speaks::SomethingElse => Unusable::at(address, "what listens there is no Kafka broker", OTHER_PORT).doubtful(),
         Speaks::Nothing => {
             let found = format!("accepts the connection and does not answer within {}", show(WITHIN));
-            Unusable::at(address, found, "look at the broker's log: it may be starting, or overloaded").passing()
+            Unusable::at(address, found, "look at the broker's log: it may be starting, or overloaded").doubtful()
         }
     }
 }
@@ -157,7 +163,14 @@ async fn ask(address: SocketAddr, question: &[u8]) -> Speaks {
         let mut stream = TcpStream::connect(address).await?;
         stream.write_all(question).await?;
         let mut first = [0; 8];
-        let length = stream.read(&mut first).await?;
+        let mut length = 0;
+        // a broker may send the length of its answer apart
+        while length < first.len() {
+            match stream.read(&mut first[length..]).await? {
+                0 => break,
+                more => length += more,
+            }
+        }
         io::Result::Ok((first, length))
     };
     match timeout(WITHIN, answer).await {
