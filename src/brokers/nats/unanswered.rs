@@ -68,7 +68,8 @@ impl Unanswered {
     pub(super) fn acked(&self, id: Id, bytes: usize) {
         self.acks.fetch_add(1, Ordering::Relaxed);
         if self.largest_acked.fetch_max(bytes, Ordering::Relaxed) < bytes && bytes > ALWAYS_FITS {
-            self.tries.lock().remove(&id);
+            // the limit of a dead letter stays until all its parts are acked
+            self.tries.lock().retain(|tried, tries| *tried != id || tries.limit.is_some());
         }
     }
 
@@ -88,10 +89,17 @@ impl Unanswered {
 
     /// Whether a body of this size may never be acked: it got none often and long enough, and smaller ones did meanwhile.
     pub(super) fn suspect(&self, id: Id, bytes: usize) -> Option<Suspect> {
+        if bytes <= ALWAYS_FITS {
+            return None;
+        }
         let tries = *self.tries.lock().get(&id)?;
         let (age, limit) = (tries.since.elapsed(), self.limit());
         let acked_meanwhile = self.acks.load(Ordering::Relaxed) > tries.acks_before;
         if tries.count < TRIES || age < self.too_large_after || !acked_meanwhile {
+            return None;
+        }
+        if bytes <= limit && tries.limit.is_some() {
+            // a part of the dead letter that the message became
             return None;
         }
         if bytes <= limit {
@@ -159,6 +167,10 @@ mod tests {
         assert_eq!(unanswered.suspect(large, LARGE), Some(Suspect { tries: 5, age: 5 * MINUTE, limit: 40_000 }));
         assert_eq!(unanswered.limit_of(large), usize::MAX);
         unanswered.set_limit(large, 40_000);
+        // a part of it is neither a suspect, nor does its ack end the limit of the others
+        assert_eq!(unanswered.suspect(large, 32_768), None);
+        assert_eq!(unanswered.suspect(large, LARGE).map(|suspect| suspect.limit), Some(40_000));
+        unanswered.acked(large, 41_000);
         assert_eq!(unanswered.limit_of(large), 40_000 - DEAD_LETTER_HEADERS);
     }
 

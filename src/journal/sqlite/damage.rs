@@ -8,6 +8,7 @@
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, Result, Row, ToSql, ffi, params, params_from_iter};
 use tracing::{error, warn};
@@ -18,6 +19,8 @@ use super::rows::{COLUMNS, record};
 use super::{directory, edit};
 use crate::message::Broker;
 
+/// How long after a rescue, or one that failed, the same is not tried again.
+pub(super) const RESCUE_AGAIN: Duration = Duration::from_secs(60);
 /// The most records that are named in the log one by one.
 const NAMED: usize = 20;
 /// More records than this are in no single page.

@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{self, TrySendError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
 use parking_lot::Mutex;
 use rusqlite::Connection;
@@ -15,9 +15,6 @@ use super::super::{EventFilter, Lane, LaneBatch, OpenError, ReadError, Record, R
 use super::queue::{self, Command};
 use super::{damage, directory, edit, find, queries, readable, schema, totals};
 use crate::message::Broker;
-
-/// How long after it could not be moved away from damage the same is not tried again.
-const RESCUE_AGAIN: Duration = Duration::from_secs(60);
 
 /// The most queries that wait: also a disk that hangs takes no more memory.
 const MAX_WAITING: usize = 4096;
@@ -206,7 +203,7 @@ impl JournalReader {
     /// As [`Self::rescue`]; what failed is not tried again soon: many lanes may read the same damage.
     async fn rescue_once(&self, writer: &mpsc::Sender<Command>) -> Result<(), ReadError> {
         if let Some((at, error)) = &*self.not_rescued.lock()
-            && at.elapsed() < RESCUE_AGAIN
+            && at.elapsed() < damage::RESCUE_AGAIN
         {
             return Err(error.clone());
         }

@@ -23,8 +23,6 @@ use crate::completion_queue::CompletionQueue;
 
 /// How often it does its housekeeping.
 pub(super) const TICK: Duration = Duration::from_secs(1);
-/// How long after moving records away from damage the same is not tried again.
-const RESCUE_AGAIN: Duration = Duration::from_secs(60);
 /// Numbers are reserved in blocks, so that not every transaction has to.
 const BLOCK: i64 = 1 << 20;
 
@@ -187,7 +185,7 @@ impl Writer {
 
     /// See [`damage::rescue`]; the disk does not count as hanging meanwhile. What it cannot mend is not tried again soon.
     fn rescue(&mut self) -> rusqlite::Result<()> {
-        if self.rescued.is_some_and(|at| at.elapsed() < RESCUE_AGAIN) {
+        if self.rescued.is_some_and(|at| at.elapsed() < damage::RESCUE_AGAIN) {
             return Err(damage::damage_met());
         }
         self.rescued = Some(Instant::now());
