@@ -83,6 +83,11 @@ impl Command {
             Self::Tail(arguments) => arguments.url.is_none(),
         }
     }
+
+    /// Whether this serves.
+    pub(super) fn is_run(&self) -> bool {
+        matches!(self, Self::Configured(Configured::Run))
+    }
 }
 
 /// The commands that need a configuration.
