@@ -266,7 +266,7 @@ impl ReplayRun<'_> {
 async fn ready_publisher(config: &Config, routes: &Routes, broker: Broker) -> Result<Publisher, String> {
     let publisher = start_publisher(config, routes, broker).await?;
     publisher.wait_until_up(Instant::now() + READY_WITHIN).await;
-    let down = match &*publisher.state().borrow() {
+    let down = match &**publisher.state().borrow() {
         BrokerState::Down { reason, detail } => Some(format!("{}: {detail}", reason.as_str())),
         BrokerState::Up | BrokerState::Degraded { .. } => None,
     };
