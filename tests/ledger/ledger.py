@@ -69,7 +69,7 @@ class Series:
         for number, name in enumerate(self.options.scenario):
             scenario = SCENARIOS[name]()
             # with both brokers it is one run, among those of the slower
-            if scenario.both and self.kind != self.options.kinds[-1]:
+            if scenario.both and self.kind != self.options.kinds[-1] or self.kind not in scenario.kinds:
                 continue
             if scenario.needs_journal and not self.options.journal:
                 self.rows.append(Row(name, self.kind, [], [], "needs the journal"))
@@ -182,7 +182,8 @@ def main():
     options.scenario = options.scenario or (SHORT if options.short else list(SCENARIOS))
     options.kinds = [options.broker] if options.broker else list(KINDS)
     options.rate = options.rate or (1500 if options.notifications else 300)
-    options.share = options.notifications and options.notifications // (len(options.scenario) * len(options.kinds)) + 1
+    runs = sum(kind in SCENARIOS[name].kinds for name in options.scenario for kind in options.kinds)
+    options.share = options.notifications and options.notifications // max(1, runs) + 1
     base = CACHE / "ledger"
     base.mkdir(exist_ok=True)
     folder = pathlib.Path(tempfile.mkdtemp(dir=base))

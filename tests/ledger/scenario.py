@@ -6,6 +6,8 @@ class Scenario:
     """Nothing goes wrong."""
 
     needs_journal = False
+    # the brokers that have such a fault
+    kinds = ("nats", "kafka")
     # whether Kafka may have a record twice: after a kill or an unknown outcome
     unknown = True
     # whether the bridge may end by itself
@@ -14,7 +16,8 @@ class Scenario:
     seconds = 6
     # about how many seconds one kill takes, what comes after it included
     pace = 1
-    large = False
+    # options of a second sender, of larger bodies
+    large = ()
     both = False
     config = {}
 
