@@ -128,11 +128,14 @@ class Series:
         journalled = sum(of["stored"].get("journal", 0) for of in figures)
         for kind, (_, _, verdict) in checkers.items():
             problems = list(run.problems)
-            limits = {"lost": True, "altered": True, "disordered": True, "twice": kind == "nats" or not scenario.unknown}
+            limits = {
+                "lost": True, "altered": True, "disordered": True, "twice": kind == "nats" or not scenario.unknown,
+                "in_two_forms": not scenario.two_forms,
+            }
             for what, counts in limits.items():
                 found = getattr(verdict, what)
                 if counts and found:
-                    problems.append(f"{len(found)} {what}:")
+                    problems.append(f"{len(found)} {what.replace('_', ' ')}:")
                     problems += [f"  {one}" for one in found[:SHOWN]]
             found = [len(of) for of in (verdict.lost, verdict.altered, verdict.disordered, verdict.twice)]
             row = [verdict.answered, verdict.arrived, *found, journalled, refused, run.bridge.kills + run.broker_kills]

@@ -10,6 +10,8 @@ class Scenario:
     kinds = ("nats", "kafka")
     # whether Kafka may have a record twice: after a kill or an unknown outcome
     unknown = True
+    # whether a body may come whole and in parts: it was in flight when the broker's limit changed
+    two_forms = False
     # whether the bridge may end by itself
     ends = False
     # what its faults need at least
