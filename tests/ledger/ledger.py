@@ -69,7 +69,7 @@ class Series:
         for number, name in enumerate(self.options.scenario):
             scenario = SCENARIOS[name]()
             # with both brokers it is one run, among those of the slower
-            if scenario.both and self.kind != self.options.kinds[-1]:
+            if scenario.both and self.kind != self.options.kinds[-1] or self.kind not in scenario.kinds:
                 continue
             if scenario.needs_journal and not self.options.journal:
                 self.rows.append(Row(name, self.kind, [], [], "needs the journal"))
@@ -128,11 +128,14 @@ class Series:
         journalled = sum(of["stored"].get("journal", 0) for of in figures)
         for kind, (_, _, verdict) in checkers.items():
             problems = list(run.problems)
-            limits = {"lost": True, "altered": True, "disordered": True, "twice": kind == "nats" or not scenario.unknown}
+            limits = {
+                "lost": True, "altered": True, "disordered": True, "twice": kind == "nats" or not scenario.unknown,
+                "in_two_forms": not scenario.two_forms,
+            }
             for what, counts in limits.items():
                 found = getattr(verdict, what)
                 if counts and found:
-                    problems.append(f"{len(found)} {what}:")
+                    problems.append(f"{len(found)} {what.replace('_', ' ')}:")
                     problems += [f"  {one}" for one in found[:SHOWN]]
             found = [len(of) for of in (verdict.lost, verdict.altered, verdict.disordered, verdict.twice)]
             row = [verdict.answered, verdict.arrived, *found, journalled, refused, run.bridge.kills + run.broker_kills]
@@ -182,7 +185,8 @@ def main():
     options.scenario = options.scenario or (SHORT if options.short else list(SCENARIOS))
     options.kinds = [options.broker] if options.broker else list(KINDS)
     options.rate = options.rate or (1500 if options.notifications else 300)
-    options.share = options.notifications and options.notifications // (len(options.scenario) * len(options.kinds)) + 1
+    runs = sum(kind in SCENARIOS[name].kinds for name in options.scenario for kind in options.kinds)
+    options.share = options.notifications and options.notifications // max(1, runs) + 1
     base = CACHE / "ledger"
     base.mkdir(exist_ok=True)
     folder = pathlib.Path(tempfile.mkdtemp(dir=base))

@@ -50,6 +50,7 @@ class Verdict:
     altered: list = dataclasses.field(default_factory=list)
     disordered: list = dataclasses.field(default_factory=list)
     twice: list = dataclasses.field(default_factory=list)
+    in_two_forms: list = dataclasses.field(default_factory=list)
 
 
 def identity(body):
@@ -101,13 +102,16 @@ class LossChecker:
         return self.verdict
 
     def _join(self):
-        """What came in parts is whole if one way of cutting it is complete."""
+        """What came in parts is whole if one way of cutting it is complete; it may be there in more than one form."""
         for (of, count), parts in self.parts.items():
-            if len(parts) == count:
-                if identity(b"".join(parts[number] for number in sorted(parts))) == of:
-                    self.whole.add(of)
-                else:
-                    self.verdict.altered.append(f"{of}: its {count} parts are not the body")
+            if len(parts) < count:
+                continue
+            if identity(b"".join(parts[number] for number in sorted(parts))) != of:
+                self.verdict.altered.append(f"{of}: its {count} parts are not the body")
+                continue
+            if of in self.whole:
+                self.verdict.in_two_forms.append(f"{of} also in {count} parts")
+            self.whole.add(of)
 
     def _order(self):
         """First occurrences of an instance in a group must come as they were sent, and on one partition."""

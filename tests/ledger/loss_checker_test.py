@@ -26,7 +26,7 @@ def counts(came):
     for arrival in came:
         checker.arrival(arrival)
     found = checker.verdict_of_all()
-    return [len(found.lost), len(found.altered), len(found.disordered), len(found.twice)]
+    return [len(found.lost), len(found.altered), len(found.disordered), len(found.twice) + len(found.in_two_forms)]
 
 
 class LossCheckerTest(unittest.TestCase):
@@ -84,6 +84,15 @@ class LossCheckerTest(unittest.TestCase):
         self.assertEqual(counts([*came, *halves]), [0, 0, 0, 0])
         self.assertEqual(counts([*came, halves[0]]), [1, 0, 0, 0])
         self.assertEqual(counts([*came, halves[0], again(halves[1], body=b"y 6")]), [1, 1, 0, 0])
+
+    def test_in_two_forms(self):
+        came = arrivals()
+        whole = came[-1]
+        halves = [again(whole, part=(number, 2), body=of, position=6) for number, of in enumerate((b"bod", b"y 5"), 1)]
+        thirds = [again(whole, part=(number, 3), body=of, position=7) for number, of in enumerate((b"bo", b"dy", b" 5"), 1)]
+        self.assertEqual(counts([*came, halves[0]]), [0, 0, 0, 0], "a form of which a part is missing is none")
+        self.assertEqual(counts([*came, *halves]), [0, 0, 0, 1])
+        self.assertEqual(counts([*came[:-1], *halves, *thirds]), [0, 0, 0, 1])
 
 
 if __name__ == "__main__":

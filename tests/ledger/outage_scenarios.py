@@ -3,11 +3,14 @@
 from proxy import DOWN, UP
 from scenario import Scenario, between
 
+# more than a broker takes: dead letters, in parts
+BEYOND_LIMIT = ("--instances", 2, "--rate", 2, "--count", 20, "--size", "1200KiB", "--types", "incoming")
+
 
 class KillBridge(Scenario):
     """kill -9 of the bridge at random moments; bodies beyond the broker's limit among the others"""
 
-    large = True
+    large = BEYOND_LIMIT
 
     def round(self, run):
         between(run, 0.05, 1.5)
@@ -80,7 +83,7 @@ class All(Scenario):
 
     seconds = 14
     pace = 6
-    large = True
+    large = BEYOND_LIMIT
     config = {"through_proxy": True, "by_class": True}
 
     def round(self, run):

@@ -4,9 +4,10 @@ import contextlib
 import sqlite3
 import time
 
-from disk_scenarios import DiskFull, ReadOnly
+from disk_scenarios import DiskFull, FilledByOthers, ReadOnly
 from outage_scenarios import All, Cut, JournalFirst, KillBridge, KillBroker, Stall, StopBroker
 from scenario import Scenario, between
+from stream_scenarios import MaxPayload, SubjectTransform
 
 
 class DownAtStart(Scenario):
@@ -240,11 +241,14 @@ SCENARIOS = {
     "stall": Stall,
     "down-at-start": DownAtStart,
     "disk-full": DiskFull,
+    "filled-by-others": FilledByOthers,
     "read-only": ReadOnly,
     "sigterm": Terminate,
     "short-window": ShortWindow,
     "refused": Refused,
     "missing": Missing,
+    "max-payload": MaxPayload,
+    "subject-transform": SubjectTransform,
     "two-brokers": TwoBrokers,
     "return": Return,
     "route": Route,
@@ -252,6 +256,6 @@ SCENARIOS = {
     "all": All,
 }
 # with --short: a fault of each kind, and all of them together
-SHORT = ["kill-bridge", "kill-broker", "disk-full", "short-window", "two-brokers", "all"]
+SHORT = ["kill-bridge", "kill-broker", "disk-full", "short-window", "max-payload", "two-brokers", "all"]
 # where --kills are divided
 KILLING = ["kill-bridge", "journal-first", "kill-broker", "all"]
