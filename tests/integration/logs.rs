@@ -123,7 +123,7 @@ fn each_outage_and_each_return_of_a_broker_is_logged_once() {
     let told = |message: &str| events.iter().find(|event| event["message"] == message).unwrap();
     assert_eq!(told("notifications are answered 503 and GREEN-API repeats them")["reason"], "disconnected");
     let ended = told("outage ended");
-    assert_eq!((&ended["not_stored"], &ended["journal"]), (&2.into(), &0.into()), "{ended}");
+    assert_eq!((&ended["not_stored"], &ended["to_journal"]), (&2.into(), &0.into()), "{ended}");
 }
 
 #[cfg(feature = "journal")]
@@ -141,9 +141,9 @@ fn an_outage_with_a_journal_tells_that_nothing_is_lost_and_how_much_room_is_left
     let told = |message: &str| events.iter().find(|event| event["message"] == message).unwrap();
     let begun = told("notifications go to the journal and are forwarded later");
     assert!(begun["level"] == "WARN" && begun["reason"] == "disconnected", "{begun}");
-    assert!(begun["room_bytes"].as_u64().unwrap() > 1024 * 1024, "{begun}");
+    assert!(begun["free_capacity_bytes"].as_u64().unwrap() > 1024 * 1024, "{begun}");
     let ended = told("outage ended");
-    assert_eq!((&ended["not_stored"], &ended["journal"]), (&0.into(), &3.into()), "{ended}");
+    assert_eq!((&ended["not_stored"], &ended["to_journal"]), (&0.into(), &3.into()), "{ended}");
 }
 
 #[test]
