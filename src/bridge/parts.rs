@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use tracing::{info, warn};
 
-use super::{BuildError, backlog, unusable};
+use super::backlog::{backlog_problem, journal_only_problem};
+use super::{BuildError, unusable};
 use crate::admin::Health;
 use crate::auth::Tokens;
 use crate::brokers::{FaultReason, Publisher, kafka, nats};
@@ -19,8 +20,8 @@ use crate::shutdown::Shutdown;
 use crate::telemetry::Metrics;
 use crate::webhook;
 
-/// Opens the journal, if there is a section for it. Refuses a backlog for a broker that no route uses, and one
-/// with other keys than the routes give.
+/// Opens the journal, if there is a section for it. Refuses a backlog for a broker that no route uses, and one that was
+/// stored with another `route.key`.
 ///
 /// It opens in its own thread: a large journal takes long, and the process must react to signals meanwhile.
 pub(super) async fn open_journal(config: &Config, routes: &Routes) -> Result<Option<(Journal, Recovered)>, BuildError> {
@@ -32,16 +33,16 @@ pub(super) async fn open_journal(config: &Config, routes: &Routes) -> Result<Opt
     let (journal, recovered) = opened.map_err(|error| unusable(key, &error))?;
     for broker in Broker::ALL {
         let records = recovered.backlog[broker].iter().map(|lane| lane.records).sum();
-        let problem = backlog::problem(journal.reader(), routes, broker, records).await;
+        let problem = backlog_problem(journal.reader(), routes, broker, records).await;
         if let Some(problem) = problem.map_err(|error| unusable(key, &error))? {
-            return Err(unusable(problem.key, &problem));
+            return Err(unusable(problem.config_key, &problem));
         }
         if records > 0 {
             info!(broker = broker.as_str(), records, "recovered journal backlog");
         }
     }
     if let Some((problem, remedy)) =
-        backlog::unrouted(recovered.journal_only, Broker::ALL.iter().any(|b| routes.uses_broker(*b)))
+        journal_only_problem(recovered.journal_only, Broker::ALL.iter().any(|b| routes.uses_broker(*b)))
     {
         warn!(remedy, "{problem}");
     }
