@@ -73,12 +73,12 @@ pub(crate) async fn start_publisher(config: &Config, routes: &Routes, broker: Br
             let section = config.kafka.as_ref().ok_or("there is no section [kafka]")?;
             let topics = routes.fixed_destinations(broker);
             let max_dynamic = if routes.has_dynamic_destinations(broker) { config.route.max_destinations } else { 0 };
-            let publisher = kafka::Publisher::start(section, topics, max_dynamic, kafka::REPORT_WITHIN);
+            let publisher = kafka::Publisher::start(section, topics, max_dynamic, kafka::DELIVERY_TIMEOUT);
             publisher.map(Publisher::Kafka).map_err(|error| error.to_string())
         }
         Broker::Nats => {
             let section = config.nats.as_ref().ok_or("there is no section [nats]")?;
-            let publisher = nats::Publisher::start(section, routes.patterns(broker), nats::PATIENCE).await;
+            let publisher = nats::Publisher::start(section, routes.patterns(broker), nats::ACK_TIMEOUTS).await;
             publisher.map(Publisher::Nats).map_err(|error| error.to_string())
         }
     }

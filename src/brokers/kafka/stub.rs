@@ -10,7 +10,7 @@ use crate::brokers::{Fault, FaultReason, Finding, Provisioned};
 use crate::message::{DlqRecord, Message};
 
 /// How long a delivery report may take: this build awaits none.
-pub const REPORT_WITHIN: Duration = Duration::ZERO;
+pub const DELIVERY_TIMEOUT: Duration = Duration::ZERO;
 
 const NOT_BUILT: &str = "this build has no kafka; build with the feature `kafka`";
 

@@ -11,9 +11,9 @@ use tokio::sync::{Notify, watch};
 use super::Config;
 use super::ack::AckVerifier;
 use super::lookup::Lookup;
+use super::oversized::{AckTimeouts, OversizeDetector};
 use super::pending_acks::PendingAcks;
 use super::stream_created::StreamCreated;
-use super::unanswered::{Patience, Unanswered};
 use crate::brokers::{BrokerState, FaultReason};
 use crate::telemetry::Dated;
 
@@ -29,11 +29,11 @@ pub(super) struct Shared {
     /// Notified when a message is larger than the server accepts.
     pub(super) limit_reached: Notify,
     pub(super) lookup: Lookup,
-    pub(super) unanswered: Unanswered,
+    pub(super) oversize: OversizeDetector,
 }
 
 impl Shared {
-    pub(super) fn new(client: Client, config: &Config, patience: Patience) -> Self {
+    pub(super) fn new(client: Client, config: &Config, timeouts: AckTimeouts) -> Self {
         Self {
             pending: Arc::default(),
             verifier: AckVerifier::new(config),
@@ -42,7 +42,7 @@ impl Shared {
             limits: StreamLimits::default(),
             limit_reached: Notify::new(),
             lookup: Lookup::new(client.clone(), config),
-            unanswered: Unanswered::new(patience.too_large),
+            oversize: OversizeDetector::new(timeouts.too_large_after),
             config: config.clone(),
             client,
         }
