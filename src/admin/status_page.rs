@@ -9,7 +9,7 @@ use hyper::{Response, StatusCode};
 use super::health::Readiness;
 use super::response::{Body, response, with_header};
 use crate::journal;
-use crate::telemetry::{Availability, Dated};
+use crate::telemetry::{Availability, TimedAvailability};
 
 /// The journal in numbers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,7 +76,7 @@ fn page(readiness: &Readiness, journal: Option<&JournalSummary>) -> String {
     )
 }
 
-fn describe(state: &Dated<&'static str>) -> String {
+fn describe(state: &TimedAvailability<&'static str>) -> String {
     let since = humantime::format_rfc3339_seconds(state.since());
     match &**state {
         Availability::Up => format!("up since {since}"),
@@ -130,12 +130,12 @@ mod tests {
 
     #[test]
     fn the_page_says_what_is_wrong() {
-        let dated = |state| Dated::new(state, SystemTime::UNIX_EPOCH);
+        let timed = |state| TimedAvailability::new(state, SystemTime::UNIX_EPOCH);
         let brokers = vec![
-            ("nats", dated(Availability::down("disconnected"))),
-            ("kafka", dated(Availability::degraded("no_topic"))),
+            ("nats", timed(Availability::down("disconnected"))),
+            ("kafka", timed(Availability::degraded("no_topic"))),
         ];
-        let journal = Some(dated(Availability::down("full")));
+        let journal = Some(timed(Availability::down("full")));
         let readiness = Readiness { stopping: true, brokers, journal, unreadable: Vec::new() };
         let summary = JournalSummary {
             journal_only: 3,
@@ -165,7 +165,7 @@ mod tests {
 
     #[test]
     fn the_page_warns_before_the_journal_is_full() {
-        let journal = Some(Dated::new(Availability::Up, SystemTime::UNIX_EPOCH));
+        let journal = Some(TimedAvailability::new(Availability::Up, SystemTime::UNIX_EPOCH));
         let readiness = Readiness { stopping: false, brokers: Vec::new(), journal, unreadable: Vec::new() };
         let space = |used| {
             let summary = JournalSummary {

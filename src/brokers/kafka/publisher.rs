@@ -22,7 +22,7 @@ use super::watcher::{Shared, Watcher};
 use super::{Config, client_config, error_codes, headers};
 use crate::brokers::{BrokerState, Fault, FaultKind, FaultReason};
 use crate::message::{Broker, Message};
-use crate::telemetry::Dated;
+use crate::telemetry::TimedAvailability;
 
 /// How long a record may wait for its delivery report (librdkafka's `delivery.timeout.ms`). It must be less than the 60 s
 /// after which GREEN-API repeats.
@@ -120,7 +120,10 @@ impl Publisher {
         let clients = Clients::start(properties, Context::new(config, events.clone()), tasks.clone());
         let shared = Arc::new(Shared {
             clients: clients.map_err(|error| client_config::explain(config, &error))?,
-            state: watch::Sender::new(Dated::new(BrokerState::down(FaultReason::Connecting), SystemTime::now())),
+            state: watch::Sender::new(TimedAvailability::new(
+                BrokerState::down(FaultReason::Connecting),
+                SystemTime::now(),
+            )),
             no_report: AtomicBool::new(false),
             topics,
             dynamic_topics: max_dynamic_topics > 0,
@@ -153,7 +156,7 @@ impl Publisher {
     }
 
     /// Whether the cluster can store now; a change shows as it happens.
-    pub fn state(&self) -> watch::Receiver<Dated<FaultReason>> {
+    pub fn state(&self) -> watch::Receiver<TimedAvailability<FaultReason>> {
         self.shared.state.subscribe()
     }
 

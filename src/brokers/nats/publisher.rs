@@ -17,7 +17,7 @@ use super::watcher::Watcher;
 use super::{Config, ConnectError, advisories, connect, headers};
 use crate::brokers::{BrokerState, Fault, FaultReason};
 use crate::message::{Broker, Message};
-use crate::telemetry::Dated;
+use crate::telemetry::TimedAvailability;
 use crate::units::show;
 
 /// An ack that has not come after 30 s on a live connection will not come (the leader of JetStream died). A repeat is safe:
@@ -72,7 +72,7 @@ impl Publisher {
     }
 
     /// Whether the stream can store now; a change shows as it happens.
-    pub fn state(&self) -> watch::Receiver<Dated<FaultReason>> {
+    pub fn state(&self) -> watch::Receiver<TimedAvailability<FaultReason>> {
         self.shared.state.subscribe()
     }
 

@@ -15,7 +15,7 @@ use super::oversized::{AckTimeouts, OversizeDetector};
 use super::pending_acks::PendingAcks;
 use super::stream_created::StreamCreated;
 use crate::brokers::{BrokerState, FaultReason};
-use crate::telemetry::Dated;
+use crate::telemetry::TimedAvailability;
 
 /// What the publisher and the watcher share.
 pub(super) struct Shared {
@@ -23,7 +23,7 @@ pub(super) struct Shared {
     pub(super) config: Config,
     pub(super) pending: Arc<PendingAcks>,
     pub(super) verifier: AckVerifier,
-    pub(super) state: watch::Sender<Dated<FaultReason>>,
+    pub(super) state: watch::Sender<TimedAvailability<FaultReason>>,
     pub(super) created: StreamCreated,
     pub(super) limits: StreamLimits,
     /// Notified when a message is larger than the server accepts.
@@ -37,7 +37,10 @@ impl Shared {
         Self {
             pending: Arc::default(),
             verifier: AckVerifier::new(config),
-            state: watch::Sender::new(Dated::new(BrokerState::down(FaultReason::Connecting), SystemTime::now())),
+            state: watch::Sender::new(TimedAvailability::new(
+                BrokerState::down(FaultReason::Connecting),
+                SystemTime::now(),
+            )),
             created: StreamCreated::default(),
             limits: StreamLimits::default(),
             limit_reached: Notify::new(),

@@ -35,7 +35,7 @@ impl Publisher {
         match self.0 {}
     }
 
-    pub fn state(&self) -> watch::Receiver<Dated<FaultReason>> {
+    pub fn state(&self) -> watch::Receiver<TimedAvailability<FaultReason>> {
         match self.0 {}
     }
 

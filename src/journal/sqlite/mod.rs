@@ -42,7 +42,7 @@ use tracing::warn;
 use super::record::millis;
 use super::{Config, DeadLetterConfig, DedupLimits, JournalRefusal, JournalState, OpenError, Recovered, Risk, Usage};
 use crate::completion_queue::CompletionQueue;
-use crate::telemetry::Dated;
+use crate::telemetry::TimedAvailability;
 use capacity::Capacity;
 use clock::Clock;
 use directory::Directory;
@@ -80,7 +80,7 @@ fn open_by(
     let (used, accepts) = capacity.check(&connection, true).map_err(|source| capacity.unusable(source))?;
     usage.set(used.on_disk, used.used, recovered.unreadable.clone());
     let state = accepts.map_or_else(JournalState::down, |()| JournalState::Up);
-    let (state, states) = watch::channel(Dated::new(state, SystemTime::now()));
+    let (state, states) = watch::channel(TimedAvailability::new(state, SystemTime::now()));
     let (load, activity) = (Arc::new(Load::default()), Arc::new(WriterActivity::new()));
     let writer = Writer {
         connection,
@@ -149,7 +149,7 @@ fn start_threads(
     writer: Writer,
     activity: Arc<WriterActivity>,
     load: Arc<Load>,
-    state: watch::Sender<Dated<JournalRefusal>>,
+    state: watch::Sender<TimedAvailability<JournalRefusal>>,
     ended: mpsc::Receiver<()>,
 ) -> std::io::Result<JoinHandle<()>> {
     let thread = |name: &str| std::thread::Builder::new().name(name.into());

@@ -10,7 +10,7 @@ use tracing::error;
 
 use super::super::{JournalRefusal, JournalState};
 use super::queue::Load;
-use crate::telemetry::Dated;
+use crate::telemetry::TimedAvailability;
 
 /// How long one transaction may take: a disk that is only busy syncs in less.
 pub(super) const STALLED_AFTER: Duration = Duration::from_secs(5);
@@ -56,7 +56,7 @@ impl WriterActivity {
 pub(super) fn watch(
     activity: &WriterActivity,
     load: &Arc<Load>,
-    state: &watch::Sender<Dated<JournalRefusal>>,
+    state: &watch::Sender<TimedAvailability<JournalRefusal>>,
     ended: &Receiver<()>,
 ) {
     while let Err(RecvTimeoutError::Timeout) = ended.recv_timeout(CHECK_EVERY) {

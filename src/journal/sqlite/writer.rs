@@ -20,7 +20,7 @@ use super::queue::{Append, Command, Load};
 use super::retention::Retention;
 use super::watchdog::WriterActivity;
 use crate::completion_queue::CompletionQueue;
-use crate::telemetry::Dated;
+use crate::telemetry::TimedAvailability;
 
 /// How often it does its housekeeping.
 pub(super) const TICK: Duration = Duration::from_secs(1);
@@ -39,7 +39,7 @@ pub(super) struct Writer {
     pub(super) activity: Arc<WriterActivity>,
     /// The watchdog ends when this is dropped.
     pub(super) _watched: mpsc::Sender<()>,
-    pub(super) state: watch::Sender<Dated<JournalRefusal>>,
+    pub(super) state: watch::Sender<TimedAvailability<JournalRefusal>>,
     /// Answers appends with the sequence numbers of their records.
     pub(super) appended_to: CompletionQueue<(oneshot::Sender<AppendResult>, i64)>,
     pub(super) appended: watch::Sender<i64>,

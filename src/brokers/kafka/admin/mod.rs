@@ -86,7 +86,7 @@ impl ClusterAdmin {
     /// What cannot be used, and what to do: a secret that cannot be read, a property librdkafka does not accept, an address
     /// where no broker answers, a cluster whose brokers cannot be reached.
     pub(super) async fn connect(config: &Config) -> Result<Self, Unusable> {
-        let mut admin = Self::prepare(config).map_err(|error| Unusable::because(error, "correct [kafka]"))?;
+        let mut admin = Self::prepare(config).map_err(|error| Unusable::new(error, "correct [kafka]"))?;
         admin.unusable = bootstrap(config).await?;
         let doubt = admin.unusable.iter().find(|one| one.is_doubtful).cloned();
         let brokers = admin.brokers().map_err(|error| doubt.unwrap_or(error))?;
@@ -122,7 +122,7 @@ impl ClusterAdmin {
         // any topic, existing or not: a request for no topic returns all of them
         let found = tokio::task::block_in_place(|| self.producer.client().fetch_metadata(Some("__"), ANSWER_WITHIN));
         let found = found.map_err(|error| {
-            Unusable::because(self.explain(&error), "correct [kafka], or look at the log of its brokers")
+            Unusable::new(self.explain(&error), "correct [kafka], or look at the log of its brokers")
         })?;
         let address = |broker: &MetadataBroker| match broker.host() {
             ipv6 if ipv6.contains(':') => format!("[{ipv6}]:{}", broker.port()),

@@ -30,12 +30,12 @@ pub(crate) struct Unusable {
 }
 
 impl Unusable {
-    pub(super) fn because(found: String, remedy: impl Into<String>) -> Self {
+    pub(super) fn new(found: String, remedy: impl Into<String>) -> Self {
         Self { found, remedy: remedy.into(), may_pass: false, is_doubtful: false }
     }
 
     fn at(address: &str, found: impl Display, remedy: impl Into<String>) -> Self {
-        Self::because(format!("{address}: {found}"), remedy)
+        Self::new(format!("{address}: {found}"), remedy)
     }
 
     fn passing(self) -> Self {
@@ -118,7 +118,7 @@ fn mismatch(address: &str, speaks: Speaks, protocol: &str) -> Unusable {
 pub(super) async fn advertised(id: i32, address: &str) -> Result<(), Unusable> {
     let named = |fault: Unusable| {
         let found = format!("the cluster names its broker {id} as {}", fault.found);
-        Unusable::because(found, "set advertised.listeners of that broker to an address that this machine reaches")
+        Unusable::new(found, "set advertised.listeners of that broker to an address that this machine reaches")
     };
     reach(address).await.map(|_| ()).map_err(named)
 }
