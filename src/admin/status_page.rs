@@ -22,8 +22,8 @@ pub(super) struct JournalSummary {
     pub(super) used: u64,
     /// The most bytes on disk.
     pub(super) capacity: u64,
-    /// Those of them that are reserved for the database's log.
-    pub(super) reserved: u64,
+    /// The part of `capacity` that is for the WAL.
+    pub(super) wal_share: u64,
     /// The age of the oldest record. `None` means that there is no record.
     pub(super) oldest: Option<Duration>,
 }
@@ -95,10 +95,10 @@ fn journal_rows(rows: &mut String, journal: &JournalSummary, refuses: Option<&st
         .oldest
         .map_or("none".into(), |age| humantime::format_duration(Duration::from_secs(age.as_secs())).to_string());
     row(rows, "age of the oldest record", &age);
-    let for_records = journal.capacity.saturating_sub(journal.reserved);
+    let for_records = journal.capacity.saturating_sub(journal.wal_share);
     let nearly_full = journal.used.saturating_mul(10) >= for_records.saturating_mul(9);
     let reason = refuses.map(|reason| format!("{reason}: ")).unwrap_or_default();
-    let usage = journal::describe_usage(journal.used, journal.capacity, journal.reserved);
+    let usage = journal::describe_usage(journal.used, journal.capacity, journal.wal_share);
     state_row(rows, "capacity", !nearly_full && refuses.is_none(), &format!("{reason}{usage}"));
 }
 
@@ -142,7 +142,7 @@ mod tests {
             backlog: vec![("nats", 7)],
             used: 40,
             capacity: 100,
-            reserved: 45,
+            wal_share: 45,
             oldest: Some(Duration::from_millis(61_999)),
         };
         let page = page(&readiness, Some(&summary));
@@ -173,7 +173,7 @@ mod tests {
                 backlog: Vec::new(),
                 used,
                 capacity: 116,
-                reserved: 16,
+                wal_share: 16,
                 oldest: None,
             };
             let page = page(&readiness, Some(&summary));

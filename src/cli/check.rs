@@ -142,7 +142,7 @@ fn capacity(config: &journal::Config, preflight: &Preflight) -> Finding {
     let free = format!("{} free{reserve}", shown(preflight.free));
     match preflight.accepts {
         Err(JournalRefusal::Full) => {
-            let usage = journal::describe_usage(preflight.used, max_bytes, config.wal_reserve() as u64);
+            let usage = journal::describe_usage(preflight.used, max_bytes, config.wal_share() as u64);
             let remedy = "raise journal.max_bytes; until there is space nothing more is stored";
             Finding::wrong("room", format!("full: {usage}"), remedy)
         }

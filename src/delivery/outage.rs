@@ -164,5 +164,5 @@ fn is_closed(state: &BrokerState) -> bool {
 /// How many more bytes of records the journal may take.
 fn free_capacity_bytes(journal: &Journal) -> u64 {
     let usage = journal.usage();
-    usage.capacity().saturating_sub(usage.wal_reserve()).saturating_sub(usage.used())
+    usage.capacity().saturating_sub(usage.wal_share()).saturating_sub(usage.used())
 }

@@ -78,7 +78,7 @@ fn open_by(
     let (appended, last) = watch::channel(next - 1);
     let (usage, failed) = (Arc::new(Usage::of(config)), CancellationToken::new());
     let (used, accepts) = capacity.check(&connection, true).map_err(|source| capacity.unusable(source))?;
-    usage.set(used.on_disk, used.used, recovered.unreadable.clone());
+    usage.set(used.on_disk, used.in_use, recovered.unreadable.clone());
     let state = accepts.map_or_else(JournalState::down, |()| JournalState::Up);
     let (state, states) = watch::channel(TimedAvailability::new(state, SystemTime::now()));
     let (load, activity) = (Arc::new(Load::default()), Arc::new(WriterActivity::new()));

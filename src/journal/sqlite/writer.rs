@@ -269,7 +269,7 @@ impl Writer {
         let (used, room) = self.capacity.check(&self.connection, up)?;
         self.usage.set(
             used.on_disk,
-            used.used,
+            used.in_use,
             damage::unreadable(&self.connection).unwrap_or_else(|_| self.usage.unreadable()),
         );
         match room {
