@@ -206,7 +206,7 @@ impl Journal {
         scope: EditScope,
         plan: Arc<EditPlan<R>>,
     ) -> Result<EditBatch<R>, ChangeError> {
-        self.run(Command::Edit, move |db| damage::rescuing(db, |db| edit::edit_batch(db, &scope, &*plan))).await
+        self.run(Command::Edit, move |db| damage::with_rescue(db, |db| edit::edit_batch(db, &scope, &*plan))).await
     }
 
     /// When the first record in the backlog of each of these lanes was received. A lane without a backlog is left out.

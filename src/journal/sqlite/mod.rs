@@ -72,7 +72,7 @@ fn open_by(
 ) -> Result<(Journal, Recovered), OpenError> {
     let (mut connection, mut capacity) = prepare(config)?;
     let limits = RetentionLimits::of(config, dead_letter, dedup);
-    let start = damage::rescuing(&mut connection, |db| Start::read(db, limits, clock.clone(), dedup));
+    let start = damage::with_rescue(&mut connection, |db| Start::read(db, limits, clock.clone(), dedup));
     let Start { retention, recovered, name, next } = start.map_err(|source| capacity.unusable(source))?;
     let ((commands, received), (watched, ended)) = (mpsc::channel(), mpsc::channel());
     let (appended, last) = watch::channel(next - 1);

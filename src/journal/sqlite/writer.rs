@@ -186,7 +186,7 @@ impl Writer {
 
     /// See [`damage::rescue`]; the disk does not count as hanging meanwhile. What it cannot mend is not tried again soon.
     fn rescue(&mut self) -> rusqlite::Result<()> {
-        if self.rescued.is_some_and(|at| at.elapsed() < damage::RESCUE_AGAIN) {
+        if self.rescued.is_some_and(|at| at.elapsed() < damage::RESCUE_INTERVAL) {
             return Err(damage::damage_met());
         }
         self.rescued = Some(Instant::now());
