@@ -44,7 +44,7 @@ pub(super) async fn open_journal(config: &Config, routes: &Routes) -> Result<Opt
     if let Some((problem, remedy)) =
         journal_only_problem(recovered.journal_only, Broker::ALL.iter().any(|b| routes.uses_broker(*b)))
     {
-        warn!(remedy, "{problem}");
+        warn!(problem, remedy, "journal has records that no broker will get");
     }
     Ok(Some((journal, recovered)))
 }

@@ -15,9 +15,9 @@ use crate::telemetry::logging::{self, LogFormat};
 pub(super) async fn run(config: Config, filter: EnvFilter, warnings: &[String]) -> ExitCode {
     let _logging = logging::start(filter, config.log.format);
     ignore_sighup();
-    warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
-    if let Some((anyone, remedy)) = config.anonymous_access() {
-        tracing::warn!("{anyone}; {remedy}");
+    warnings.iter().for_each(log_warning);
+    if let Some((problem, remedy)) = config.anonymous_access() {
+        tracing::warn!(problem, remedy, "anonymous access");
     }
     let (mut first, mut all) = (Signals::new(), Signals::new());
     let lines = std::io::stderr().is_terminal().then(|| startup_lines::lines(&config));
@@ -55,9 +55,13 @@ pub(super) async fn run(config: Config, filter: EnvFilter, warnings: &[String]) 
 /// Logs why a start is refused, before the log is up. It uses the log's format: log collectors expect that format.
 pub(super) fn refuse(format: LogFormat, warnings: &[String], error: &dyn std::fmt::Display) -> ExitCode {
     let _logging = logging::start(EnvFilter::new("warn"), format);
-    warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+    warnings.iter().for_each(log_warning);
     error.to_string().lines().for_each(|line| log_refusal(&line));
     ExitCode::from(2)
+}
+
+fn log_warning(problem: &String) {
+    tracing::warn!(problem, "configuration warning");
 }
 
 /// Logs why a start is refused. On a terminal the error is printed as plain text.

@@ -222,7 +222,8 @@ impl LateAck {
         match &result {
             Ok(_) => info!(%ce_id, broker = broker.as_str(), "late ack: stored"),
             Err(fault) => {
-                info!(%ce_id, broker = broker.as_str(), reason = fault.reason.as_str(), "no late ack")
+                let reason = fault.reason.as_str();
+                info!(%ce_id, broker = broker.as_str(), reason, "publish failed after the answer");
             }
         }
         result.ok().map(|ack| (broker, ack))

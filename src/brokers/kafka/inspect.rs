@@ -67,7 +67,7 @@ impl TopicHealth {
 pub(super) fn inspect(clients: &Clients, topics: &[String], min_in_sync: usize, lost: bool) -> Inspection {
     let describe_by = |client: Result<Arc<Client>, KafkaError>, within| match client {
         Ok(client) => describe(&client, topics, min_in_sync, within),
-        Err(fault) => Err(no_new_client(&fault)),
+        Err(error) => Err(client_creation_failed(&error)),
     };
     let in_use = || clients.get(Batching::Immediate);
     let mut found = if lost { Err(BrokerState::down(DISCONNECTED)) } else { describe_by(in_use(), ANSWER_WITHIN) };
@@ -83,8 +83,8 @@ pub(super) fn inspect(clients: &Clients, topics: &[String], min_in_sync: usize, 
         found = describe_by(in_use(), QUICK_ANSWER_WITHIN).or(found);
     }
     let replacements = match (&found, topics.first()) {
-        (Ok(_), Some(topic)) => clients.stale_replacements(topic, fresh).unwrap_or_else(|fault| {
-            error!(broker = "kafka", %fault, "no new client");
+        (Ok(_), Some(topic)) => clients.stale_replacements(topic, fresh).unwrap_or_else(|error| {
+            error!(broker = "kafka", %error, "client cannot be created");
             Vec::new()
         }),
         _ => Vec::new(),
@@ -101,8 +101,8 @@ pub(super) fn mark_unsafe(described: &mut [(String, TopicHealth)], unsafe_topics
     }
 }
 
-fn no_new_client(fault: &KafkaError) -> BrokerState {
-    BrokerState::down(DISCONNECTED).with_detail(format!("no new client: {fault}"))
+fn client_creation_failed(error: &KafkaError) -> BrokerState {
+    BrokerState::down(DISCONNECTED).with_detail(format!("client cannot be created: {error}"))
 }
 
 fn is_disconnected(found: &Topics) -> bool {

@@ -132,10 +132,10 @@ fn move_sound(db: &mut Connection) -> Result<usize> {
 }
 
 /// Replaces a table by an empty one, if reading it met damage.
-fn empty_if_damaged(db: &Connection, table: &str, read: Result<()>, lost: &str) -> Result<()> {
+fn empty_if_damaged(db: &Connection, table: &str, read: Result<()>, detail: &str) -> Result<()> {
     match read {
         Err(error) if is_damage(&error) => {
-            error!("the journal's disk is damaged: {lost}");
+            error!(detail, "the journal's disk is damaged");
             replace_table(db, table, |_| Ok(()))
         }
         read => read,
@@ -157,10 +157,8 @@ fn check_space(db: &Connection) -> Result<()> {
 
 fn log_unreadable(unreadable: &[i64], moved: usize) {
     for seq in unreadable.iter().take(MAX_LOGGED) {
-        error!(
-            event = "record_unreadable",
-            seq, "record cannot be read: no broker gets it; `greenapi-bridge journal drop --seq {seq}` removes it"
-        );
+        let remedy = format!("`greenapi-bridge journal drop --seq {seq}` removes it");
+        error!(event = "record_unreadable", seq, remedy, "record cannot be read: no broker gets it");
     }
     warn!(
         moved,

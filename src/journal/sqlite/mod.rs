@@ -140,7 +140,7 @@ impl Start {
 
 fn warn_of_risks(directory: &Path) {
     for Risk { problem, remedy } in directory::risks(directory) {
-        warn!(directory = %directory.display(), remedy, "the journal's folder: {problem}");
+        warn!(directory = %directory.display(), problem, remedy, "risk in the journal's directory");
     }
 }
 

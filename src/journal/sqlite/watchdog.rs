@@ -62,12 +62,9 @@ pub(super) fn watch(
     while let Err(RecvTimeoutError::Timeout) = ended.recv_timeout(CHECK_EVERY) {
         let stalled = activity.busy_for() >= STALLED_AFTER;
         if stalled && !load.is_stalled() {
-            error!(
-                event = "journal_refuses",
-                reason = "stalled",
-                "the journal's disk hangs; notifications that need the journal are refused"
-            );
-            state.send_if_modified(|state| state.set(JournalState::down(JournalRefusal::Stalled)));
+            let refusal = JournalRefusal::Stalled;
+            error!(event = "journal_refuses", reason = refusal.as_str(), "journal refuses records");
+            state.send_if_modified(|state| state.set(JournalState::down(refusal)));
         }
         load.set_stalled(stalled);
     }

@@ -168,7 +168,7 @@ impl Writer {
         let refusal = refusal(error, &self.capacity.directory);
         if self.state.borrow().reason() != Some(refusal) {
             let reason = refusal.as_str();
-            warn!(event = "journal_refuses", %error, reason, "the journal cannot be written; notifications that need it are refused");
+            warn!(event = "journal_refuses", reason, %error, "journal refuses records");
         }
         self.set(JournalState::down(refusal));
         let only_acks = appends.is_empty();
@@ -274,15 +274,12 @@ impl Writer {
         );
         match room {
             Ok(()) if !up && self.can_write()? => {
-                info!(event = "journal_accepts", "the journal can be written again");
+                info!(event = "journal_accepts", "journal accepts records");
                 self.set(JournalState::Up);
             }
             Err(refusal) if up => {
                 let reason = refusal.as_str();
-                warn!(
-                    event = "journal_refuses",
-                    reason, "the journal refuses records; notifications that need it are answered 503"
-                );
+                warn!(event = "journal_refuses", reason, "journal refuses records");
                 self.set(JournalState::down(refusal));
             }
             _ => {}
