@@ -9,10 +9,10 @@ use tokio::sync::watch;
 
 use super::response::{Body, JSON, TEXT, response};
 use crate::shutdown::Shutdown;
-use crate::telemetry::{Availability, Dated};
+use crate::telemetry::{Availability, TimedAvailability};
 
 /// Reads the availability of a broker or the journal, the reason as its label.
-type Probe = Arc<dyn Fn() -> Dated<&'static str> + Send + Sync>;
+type Probe = Arc<dyn Fn() -> TimedAvailability<&'static str> + Send + Sync>;
 
 /// Reads the sequence numbers of the journal's records that cannot be read.
 type Unreadable = Arc<dyn Fn() -> Vec<i64> + Send + Sync>;
@@ -36,7 +36,7 @@ impl Health {
 
     /// Adds a broker.
     #[must_use]
-    pub fn with_broker<R>(mut self, name: &'static str, state: watch::Receiver<Dated<R>>) -> Self
+    pub fn with_broker<R>(mut self, name: &'static str, state: watch::Receiver<TimedAvailability<R>>) -> Self
     where
         R: Copy + PartialEq + Into<&'static str> + Send + Sync + 'static,
     {
@@ -48,7 +48,7 @@ impl Health {
     #[must_use]
     pub fn with_journal<R>(
         mut self,
-        state: watch::Receiver<Dated<R>>,
+        state: watch::Receiver<TimedAvailability<R>>,
         unreadable: impl Fn() -> Vec<i64> + Send + Sync + 'static,
     ) -> Self
     where
@@ -80,9 +80,9 @@ pub struct Readiness {
     /// Whether the bridge stops.
     pub stopping: bool,
     /// Each broker's availability.
-    pub brokers: Vec<(&'static str, Dated<&'static str>)>,
+    pub brokers: Vec<(&'static str, TimedAvailability<&'static str>)>,
     /// The journal's. `None` means that there is no journal.
-    pub journal: Option<Dated<&'static str>>,
+    pub journal: Option<TimedAvailability<&'static str>>,
     /// The sequence numbers of the journal's records that cannot be read.
     pub unreadable: Vec<i64>,
 }
@@ -115,7 +115,7 @@ impl Readiness {
     }
 }
 
-fn state_json(state: &Dated<&'static str>) -> Value {
+fn state_json(state: &TimedAvailability<&'static str>) -> Value {
     let since = humantime::format_rfc3339_millis(state.since()).to_string();
     match &**state {
         Availability::Up => json!({"state": "up", "since": since}),
@@ -134,7 +134,7 @@ pub(super) fn ready(health: &Health) -> Response<Body> {
     response(status, JSON, readiness.json().to_string())
 }
 
-fn probe<R>(state: watch::Receiver<Dated<R>>) -> Probe
+fn probe<R>(state: watch::Receiver<TimedAvailability<R>>) -> Probe
 where
     R: Copy + PartialEq + Into<&'static str> + Send + Sync + 'static,
 {
@@ -151,9 +151,9 @@ mod tests {
     const UP: Availability<&str> = Availability::Up;
 
     fn readiness(brokers: &[Availability<&'static str>], journal: Option<Availability<&'static str>>) -> Readiness {
-        let dated = |state| Dated::new(state, SystemTime::UNIX_EPOCH + Duration::from_secs(1_750_000_000));
-        let brokers = brokers.iter().map(|state| ("nats", dated(state.clone()))).collect();
-        Readiness { stopping: false, brokers, journal: journal.map(dated), unreadable: Vec::new() }
+        let timed = |state| TimedAvailability::new(state, SystemTime::UNIX_EPOCH + Duration::from_secs(1_750_000_000));
+        let brokers = brokers.iter().map(|state| ("nats", timed(state.clone()))).collect();
+        Readiness { stopping: false, brokers, journal: journal.map(timed), unreadable: Vec::new() }
     }
 
     #[test]
@@ -170,8 +170,8 @@ mod tests {
 
     #[test]
     fn the_json_has_reasons_and_times_and_no_details() {
-        let degraded = Availability::degraded("no_topic").because("greenapi.incoming at 10.0.0.7");
-        let shown = readiness(&[degraded], Some(Availability::down("full").because("/var/lib"))).json();
+        let degraded = Availability::degraded("no_topic").with_detail("greenapi.incoming at 10.0.0.7");
+        let shown = readiness(&[degraded], Some(Availability::down("full").with_detail("/var/lib"))).json();
         let expected = json!({"brokers": {"nats": {"state": "up", "degraded": "no_topic", "since": SINCE}},
             "journal": {"state": "full", "since": SINCE}, "ready": true, "stopping": false});
         assert_eq!(shown, expected);

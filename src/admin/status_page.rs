@@ -9,7 +9,7 @@ use hyper::{Response, StatusCode};
 use super::health::Readiness;
 use super::response::{Body, response, with_header};
 use crate::journal;
-use crate::telemetry::{Availability, Dated};
+use crate::telemetry::{Availability, TimedAvailability};
 
 /// The journal in numbers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,8 +22,8 @@ pub(super) struct JournalSummary {
     pub(super) used: u64,
     /// The most bytes on disk.
     pub(super) capacity: u64,
-    /// Those of them that are reserved for the database's log.
-    pub(super) reserved: u64,
+    /// The part of `capacity` that is for the WAL.
+    pub(super) wal_share: u64,
     /// The age of the oldest record. `None` means that there is no record.
     pub(super) oldest: Option<Duration>,
 }
@@ -76,7 +76,7 @@ fn page(readiness: &Readiness, journal: Option<&JournalSummary>) -> String {
     )
 }
 
-fn describe(state: &Dated<&'static str>) -> String {
+fn describe(state: &TimedAvailability<&'static str>) -> String {
     let since = humantime::format_rfc3339_seconds(state.since());
     match &**state {
         Availability::Up => format!("up since {since}"),
@@ -95,10 +95,10 @@ fn journal_rows(rows: &mut String, journal: &JournalSummary, refuses: Option<&st
         .oldest
         .map_or("none".into(), |age| humantime::format_duration(Duration::from_secs(age.as_secs())).to_string());
     row(rows, "age of the oldest record", &age);
-    let for_records = journal.capacity.saturating_sub(journal.reserved);
+    let for_records = journal.capacity.saturating_sub(journal.wal_share);
     let nearly_full = journal.used.saturating_mul(10) >= for_records.saturating_mul(9);
     let reason = refuses.map(|reason| format!("{reason}: ")).unwrap_or_default();
-    let usage = journal::describe_usage(journal.used, journal.capacity, journal.reserved);
+    let usage = journal::describe_usage(journal.used, journal.capacity, journal.wal_share);
     state_row(rows, "capacity", !nearly_full && refuses.is_none(), &format!("{reason}{usage}"));
 }
 
@@ -130,19 +130,19 @@ mod tests {
 
     #[test]
     fn the_page_says_what_is_wrong() {
-        let dated = |state| Dated::new(state, SystemTime::UNIX_EPOCH);
+        let timed = |state| TimedAvailability::new(state, SystemTime::UNIX_EPOCH);
         let brokers = vec![
-            ("nats", dated(Availability::down("disconnected"))),
-            ("kafka", dated(Availability::degraded("no_topic"))),
+            ("nats", timed(Availability::down("disconnected"))),
+            ("kafka", timed(Availability::degraded("no_topic"))),
         ];
-        let journal = Some(dated(Availability::down("full")));
+        let journal = Some(timed(Availability::down("full")));
         let readiness = Readiness { stopping: true, brokers, journal, unreadable: Vec::new() };
         let summary = JournalSummary {
             journal_only: 3,
             backlog: vec![("nats", 7)],
             used: 40,
             capacity: 100,
-            reserved: 45,
+            wal_share: 45,
             oldest: Some(Duration::from_millis(61_999)),
         };
         let page = page(&readiness, Some(&summary));
@@ -165,7 +165,7 @@ mod tests {
 
     #[test]
     fn the_page_warns_before_the_journal_is_full() {
-        let journal = Some(Dated::new(Availability::Up, SystemTime::UNIX_EPOCH));
+        let journal = Some(TimedAvailability::new(Availability::Up, SystemTime::UNIX_EPOCH));
         let readiness = Readiness { stopping: false, brokers: Vec::new(), journal, unreadable: Vec::new() };
         let space = |used| {
             let summary = JournalSummary {
@@ -173,7 +173,7 @@ mod tests {
                 backlog: Vec::new(),
                 used,
                 capacity: 116,
-                reserved: 16,
+                wal_share: 16,
                 oldest: None,
             };
             let page = page(&readiness, Some(&summary));

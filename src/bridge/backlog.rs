@@ -8,13 +8,13 @@ use crate::notification::Notification;
 use crate::route::{Received, Routes};
 use crate::units::records;
 
-/// How many notifications are compared with the routes.
+/// How many records are compared with the routes.
 const COMPARED: usize = 500;
 
-/// Why the backlog of a broker cannot be forwarded as the configuration is, and what to do.
+/// Why the backlog of a broker cannot be forwarded with this configuration, and what to do.
 pub(crate) struct BacklogProblem {
-    /// The key of the configuration that does not fit the backlog.
-    pub(crate) key: &'static str,
+    /// The configuration key that does not fit the backlog.
+    pub(crate) config_key: &'static str,
     pub(crate) problem: String,
     pub(crate) remedy: String,
 }
@@ -25,11 +25,11 @@ impl fmt::Display for BacklogProblem {
     }
 }
 
-/// What keeps the backlog of a broker, of this many records, from being forwarded.
+/// Returns why the backlog of a broker, of this many records, cannot be forwarded. `None` means that it can.
 ///
 /// # Errors
 /// [`ReadError`].
-pub(crate) async fn problem(
+pub(crate) async fn backlog_problem(
     reader: &JournalReader,
     routes: &Routes,
     broker: Broker,
@@ -41,14 +41,14 @@ pub(crate) async fn problem(
     if !routes.uses_broker(broker) {
         return Ok(Some(unused_broker(broker, backlog)));
     }
-    // all of it has the key of the configuration that it was stored with: the oldest notifications are enough
+    // all records of a backlog were stored with one `route.key`, so the oldest are enough
     let filter = RecordFilter { broker: Some(broker), ..RecordFilter::default() };
     let (mut after, mut compared) = (Some(0), 0);
     while let Some(from) = after.filter(|_| compared < COMPARED) {
         let page = reader.matching(&filter, from, i64::MAX).await?;
         for record in &page.records {
-            match has_other_key(routes, record) {
-                Some(true) => return Ok(Some(other_key(broker, record))),
+            match has_other_message_key(routes, record) {
+                Some(true) => return Ok(Some(other_route_key(broker, record))),
                 Some(false) => compared += 1,
                 None => {}
             }
@@ -63,18 +63,19 @@ fn unused_broker(broker: Broker, backlog: u64) -> BacklogProblem {
     let name = broker.as_str();
     let other = Broker::ALL.into_iter().find(|other| *other != broker).map_or("", Broker::as_str);
     let remedy = format!(
-        "use it until they are forwarded (`greenapi-bridge journal status`), or with this configuration give them to \
-         {other}, if that is used (`greenapi-bridge journal reroute --from {name} --to {other}`), or drop them \
-         (`greenapi-bridge journal drop --broker {name}`)"
+        "route to {name} again until its backlog is drained (`greenapi-bridge journal status` shows it), or move the \
+         backlog to {other}, if a route uses {other} (`greenapi-bridge journal reroute --from {name} --to {other}`), \
+         or drop it (`greenapi-bridge journal drop --broker {name}`)"
     );
     let backlog = records(backlog);
     let problem = format!("no route uses {name} any more, but the journal has a backlog of {backlog} for it");
-    BacklogProblem { key: "route.brokers", problem, remedy }
+    BacklogProblem { config_key: "route.brokers", problem, remedy }
 }
 
-/// Whether the current routes give a record another key than it has. New notifications would then not wait for it. `None`
-/// means that it has no key to compare: it is a dead letter, or its body was changed on disk and will be one.
-fn has_other_key(routes: &Routes, record: &Record) -> Option<bool> {
+/// True if the current routes give a record another message key than it has. New notifications would then not wait for it.
+/// `None` means that there is no message key to compare: the record is a dead letter, or its body was changed on disk and
+/// will be one.
+fn has_other_message_key(routes: &Routes, record: &Record) -> Option<bool> {
     let event = &record.message.event;
     if record.message.is_dead_letter() || Id::of(&record.message.body) != event.id {
         return None;
@@ -84,24 +85,26 @@ fn has_other_key(routes: &Routes, record: &Record) -> Option<bool> {
     Some(routes.message_for(&notification, &received).event.partition_key != event.partition_key)
 }
 
-fn other_key(broker: Broker, record: &Record) -> BacklogProblem {
+/// The backlog was stored with another `route.key`.
+fn other_route_key(broker: Broker, record: &Record) -> BacklogProblem {
     let name = broker.as_str();
     let problem = format!(
-        "the backlog of {name} was stored with another key (such as the record with seq {}): new notifications would \
-         overtake it",
+        "the backlog of {name} was stored with another route.key (for example the record with seq {}): new \
+         notifications would overtake it",
         record.seq
     );
     let remedy = format!(
-        "set it back until the backlog is forwarded, or give the backlog the new keys \
+        "set route.key back until the backlog is drained, or give its records the new message keys \
          (`greenapi-bridge journal reroute --from {name}`)"
     );
-    BacklogProblem { key: "route.key", problem, remedy }
+    BacklogProblem { config_key: "route.key", problem, remedy }
 }
 
-/// What is wrong, with its remedy, where the journal has notifications of a time without brokers that are used now.
-pub(crate) fn unrouted(journal_only: u64, has_broker: bool) -> Option<(String, &'static str)> {
+/// Problem and remedy for records that were stored while no broker was configured. `None` means that there are none, or that
+/// still no broker is configured.
+pub(crate) fn journal_only_problem(journal_only: u64, has_broker: bool) -> Option<(String, &'static str)> {
     let remedy =
-        "give them to one: `greenapi-bridge journal export --output FILE`, then `journal import --to BROKER FILE`";
+        "send them to a broker: `greenapi-bridge journal export --output FILE`, then `journal import --to BROKER FILE`";
     let problem = || format!("{} in the journal that no broker will get", records(journal_only));
     (has_broker && journal_only > 0).then(|| (problem(), remedy))
 }

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use tracing::{info, warn};
 
-use super::{BuildError, backlog, unusable};
+use super::backlog::{backlog_problem, journal_only_problem};
+use super::{BuildError, unusable};
 use crate::admin::Health;
 use crate::auth::Tokens;
 use crate::brokers::{FaultReason, Publisher, kafka, nats};
@@ -19,8 +20,8 @@ use crate::shutdown::Shutdown;
 use crate::telemetry::Metrics;
 use crate::webhook;
 
-/// Opens the journal, if there is a section for it. Refuses a backlog for a broker that no route uses, and one
-/// with other keys than the routes give.
+/// Opens the journal, if there is a section for it. Refuses a backlog for a broker that no route uses, and one that was
+/// stored with another `route.key`.
 ///
 /// It opens in its own thread: a large journal takes long, and the process must react to signals meanwhile.
 pub(super) async fn open_journal(config: &Config, routes: &Routes) -> Result<Option<(Journal, Recovered)>, BuildError> {
@@ -32,18 +33,18 @@ pub(super) async fn open_journal(config: &Config, routes: &Routes) -> Result<Opt
     let (journal, recovered) = opened.map_err(|error| unusable(key, &error))?;
     for broker in Broker::ALL {
         let records = recovered.backlog[broker].iter().map(|lane| lane.records).sum();
-        let problem = backlog::problem(journal.reader(), routes, broker, records).await;
+        let problem = backlog_problem(journal.reader(), routes, broker, records).await;
         if let Some(problem) = problem.map_err(|error| unusable(key, &error))? {
-            return Err(unusable(problem.key, &problem));
+            return Err(unusable(problem.config_key, &problem));
         }
         if records > 0 {
             info!(broker = broker.as_str(), records, "recovered journal backlog");
         }
     }
     if let Some((problem, remedy)) =
-        backlog::unrouted(recovered.journal_only, Broker::ALL.iter().any(|b| routes.uses_broker(*b)))
+        journal_only_problem(recovered.journal_only, Broker::ALL.iter().any(|b| routes.uses_broker(*b)))
     {
-        warn!(remedy, "{problem}");
+        warn!(problem, remedy, "journal has records that no broker will get");
     }
     Ok(Some((journal, recovered)))
 }
@@ -72,12 +73,12 @@ pub(crate) async fn start_publisher(config: &Config, routes: &Routes, broker: Br
             let section = config.kafka.as_ref().ok_or("there is no section [kafka]")?;
             let topics = routes.fixed_destinations(broker);
             let max_dynamic = if routes.has_dynamic_destinations(broker) { config.route.max_destinations } else { 0 };
-            let publisher = kafka::Publisher::start(section, topics, max_dynamic, kafka::REPORT_WITHIN);
+            let publisher = kafka::Publisher::start(section, topics, max_dynamic, kafka::DELIVERY_TIMEOUT);
             publisher.map(Publisher::Kafka).map_err(|error| error.to_string())
         }
         Broker::Nats => {
             let section = config.nats.as_ref().ok_or("there is no section [nats]")?;
-            let publisher = nats::Publisher::start(section, routes.patterns(broker), nats::PATIENCE).await;
+            let publisher = nats::Publisher::start(section, routes.patterns(broker), nats::ACK_TIMEOUTS).await;
             publisher.map(Publisher::Nats).map_err(|error| error.to_string())
         }
     }

@@ -18,7 +18,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::backoff::Backoff;
 use crate::message::{Broker, Message};
-use crate::telemetry::{Availability, Dated};
+use crate::telemetry::{Availability, TimedAvailability};
 
 pub use fault::{Fault, FaultKind, FaultReason};
 pub use finding::{Finding, Verdict};
@@ -75,7 +75,7 @@ impl Publisher {
     }
 
     /// Whether the broker can store now; a change shows as it happens.
-    pub fn state(&self) -> watch::Receiver<Dated<FaultReason>> {
+    pub fn state(&self) -> watch::Receiver<TimedAvailability<FaultReason>> {
         match self {
             Self::Kafka(kafka) => kafka.state(),
             Self::Nats(nats) => nats.state(),

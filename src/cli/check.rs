@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::routes::Plan;
 use crate::auth::Tokens;
-use crate::bridge::backlog::{self, BacklogProblem, unrouted};
+use crate::bridge::backlog::{BacklogProblem, backlog_problem, journal_only_problem};
 use crate::brokers::{Finding, JournalBacklog, Verdict, kafka, nats};
 use crate::config::Config;
 use crate::journal::{self, Journal, JournalReader, JournalRefusal, Preflight};
@@ -98,24 +98,24 @@ async fn journal(config: &journal::Config, plan: &Plan) -> Vec<Finding> {
         Err(error) => return vec![Finding::wrong("directory", error.to_string(), "")],
     };
     let backlogs = backlog_problems(config, plan, &preflight).await;
-    let backlogs = backlogs
-        .into_iter()
-        .map(|BacklogProblem { key, problem, remedy }| Finding::wrong("backlog", format!("{problem}: {key}"), remedy));
+    let backlogs = backlogs.into_iter().map(|BacklogProblem { config_key, problem, remedy }| {
+        Finding::wrong("backlog", format!("{config_key}: {problem}"), remedy)
+    });
     let has_broker = Broker::ALL.into_iter().any(|broker| plan.uses_broker(broker));
-    let unrouted = unrouted(preflight.journal_only, has_broker);
-    let unrouted = unrouted.map(|(problem, remedy)| Finding::note("backlog", problem, remedy));
+    let journal_only = journal_only_problem(preflight.journal_only, has_broker);
+    let journal_only = journal_only.map(|(problem, remedy)| Finding::note("backlog", problem, remedy));
     let risks = preflight.risks.iter().map(|risk| Finding::note("directory", risk.problem.clone(), risk.remedy));
     let damage = unreadable(&preflight);
-    backlogs.chain(risks).chain(unrouted).chain(damage).chain([capacity(config, &preflight)]).collect()
+    backlogs.chain(risks).chain(journal_only).chain(damage).chain([capacity(config, &preflight)]).collect()
 }
 
-/// What keeps the backlogs from being forwarded.
+/// Why backlogs cannot be forwarded.
 async fn backlog_problems(config: &journal::Config, plan: &Plan, preflight: &Preflight) -> Vec<BacklogProblem> {
     let mut problems = Vec::new();
     // a journal that cannot be read is another finding
     let Ok(reader) = JournalReader::open(&config.directory) else { return problems };
     for broker in Broker::ALL {
-        let problem = backlog::problem(&reader, plan.table(), broker, preflight.backlog[broker]).await;
+        let problem = backlog_problem(&reader, plan.table(), broker, preflight.backlog[broker]).await;
         problems.extend(problem.ok().flatten());
     }
     problems
@@ -142,7 +142,7 @@ fn capacity(config: &journal::Config, preflight: &Preflight) -> Finding {
     let free = format!("{} free{reserve}", shown(preflight.free));
     match preflight.accepts {
         Err(JournalRefusal::Full) => {
-            let usage = journal::describe_usage(preflight.used, max_bytes, config.wal_reserve() as u64);
+            let usage = journal::describe_usage(preflight.used, max_bytes, config.wal_share() as u64);
             let remedy = "raise journal.max_bytes; until there is space nothing more is stored";
             Finding::wrong("room", format!("full: {usage}"), remedy)
         }

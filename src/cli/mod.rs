@@ -11,7 +11,6 @@ mod args;
 mod check;
 mod commands;
 mod dead_letter;
-mod first_screen;
 mod journal;
 mod progress;
 mod provision;
@@ -19,6 +18,7 @@ mod routes;
 mod run;
 mod send;
 mod signals;
+mod startup_lines;
 mod tail;
 
 use std::ffi::OsString;

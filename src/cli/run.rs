@@ -5,8 +5,8 @@ use std::process::ExitCode;
 
 use tracing_subscriber::EnvFilter;
 
-use super::first_screen;
 use super::signals::Signals;
+use super::startup_lines;
 use crate::bridge::{Bridge, BridgeExit, BuildError};
 use crate::config::Config;
 use crate::telemetry::logging::{self, LogFormat};
@@ -15,12 +15,12 @@ use crate::telemetry::logging::{self, LogFormat};
 pub(super) async fn run(config: Config, filter: EnvFilter, warnings: &[String]) -> ExitCode {
     let _logging = logging::start(filter, config.log.format);
     ignore_sighup();
-    warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
-    if let Some((anyone, remedy)) = config.anonymous_access() {
-        tracing::warn!("{anyone}; {remedy}");
+    warnings.iter().for_each(log_warning);
+    if let Some((problem, remedy)) = config.anonymous_access() {
+        tracing::warn!(problem, remedy, "anonymous access");
     }
     let (mut first, mut all) = (Signals::new(), Signals::new());
-    let screen = std::io::stderr().is_terminal().then(|| first_screen::lines(&config));
+    let lines = std::io::stderr().is_terminal().then(|| startup_lines::lines(&config));
     let built = tokio::select! {
         built = Bridge::build(config) => built,
         // opening a large journal takes long; ending in the middle is like a crash: nothing is lost
@@ -37,7 +37,7 @@ pub(super) async fn run(config: Config, filter: EnvFilter, warnings: &[String]) 
             return ExitCode::from(if configured { 2 } else { 1 });
         }
     };
-    screen.iter().flatten().for_each(|line| eprintln!("{line}"));
+    lines.iter().flatten().for_each(|line| eprintln!("{line}"));
     let ended = tokio::select! {
         ended = bridge.run(first.next()) => ended,
         () = async { all.next().await; all.next().await } => {
@@ -52,15 +52,19 @@ pub(super) async fn run(config: Config, filter: EnvFilter, warnings: &[String]) 
     })
 }
 
-/// Says why a start is refused before the log is up: in the log's own format, because what collects it reads that.
+/// Logs why a start is refused, before the log is up. It uses the log's format: log collectors expect that format.
 pub(super) fn refuse(format: LogFormat, warnings: &[String], error: &dyn std::fmt::Display) -> ExitCode {
     let _logging = logging::start(EnvFilter::new("warn"), format);
-    warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+    warnings.iter().for_each(log_warning);
     error.to_string().lines().for_each(|line| log_refusal(&line));
     ExitCode::from(2)
 }
 
-/// On a terminal people read it without the trappings of a log.
+fn log_warning(problem: &String) {
+    tracing::warn!(problem, "configuration warning");
+}
+
+/// Logs why a start is refused. On a terminal the error is printed as plain text.
 fn log_refusal(error: &dyn std::fmt::Display) {
     if std::io::stderr().is_terminal() {
         eprintln!("greenapi-bridge: {error}");

@@ -1,4 +1,4 @@
-//! All that is wrong with a configuration, each with its place in the file.
+//! All errors of a configuration, each with its line in the file.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -12,13 +12,13 @@ use super::ConfigError;
 #[derive(Debug, Error, PartialEq, Eq)]
 pub struct ConfigErrors {
     errors: Vec<ConfigError>,
-    /// The file, and the line that each error is about, if it is about one.
     file: Option<PathBuf>,
+    /// The line of each error in the file, if it is about a line.
     lines: Vec<Option<usize>>,
 }
 
 impl ConfigErrors {
-    /// `file` is where the configuration comes from.
+    /// `file` is the file of the configuration.
     pub(super) fn new(errors: Vec<ConfigError>, file: Option<&Path>) -> Self {
         let text = file.and_then(|file| super::read_text(file).ok()).unwrap_or_default();
         let line = |error: &ConfigError| line_of(&text, &error.key).filter(|_| !error.is_of_variable());
@@ -46,20 +46,20 @@ impl fmt::Display for ConfigErrors {
     }
 }
 
-/// The line of a key such as `nats.servers`, or of the section that it should be in.
+/// The line of a key such as `nats.servers`, or of the section that should have it.
 fn line_of(text: &str, key: &str) -> Option<usize> {
     let table = DeTable::parse(text).ok()?;
     let mut table = table.get_ref();
-    let mut at = None;
+    let mut byte_offset = None;
     for name in names(key) {
         let Some((found, value)) = table.iter().find(|(known, _)| known.get_ref().as_ref() == name) else { break };
-        at = Some(found.span().start);
+        byte_offset = Some(found.span().start);
         match value.get_ref() {
             DeValue::Table(inner) => table = inner,
             _ => break,
         }
     }
-    Some(text.get(..at?)?.matches('\n').count() + 1)
+    Some(text.get(..byte_offset?)?.matches('\n').count() + 1)
 }
 
 /// The names of a key; one in quotes may have dots.
@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_is_found_where_it_stands() {
+    fn a_key_is_found_on_its_line() {
         let text = "http.listen = \"x\"\n\n[nats]\nstream = \"A\"\nservers = [\n  \"b\",\n]\n\n[kafka.properties]\n\"security.protocol\" = \"X\"\n";
         for (key, line) in [
             ("http.listen", Some(1)),

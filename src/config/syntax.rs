@@ -1,9 +1,9 @@
-//! A file that is not TOML, in the words of what people write instead. No line of the file is shown: it may hold a secret
-//! under a wrong key.
+//! Explains TOML syntax errors: recognises JSON, YAML and unquoted text. No line of the file is shown: it may contain a
+//! secret under a wrong key.
 
-/// What is wrong with a file, and the remedy. `message` is the TOML library's, `at` its place in bytes.
-pub(super) fn explain(text: &str, at: usize, message: &str) -> String {
-    let before = text.get(..at).unwrap_or(text);
+/// What is wrong with a file, and the remedy. `message` and `byte_offset` are those of the TOML library's error.
+pub(super) fn explain(text: &str, byte_offset: usize, message: &str) -> String {
+    let before = text.get(..byte_offset).unwrap_or(text);
     let number = before.matches('\n').count() + 1;
     let line = text.lines().nth(number - 1).unwrap_or_default().trim();
     let begins = text.trim_start();
@@ -29,7 +29,7 @@ pub(super) fn explain(text: &str, at: usize, message: &str) -> String {
     format!("line {number}: {message}")
 }
 
-/// What a line of YAML looks like: `key: value`, `key:` or `- entry`, also of a whole file that begins with `---`.
+/// Recognises a line of YAML (`key: value`, `key:` or `- entry`), and a file that begins with `---`.
 fn yaml(text: &str, line: &str) -> Option<&'static str> {
     let is_key = |word: &str| {
         !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte))

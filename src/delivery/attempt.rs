@@ -134,7 +134,7 @@ impl Attempt {
     /// Counts a message that the journal has because this broker did not ack it.
     pub(super) fn count_in_journal(&self) {
         if !matches!(self.state, State::Acked(_)) {
-            self.target.unacked_counts.add_to_journal();
+            self.target.unacked_counts.count_journaled();
         }
     }
 
@@ -146,7 +146,7 @@ impl Attempt {
             State::Overdue(_) => (FaultReason::NoReport.as_str(), "no ack yet"),
             State::NotSent(why) => ("not_sent", why.as_str()),
         };
-        self.target.unacked_counts.add_not_stored();
+        self.target.unacked_counts.count_not_stored();
         let (ce_id, instance) = (message.event.id, message.event.instance_text());
         let broker = self.target.publisher.broker().as_str();
         warn!(event = "not_stored", %ce_id, instance, broker, reason, detail, "not stored");
@@ -222,7 +222,8 @@ impl LateAck {
         match &result {
             Ok(_) => info!(%ce_id, broker = broker.as_str(), "late ack: stored"),
             Err(fault) => {
-                info!(%ce_id, broker = broker.as_str(), reason = fault.reason.as_str(), "no late ack")
+                let reason = fault.reason.as_str();
+                info!(%ce_id, broker = broker.as_str(), reason, "publish failed after the answer");
             }
         }
         result.ok().map(|ack| (broker, ack))

@@ -1,4 +1,4 @@
-//! Tells in the log what an outage of a broker means for notifications: when it begins, once a minute, and when it ends.
+//! Logs each outage of a broker and what happens to notifications in it: at its begin, once a minute, and at its end.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,50 +11,54 @@ use tracing::{info, warn};
 use super::Target;
 use crate::brokers::{BrokerState, FaultReason};
 use crate::journal::Journal;
-use crate::telemetry::Dated;
+use crate::telemetry::TimedAvailability;
 
-/// How often an outage is logged while it lasts.
-const EVERY: Duration = Duration::from_secs(60);
+/// Time between two lines about an outage that lasts.
+const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
-/// What became of the notifications that a broker did not ack, since the start.
+/// Counts, since the start, the notifications that a broker did not ack, by what happened to them.
 #[derive(Debug, Default)]
 pub(super) struct UnackedCounts {
-    journal: AtomicU64,
+    to_journal: AtomicU64,
     not_stored: AtomicU64,
 }
 
 impl UnackedCounts {
-    /// The journal has one.
-    pub(super) fn add_to_journal(&self) {
-        self.journal.fetch_add(1, Ordering::Relaxed);
+    /// Counts a notification that went to the journal instead.
+    pub(super) fn count_journaled(&self) {
+        self.to_journal.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// One was answered 503.
-    pub(super) fn add_not_stored(&self) {
+    /// Counts a notification that was answered 503.
+    pub(super) fn count_not_stored(&self) {
         self.not_stored.fetch_add(1, Ordering::Relaxed);
     }
 
-    fn counts(&self) -> Counts {
-        Counts { journal: self.journal.load(Ordering::Relaxed), not_stored: self.not_stored.load(Ordering::Relaxed) }
+    fn snapshot(&self) -> UnackedSnapshot {
+        UnackedSnapshot {
+            to_journal: self.to_journal.load(Ordering::Relaxed),
+            not_stored: self.not_stored.load(Ordering::Relaxed),
+        }
     }
 }
 
+/// The [`UnackedCounts`] at one moment.
 #[derive(Clone, Copy)]
-struct Counts {
-    journal: u64,
+struct UnackedSnapshot {
+    to_journal: u64,
     not_stored: u64,
 }
 
-impl Counts {
+impl UnackedSnapshot {
     fn since(self, before: Self) -> Self {
-        Self { journal: self.journal - before.journal, not_stored: self.not_stored - before.not_stored }
+        Self { to_journal: self.to_journal - before.to_journal, not_stored: self.not_stored - before.not_stored }
     }
 }
 
 /// An outage that lasts.
 struct Outage {
     began: Instant,
-    before: Counts,
+    before: UnackedSnapshot,
 }
 
 /// Logs the outages of one broker.
@@ -72,7 +76,7 @@ impl OutageLog {
     pub(super) async fn run(self) {
         let mut state = self.target.publisher.state();
         while let Some(reason) = wait_for_outage(&mut state).await {
-            let outage = Outage { began: Instant::now(), before: self.target.unacked_counts.counts() };
+            let outage = Outage { began: Instant::now(), before: self.target.unacked_counts.snapshot() };
             self.log_begin(reason);
             if !self.wait_for_end(&mut state, &outage).await {
                 return;
@@ -82,8 +86,8 @@ impl OutageLog {
     }
 
     /// Logs once a minute until the broker is up. False means that the publisher was closed before.
-    async fn wait_for_end(&self, state: &mut watch::Receiver<Dated<FaultReason>>, outage: &Outage) -> bool {
-        let mut next = outage.began + EVERY;
+    async fn wait_for_end(&self, state: &mut watch::Receiver<TimedAvailability<FaultReason>>, outage: &Outage) -> bool {
+        let mut next = outage.began + LOG_INTERVAL;
         loop {
             let ended = state.wait_for(|state| state.is_up() || is_closed(state));
             match timeout_at(next, ended).await {
@@ -91,7 +95,7 @@ impl OutageLog {
                 Ok(Err(_)) => return false,
                 Err(_) => self.log_still_down(outage),
             }
-            next += EVERY;
+            next += LOG_INTERVAL;
         }
     }
 
@@ -101,21 +105,21 @@ impl OutageLog {
             warn!(event = "outage_began", broker, reason, "notifications are answered 503 and GREEN-API repeats them");
             return;
         };
-        let refused = journal.state().borrow().reason().map(|refusal| refusal.as_str());
-        match refused {
+        let journal_reason = journal.state().borrow().reason().map(|refusal| refusal.as_str());
+        match journal_reason {
             None => {
-                let room_bytes = room_bytes(journal);
+                let free_capacity_bytes = free_capacity_bytes(journal);
                 warn!(
                     event = "outage_began",
-                    broker, reason, room_bytes, "notifications go to the journal and are forwarded later"
+                    broker, reason, free_capacity_bytes, "notifications go to the journal and are forwarded later"
                 );
             }
-            Some(journal) => {
+            Some(journal_reason) => {
                 warn!(
                     event = "outage_began",
                     broker,
                     reason,
-                    journal,
+                    journal_reason,
                     "the journal refuses records too: notifications are answered 503 and GREEN-API repeats them"
                 );
             }
@@ -125,19 +129,19 @@ impl OutageLog {
     fn log_still_down(&self, outage: &Outage) {
         let (broker, down_seconds) = (self.broker(), outage.began.elapsed().as_secs());
         let reason = self.target.publisher.state().borrow().reason().map(FaultReason::as_str);
-        let Counts { journal, not_stored } = self.target.unacked_counts.counts().since(outage.before);
-        let usage = self.journal.as_ref().map(|journal| (journal.usage().used(), room_bytes(journal)));
-        let (journal_bytes, room_bytes) = usage.unzip();
+        let UnackedSnapshot { to_journal, not_stored } = self.target.unacked_counts.snapshot().since(outage.before);
+        let usage = self.journal.as_ref().map(|journal| (journal.usage().used(), free_capacity_bytes(journal)));
+        let (journal_bytes, free_capacity_bytes) = usage.unzip();
         warn!(
             event = "outage_lasts",
-            broker, reason, down_seconds, journal, not_stored, journal_bytes, room_bytes, "outage lasts"
+            broker, reason, down_seconds, to_journal, not_stored, journal_bytes, free_capacity_bytes, "outage lasts"
         );
     }
 
     fn log_end(&self, outage: &Outage) {
         let (broker, down_seconds) = (self.broker(), outage.began.elapsed().as_secs());
-        let Counts { journal, not_stored } = self.target.unacked_counts.counts().since(outage.before);
-        info!(event = "outage_ended", broker, down_seconds, journal, not_stored, "outage ended");
+        let UnackedSnapshot { to_journal, not_stored } = self.target.unacked_counts.snapshot().since(outage.before);
+        info!(event = "outage_ended", broker, down_seconds, to_journal, not_stored, "outage ended");
     }
 
     fn broker(&self) -> &'static str {
@@ -146,7 +150,7 @@ impl OutageLog {
 }
 
 /// Waits until the broker is down, and returns why. `None` means that the publisher was closed.
-async fn wait_for_outage(state: &mut watch::Receiver<Dated<FaultReason>>) -> Option<FaultReason> {
+async fn wait_for_outage(state: &mut watch::Receiver<TimedAvailability<FaultReason>>) -> Option<FaultReason> {
     // right after the start it is not known yet
     let is_known = |state: &BrokerState| state.reason() != Some(FaultReason::Connecting);
     let down = state.wait_for(|state| !state.is_up() && is_known(state)).await.ok()?;
@@ -157,8 +161,8 @@ fn is_closed(state: &BrokerState) -> bool {
     state.reason() == Some(FaultReason::Closed)
 }
 
-/// How much more the journal may take.
-fn room_bytes(journal: &Journal) -> u64 {
+/// How many more bytes of records the journal may take.
+fn free_capacity_bytes(journal: &Journal) -> u64 {
     let usage = journal.usage();
-    usage.capacity().saturating_sub(usage.wal_reserve()).saturating_sub(usage.used())
+    usage.capacity().saturating_sub(usage.wal_share()).saturating_sub(usage.used())
 }

@@ -33,9 +33,9 @@ pub struct Config {
 }
 
 impl Config {
-    /// The bytes of `max_bytes` that are reserved for the WAL. The database file never shrinks, so the WAL must fit the
+    /// The bytes of `max_bytes` that are for the WAL. The database file never shrinks, so the WAL must fit the
     /// largest body even if all pages are free.
-    pub fn wal_reserve(&self) -> usize {
+    pub fn wal_share(&self) -> usize {
         // the WAL is truncated at twice [`WAL_BYTES`]
         (4 * WAL_BYTES).max(2 * WAL_BYTES + self.max_body)
     }
@@ -46,7 +46,7 @@ impl Config {
     /// The smallest `max_bytes` with which the largest body fits.
     pub fn least_bytes(&self) -> usize {
         const TABLES: usize = 1024 * 1024;
-        self.wal_reserve() + self.max_body + TABLES
+        self.wal_share() + self.max_body + TABLES
     }
 }
 

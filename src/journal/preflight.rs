@@ -35,11 +35,11 @@ pub struct Risk {
     pub remedy: &'static str,
 }
 
-/// How much of the capacity for records is in use, in words: `capacity` includes the part `wal_reserve`.
-pub fn describe_usage(used: u64, capacity: u64, wal_reserve: u64) -> String {
+/// How much of the capacity for records is in use, in words: `capacity` includes the part `wal_share`.
+pub fn describe_usage(used: u64, capacity: u64, wal_share: u64) -> String {
     let shown = |bytes: u64| bytesize::ByteSize::b(bytes).display().iec().to_string();
-    let records = shown(capacity.saturating_sub(wal_reserve));
-    let wal = shown(wal_reserve);
+    let records = shown(capacity.saturating_sub(wal_share));
+    let wal = shown(wal_share);
     let used = shown(used);
     format!("{used} of {records} used, plus {wal} reserved for the write-ahead log")
 }

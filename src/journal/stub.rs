@@ -15,7 +15,7 @@ use super::{
     Record, RecordFilter, RecordId, Recovered, SeqRange, Totals, Usage,
 };
 use crate::message::{Broker, Brokers, Message};
-use crate::telemetry::Dated;
+use crate::telemetry::TimedAvailability;
 
 /// An open journal: this build has none. The field is private, so that callers compile as with a journal.
 #[derive(Clone)]
@@ -51,7 +51,7 @@ impl Journal {
         match self.0 {}
     }
 
-    pub fn state(&self) -> watch::Receiver<Dated<JournalRefusal>> {
+    pub fn state(&self) -> watch::Receiver<TimedAvailability<JournalRefusal>> {
         match self.0 {}
     }
 

@@ -11,7 +11,7 @@ pub struct Usage {
     pub(super) used: AtomicU64,
     pub(super) unreadable: Mutex<Vec<i64>>,
     pub(super) capacity: u64,
-    pub(super) wal_reserve: u64,
+    pub(super) wal_share: u64,
 }
 
 impl Usage {
@@ -25,7 +25,7 @@ impl Usage {
         self.capacity
     }
 
-    /// Of the database, those that are not empty.
+    /// Of the database, without its empty pages.
     pub fn used(&self) -> u64 {
         self.used.load(Ordering::Relaxed)
     }
@@ -35,8 +35,8 @@ impl Usage {
         self.unreadable.lock().clone()
     }
 
-    /// The part of the capacity that is for the WAL; the database has the rest.
-    pub fn wal_reserve(&self) -> u64 {
-        self.wal_reserve
+    /// The part of the capacity that is for the WAL. The rest is for the database.
+    pub fn wal_share(&self) -> u64 {
+        self.wal_share
     }
 }

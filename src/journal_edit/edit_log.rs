@@ -63,7 +63,7 @@ impl EditLog {
         info!(
             event = "journal_edited",
             edit = edit.as_str(),
-            by = by(request),
+            selected_by = selected_by(request),
             broker,
             to,
             instance,
@@ -137,14 +137,14 @@ impl Pages {
     fn log(&mut self) {
         if let Some((to, ImportCounts { added, skipped })) = self.import.take() {
             let (edit, to) = (JournalEdit::Import.as_str(), to.map(Broker::as_str));
-            info!(event = "journal_edited", edit, by = "file", to, added, skipped, "journal edited");
+            info!(event = "journal_edited", edit, selected_by = "file", to, added, skipped, "journal edited");
         }
         if let Some(ReplayCounts { replayed, already_replayed, not_replayable }) = self.replay.take() {
             let edit = JournalEdit::Replay.as_str();
             info!(
                 event = "journal_edited",
                 edit,
-                by = "seq",
+                selected_by = "seq",
                 replayed,
                 already_replayed,
                 not_replayable,
@@ -154,8 +154,8 @@ impl Pages {
     }
 }
 
-/// What the records were chosen by. A chat is a person, so it is not named.
-fn by(request: &EditRequest) -> &'static str {
+/// How the records were selected. A chat is a person, so it is not named.
+fn selected_by(request: &EditRequest) -> &'static str {
     match &request.edit {
         Edit::Erase { chat: Some(_), instance: Some(_) } => "instance and chat",
         Edit::Erase { chat: Some(_), .. } => "chat",

@@ -35,9 +35,9 @@ impl<R: Copy> Availability<R> {
         Self::Down { reason, detail: String::new() }
     }
 
-    /// The same with words for people.
+    /// The same with a detail for people.
     #[must_use]
-    pub fn because(self, detail: impl Into<String>) -> Self {
+    pub fn with_detail(self, detail: impl Into<String>) -> Self {
         match self {
             Self::Up => Self::Up,
             Self::Degraded { reason, .. } => Self::Degraded { reason, detail: detail.into() },
@@ -45,12 +45,12 @@ impl<R: Copy> Availability<R> {
         }
     }
 
-    /// True if it stores now, if only in part.
+    /// True if it stores, in part or everything.
     pub fn is_up(&self) -> bool {
         !matches!(self, Self::Down { .. })
     }
 
-    /// Why it does not store everything. `None` means that it does.
+    /// Why it does not store everything. `None` means that it stores everything.
     pub fn reason(&self) -> Option<R> {
         match self {
             Self::Up => None,
@@ -67,20 +67,20 @@ impl<R: Copy> Availability<R> {
     }
 }
 
-/// An availability, and since when it has been so for the same reason.
+/// An availability, and since when it has had its reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Dated<R> {
+pub struct TimedAvailability<R> {
     now: Availability<R>,
     since: SystemTime,
 }
 
-impl<R: Copy + PartialEq> Dated<R> {
-    /// Now, and already since `since`.
+impl<R: Copy + PartialEq> TimedAvailability<R> {
+    /// The availability `now`, which has lasted since `since`.
     pub fn new(now: Availability<R>, since: SystemTime) -> Self {
         Self { now, since }
     }
 
-    /// Returns whether anything changed. With other words for the same reason the time stays.
+    /// Returns true if anything changed. A new detail for the same reason does not change `since`.
     pub fn set(&mut self, now: Availability<R>) -> bool {
         if (self.now.is_up(), self.now.reason()) != (now.is_up(), now.reason()) {
             self.since = SystemTime::now();
@@ -90,13 +90,13 @@ impl<R: Copy + PartialEq> Dated<R> {
         changed
     }
 
-    /// Since when.
+    /// Since when it has had its reason.
     pub fn since(&self) -> SystemTime {
         self.since
     }
 
-    /// The same with its reason as a label, and without words.
-    pub fn labelled(&self) -> Dated<&'static str>
+    /// The same with its reason as a label, and without the detail.
+    pub fn labelled(&self) -> TimedAvailability<&'static str>
     where
         R: Into<&'static str>,
     {
@@ -105,11 +105,11 @@ impl<R: Copy + PartialEq> Dated<R> {
             Availability::Degraded { reason, .. } => Availability::degraded((*reason).into()),
             Availability::Down { reason, .. } => Availability::down((*reason).into()),
         };
-        Dated { now, since: self.since }
+        TimedAvailability { now, since: self.since }
     }
 }
 
-impl<R> Deref for Dated<R> {
+impl<R> Deref for TimedAvailability<R> {
     type Target = Availability<R>;
 
     fn deref(&self) -> &Availability<R> {
@@ -122,11 +122,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_time_changes_with_the_reason_and_not_with_the_words() {
+    fn since_changes_with_the_reason_and_not_with_the_detail() {
         let down = || Availability::down("disconnected");
-        let mut state = Dated::new(down(), SystemTime::UNIX_EPOCH);
+        let mut state = TimedAvailability::new(down(), SystemTime::UNIX_EPOCH);
         let began = state.since();
-        assert!(!state.set(down()) && state.set(down().because("connection refused")));
+        assert!(!state.set(down()) && state.set(down().with_detail("connection refused")));
         assert_eq!(state.since(), began);
         for next in [Availability::down("no_topic"), Availability::degraded("no_topic"), Availability::Up] {
             let before = state.since();

@@ -9,7 +9,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, fmt, registry};
 
-use super::repeats::{RepeatCounts, RepeatLimit};
+use super::repeats::{RepeatCountLogger, RepeatLimit};
 
 /// How many lines may wait to be written; more are dropped.
 const MAX_WAITING_LINES: usize = 10_000;
@@ -74,7 +74,7 @@ pub fn filter(text: &str) -> Result<EnvFilter, InvalidFilter> {
 /// Keeps the log written until it is dropped.
 pub struct LogGuard {
     /// Ends first: it logs the last counts.
-    _counts: RepeatCounts,
+    _counts: RepeatCountLogger,
     _writer: WorkerGuard,
 }
 

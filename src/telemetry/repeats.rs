@@ -1,7 +1,8 @@
 //! Repeats in the log: the first line of a reason and source is logged at once, then one line a minute counts the others.
 //!
-//! Limited are lines about a single request or notification, so those with a field `client_address` or `ce_id` (which may be empty),
-//! and all lines of other libraries. A change of state, such as `broker down`, has neither field and is always logged.
+//! Only these lines are limited: lines about a single request or notification, which have a field `client_address` or
+//! `ce_id` (it may be empty), and all lines of libraries. A change of state, such as `broker down`, has neither field and
+//! is always logged.
 //! Lines below `info` are never limited: they exist to find a fault.
 
 use std::collections::HashMap;
@@ -31,16 +32,16 @@ const TICK: Duration = Duration::from_secs(1);
 /// The target of our own lines begins with it.
 const OWN_TARGET: &str = "greenapi_bridge";
 
-/// Where a line comes from, in the words of its fields.
+/// The source of a line, taken from its fields.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Source {
     None,
     /// A client's address.
     Client(String),
     Broker(String),
-    /// The text of another library's line, or what part of librdkafka it is from.
+    /// The text of a library's line, or the facility of librdkafka that it comes from.
     Text(String),
-    /// One that came after [`MAX_SOURCES`] others.
+    /// A source that came after [`MAX_SOURCES`] others.
     Other,
 }
 
@@ -54,9 +55,9 @@ struct Reason {
     detail: Option<String>,
 }
 
-/// Lines that were not logged.
+/// How many lines of one reason and source were not logged.
 #[derive(Debug, PartialEq, Eq)]
-struct LeftOut<R> {
+struct SuppressedCount<R> {
     reason: R,
     source: Source,
     count: u64,
@@ -65,7 +66,7 @@ struct LeftOut<R> {
 /// The lines of one reason and source since the last one that was logged.
 struct Repeats {
     logged: Instant,
-    left_out: u64,
+    suppressed: u64,
 }
 
 /// Decides which lines are logged. It has no clock: the caller says what time it is.
@@ -82,25 +83,25 @@ impl<R: Clone + Eq + Hash> Limiter<R> {
         let is_told_apart = sources.contains_key(&source) || sources.len() < MAX_SOURCES;
         let source = if is_told_apart { source } else { Source::Other };
         if let Some(repeats) = sources.get_mut(&source) {
-            repeats.left_out += 1;
+            repeats.suppressed += 1;
             return false;
         }
-        sources.insert(source, Repeats { logged: now, left_out: 0 });
+        sources.insert(source, Repeats { logged: now, suppressed: 0 });
         true
     }
 
-    /// The lines left out whose count is to be logged now. Forgets what was quiet for a whole period.
-    fn due(&mut self, now: Instant) -> Vec<LeftOut<R>> {
+    /// Takes the counts that must be logged now. Forgets sources without a line for a whole period.
+    fn take_due_counts(&mut self, now: Instant) -> Vec<SuppressedCount<R>> {
         let mut due = Vec::new();
         for (reason, sources) in &mut self.0 {
             sources.retain(|source, repeats| {
                 if now.saturating_duration_since(repeats.logged) < PERIOD {
                     return true;
                 }
-                let count = std::mem::take(&mut repeats.left_out);
+                let count = std::mem::take(&mut repeats.suppressed);
                 repeats.logged = now;
                 if count > 0 {
-                    due.push(LeftOut { reason: reason.clone(), source: source.clone(), count });
+                    due.push(SuppressedCount { reason: reason.clone(), source: source.clone(), count });
                 }
                 count > 0
             });
@@ -109,32 +110,45 @@ impl<R: Clone + Eq + Hash> Limiter<R> {
         due
     }
 
-    /// All lines left out; nothing is limited by what came before.
-    fn drain(&mut self) -> Vec<LeftOut<R>> {
+    /// Takes all counts, and forgets all sources.
+    fn drain(&mut self) -> Vec<SuppressedCount<R>> {
         let all = std::mem::take(&mut self.0).into_iter().flat_map(|(reason, sources)| {
-            let counts = sources.into_iter().filter(|(_, repeats)| repeats.left_out > 0);
-            counts.map(move |(source, repeats)| LeftOut { reason: reason.clone(), source, count: repeats.left_out })
+            let counts = sources.into_iter().filter(|(_, repeats)| repeats.suppressed > 0);
+            counts.map(move |(source, repeats)| SuppressedCount {
+                reason: reason.clone(),
+                source,
+                count: repeats.suppressed,
+            })
         });
         all.collect()
     }
 }
 
-impl LeftOut<Reason> {
-    /// Logs their count, at their level.
+impl SuppressedCount<Reason> {
+    /// Logs the count, at the level of the lines.
     fn log(&self) {
         let Reason { level, message, reason, detail, .. } = &self.reason;
         let (reason, detail, more) = (reason.as_deref(), detail.as_deref(), self.count);
-        let (mut client_address, mut broker, mut text) = (None, None, None);
+        let (mut client_address, mut broker, mut text, mut sources) = (None, None, None, None);
         match &self.source {
             Source::None => {}
             Source::Client(address) => client_address = Some(address.as_str()),
             Source::Broker(name) => broker = Some(name.as_str()),
             Source::Text(line) => text = Some(line.as_str()),
-            Source::Other => client_address = Some("others"),
+            Source::Other => sources = Some("others"),
         }
         macro_rules! log {
             ($log:ident) => {
-                $log!(client_address, broker, reason, detail, text, more, "{message}: {more} more in the last minute")
+                $log!(
+                    client_address,
+                    broker,
+                    sources,
+                    reason,
+                    detail,
+                    text,
+                    more,
+                    "{message}: {more} more in the last minute"
+                )
             };
         }
         match *level {
@@ -145,11 +159,11 @@ impl LeftOut<Reason> {
     }
 }
 
-/// Leaves repeats out of the log.
+/// Suppresses repeats in the log.
 pub(super) struct RepeatLimit(Arc<Mutex<Limiter<Reason>>>);
 
-/// Logs the counts of what was left out; on drop the last ones.
-pub(super) struct RepeatCounts {
+/// Logs the counts of suppressed lines; on drop the last ones.
+pub(super) struct RepeatCountLogger {
     limiter: Arc<Mutex<Limiter<Reason>>>,
     stop: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
@@ -161,29 +175,29 @@ impl RepeatLimit {
     }
 
     /// Starts to log the counts, until the result is dropped.
-    pub(super) fn start_counts(&self) -> RepeatCounts {
+    pub(super) fn start_counts(&self) -> RepeatCountLogger {
         let (stop, stopped) = channel();
         let limiter = self.0.clone();
         let log_due = move || {
             while stopped.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
                 // the limiter is unlocked before they are logged: each line passes it
-                let due = limiter.lock().due(Instant::now());
-                due.iter().for_each(LeftOut::log);
+                let due = limiter.lock().take_due_counts(Instant::now());
+                due.iter().for_each(SuppressedCount::log);
             }
         };
         // without the thread the counts are logged at the end
         let thread = std::thread::Builder::new().name("log-repeats".into()).spawn(log_due).ok();
-        RepeatCounts { limiter: self.0.clone(), stop: Some(stop), thread }
+        RepeatCountLogger { limiter: self.0.clone(), stop: Some(stop), thread }
     }
 }
 
-impl Drop for RepeatCounts {
+impl Drop for RepeatCountLogger {
     fn drop(&mut self) {
         self.stop.take();
-        // it has panicked at most, which the log has
+        // an error means that the thread panicked; the panic is in the log
         let _ = self.thread.take().map(JoinHandle::join);
         let left = self.limiter.lock().drain();
-        left.iter().for_each(LeftOut::log);
+        left.iter().for_each(SuppressedCount::log);
     }
 }
 
@@ -200,7 +214,7 @@ impl<S: Subscriber> Layer<S> for RepeatLimit {
     }
 }
 
-/// Whether repeats of this line are left out.
+/// Whether repeats of this line are suppressed.
 fn is_limited(metadata: &Metadata<'_>) -> bool {
     let of_one_request = |field: Field| ["client_address", "ce_id"].contains(&field.name());
     // the counts themselves have the field `more`
@@ -229,7 +243,7 @@ impl Fields {
             let reason = Reason { callsite, level, message: library, reason: None, detail: None };
             return (reason, Source::Text(facility.unwrap_or(message)));
         }
-        // of a request it is one of few; of a broker's fault it is anything
+        // the detail of a request has few values, so it tells reasons apart; the detail of a broker's fault can be any text
         let detail = detail.filter(|_| client_address.is_some());
         let source = match (client_address, broker) {
             (Some(address), _) => Source::Client(address),
@@ -270,8 +284,8 @@ mod tests {
         Source::Client(format!("192.0.2.{number}"))
     }
 
-    fn counts(left_out: Vec<LeftOut<&'static str>>) -> Vec<(&'static str, Source, u64)> {
-        left_out.into_iter().map(|left| (left.reason, left.source, left.count)).collect()
+    fn counts(suppressed: Vec<SuppressedCount<&'static str>>) -> Vec<(&'static str, Source, u64)> {
+        suppressed.into_iter().map(|one| (one.reason, one.source, one.count)).collect()
     }
 
     #[test]
@@ -288,7 +302,7 @@ mod tests {
             if comes && limiter.admit("unauthorized", client(1), at(second)) {
                 said.push((second, 1));
             }
-            said.extend(counts(limiter.due(at(second))).into_iter().map(|(_, _, count)| (second, count)));
+            said.extend(counts(limiter.take_due_counts(at(second))).into_iter().map(|(_, _, count)| (second, count)));
         }
         assert_eq!(said, [(0, 1), (60, 60), (120, 29)]);
         assert!(limiter.0.is_empty(), "nothing is remembered of what is over");
@@ -302,8 +316,8 @@ mod tests {
             assert!(limiter.admit(reason, source.clone(), now));
             assert!(!limiter.admit(reason, source, now));
         }
-        assert!(limiter.due(now + PERIOD / 2).is_empty());
-        let mut due = counts(limiter.due(now + PERIOD));
+        assert!(limiter.take_due_counts(now + PERIOD / 2).is_empty());
+        let mut due = counts(limiter.take_due_counts(now + PERIOD));
         due.sort_by_key(|(reason, source, _)| (*reason, format!("{source:?}")));
         assert_eq!(due, [("not_found", client(1), 1), ("unauthorized", client(1), 1), ("unauthorized", client(2), 1)]);
     }
@@ -313,11 +327,11 @@ mod tests {
         let (mut limiter, now) = (Limiter::new(), Instant::now());
         let logged = (0..1000).filter(|number| limiter.admit("forbidden", client(*number), now)).count();
         assert_eq!(logged, MAX_SOURCES + 1);
-        assert_eq!(counts(limiter.due(now + PERIOD)), [("forbidden", Source::Other, 1000 - 65)]);
+        assert_eq!(counts(limiter.take_due_counts(now + PERIOD)), [("forbidden", Source::Other, 1000 - 65)]);
     }
 
     #[test]
-    fn what_was_left_out_is_counted_at_the_end_too() {
+    fn suppressed_lines_are_counted_at_the_end_too() {
         let (mut limiter, now) = (Limiter::new(), Instant::now());
         (0..3).for_each(|_| {
             limiter.admit("late", Source::Broker("nats".into()), now);

@@ -124,7 +124,7 @@ fn a_broker_with_a_backlog_cannot_be_removed() {
     assert_eq!(checked.status.code(), Some(1), "{found}");
     for part in [
         "no route uses nats any more, but the journal has a backlog of 1 record for it",
-        "use it until they are forwarded (`greenapi-",
+        "route to nats again until its backlog is drained (`greenapi-",
     ] {
         assert!(said.contains(part) && found.contains(part), "{said} {found}");
         assert!(!said.contains("1 records") && !found.contains("1 records"), "{said} {found}");

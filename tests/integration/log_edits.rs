@@ -73,11 +73,11 @@ fn each_journal_edit_is_logged_once_where_it_is_made_and_names_no_person() {
     assert_eq!(
         logged,
         [
-            r#"{"added":600,"by":"file","edit":"import","skipped":0}"#,
-            r#"{"broker":"nats","by":"broker","dropped":600,"edit":"drop","instance":"2"}"#,
-            r#"{"broker":"nats","by":"broker","edit":"reroute","rerouted":0,"unchanged":603}"#,
-            r#"{"by":"chat","edit":"erase","erased":3}"#,
-            r#"{"by":"instance","edit":"erase","erased":600,"instance":"2"}"#,
+            r#"{"added":600,"edit":"import","selected_by":"file","skipped":0}"#,
+            r#"{"broker":"nats","dropped":600,"edit":"drop","instance":"2","selected_by":"broker"}"#,
+            r#"{"broker":"nats","edit":"reroute","rerouted":0,"selected_by":"broker","unchanged":603}"#,
+            r#"{"edit":"erase","erased":3,"selected_by":"chat"}"#,
+            r#"{"edit":"erase","erased":600,"instance":"2","selected_by":"instance"}"#,
         ]
     );
     // at rest the command logs it
@@ -85,7 +85,7 @@ fn each_journal_edit_is_logged_once_where_it_is_made_and_names_no_person() {
     bridge.signal("-TERM");
     assert_eq!(bridge.exit_code(), Some(0));
     let erased = run(&format!("journal erase --chat {CHAT} --yes"), &config);
-    assert_eq!(edits(&erased), [r#"{"by":"chat","edit":"erase","erased":1}"#]);
+    assert_eq!(edits(&erased), [r#"{"edit":"erase","erased":1,"selected_by":"chat"}"#]);
     assert!(!(bridge.log() + &erased).contains("7999"), "{} {erased}", bridge.log());
 }
 
@@ -100,6 +100,6 @@ fn a_replay_of_the_journals_dead_letters_is_logged_once() {
     // they are no notifications now either, so the command fails
     let _ = command("dead-letter replay --all", bridge.config.path());
     eventually("it is logged", Duration::from_secs(10), || !edits(&bridge.log()).is_empty());
-    let expected = r#"{"already_replayed":0,"by":"seq","edit":"replay","not_replayable":40,"replayed":0}"#;
+    let expected = r#"{"already_replayed":0,"edit":"replay","not_replayable":40,"replayed":0,"selected_by":"seq"}"#;
     assert_eq!(edits(&bridge.log()), [expected]);
 }

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use greenapi_bridge::brokers::nats::{Config, Patience, Publisher};
+use greenapi_bridge::brokers::nats::{AckTimeouts, Config, Publisher};
 use greenapi_bridge::brokers::{Fault, FaultKind, FaultReason};
 use greenapi_bridge::message::{Broker, Event, Id, Message, PerBroker};
 use tokio::time::{Instant, sleep};
@@ -58,8 +58,8 @@ fn a_message_that_a_server_on_the_way_cuts_off_is_too_large_in_the_end() {
         ..Config::default()
     };
     tokio::runtime::Runtime::new().unwrap().block_on(async {
-        let patience = Patience { ack: Duration::from_secs(1), too_large: Duration::from_secs(6) };
-        let publisher = Publisher::start(&config, vec!["greenapi.>".into()], patience).await.unwrap();
+        let timeouts = AckTimeouts { ack: Duration::from_secs(1), too_large_after: Duration::from_secs(6) };
+        let publisher = Publisher::start(&config, vec!["greenapi.>".into()], timeouts).await.unwrap();
         publisher.state().wait_for(|state| state.is_up()).await.unwrap();
         let large = message(HUB_TAKES + 40_000, 1);
         assert!(publisher.max_body_len(&large) > large.body.len(), "the leaf node takes it");

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use futures_util::StreamExt;
-use greenapi_bridge::brokers::nats::{Config, Patience, Publisher, provision};
+use greenapi_bridge::brokers::nats::{AckTimeouts, Config, Publisher, provision};
 use greenapi_bridge::message::{Broker, Event, Id, Message, PerBroker};
 
 use crate::harness::Nats;
@@ -37,8 +37,8 @@ async fn time_out_often(server: String) {
     let mut unheard = silent.subscribe("silent.>").await.unwrap();
     silent.flush().await.unwrap();
     tokio::spawn(async move { while unheard.next().await.is_some() {} });
-    let patience = Patience { ack: Duration::from_millis(20), too_large: Duration::from_secs(300) };
-    let publisher = Publisher::start(&config, Vec::new(), patience).await.unwrap();
+    let timeouts = AckTimeouts { ack: Duration::from_millis(20), too_large_after: Duration::from_secs(300) };
+    let publisher = Publisher::start(&config, Vec::new(), timeouts).await.unwrap();
     publisher.state().wait_for(|state| state.is_up()).await.unwrap();
     rounds(&publisher, TIMEOUTS / 4).await;
     let before = resident_kib();

@@ -119,7 +119,7 @@ fn an_outage_of_two_minutes_is_told_in_few_lines() {
     let answered = "notifications are answered 503 and GREEN-API repeats them";
     assert_tells(&without, &["broker down", answered, "not stored ", "outage lasts", "outage lasts", "outage ended"]);
     let journalled = "notifications go to the journal and are forwarded later";
-    let story = ["broker down", journalled, "room_bytes=", "outage lasts", "outage lasts", "outage ended"];
+    let story = ["broker down", journalled, "free_capacity_bytes=", "outage lasts", "outage lasts", "outage ended"];
     assert_tells(&with, &story);
     assert!(with.contains("journal backlog drained") && !with.contains("not stored "), "{with}");
     assert_on_page(&[("An outage without a journal", example(&without)), ("An outage with a journal", example(&with))]);

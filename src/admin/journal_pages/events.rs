@@ -111,7 +111,7 @@ impl Events {
             backlog: backlog.filter(|(_, records)| *records > 0).collect(),
             used: usage.used(),
             capacity: usage.capacity(),
-            reserved: usage.wal_reserve(),
+            wal_share: usage.wal_share(),
             oldest: counts.oldest,
         })
     }

@@ -12,11 +12,11 @@ use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::KafkaError;
 use rdkafka::types::{RDKafkaConfRes, RDKafkaType};
 
-/// A client's properties. `report_within` limits how long a record may wait for its delivery report.
+/// A client's properties. `delivery_timeout` limits how long a record may wait for its delivery report.
 ///
 /// # Errors
 /// A secret file that cannot be read.
-pub(super) fn properties(config: &Config, report_within: Duration) -> Result<ClientConfig, ClientError> {
+pub(super) fn properties(config: &Config, delivery_timeout: Duration) -> Result<ClientConfig, ClientError> {
     let mut client = ClientConfig::new();
     client
         .set("client.id", "greenapi-bridge")
@@ -38,7 +38,7 @@ pub(super) fn properties(config: &Config, report_within: Duration) -> Result<Cli
         .set("enable.idempotence", if acks { "false" } else { "true" })
         .set("allow.auto.create.topics", "false")
         .set("partitioner", "murmur2_random")
-        .set("message.timeout.ms", report_within.as_millis().to_string())
+        .set("message.timeout.ms", delivery_timeout.as_millis().to_string())
         .set("topic.metadata.propagation.max.ms", "1000")
         .set("queue.buffering.max.messages", "100000")
         .set("queue.buffering.max.kbytes", "262144")

@@ -67,7 +67,7 @@ impl TopicHealth {
 pub(super) fn inspect(clients: &Clients, topics: &[String], min_in_sync: usize, lost: bool) -> Inspection {
     let describe_by = |client: Result<Arc<Client>, KafkaError>, within| match client {
         Ok(client) => describe(&client, topics, min_in_sync, within),
-        Err(fault) => Err(no_new_client(&fault)),
+        Err(error) => Err(client_creation_failed(&error)),
     };
     let in_use = || clients.get(Batching::Immediate);
     let mut found = if lost { Err(BrokerState::down(DISCONNECTED)) } else { describe_by(in_use(), ANSWER_WITHIN) };
@@ -83,8 +83,8 @@ pub(super) fn inspect(clients: &Clients, topics: &[String], min_in_sync: usize, 
         found = describe_by(in_use(), QUICK_ANSWER_WITHIN).or(found);
     }
     let replacements = match (&found, topics.first()) {
-        (Ok(_), Some(topic)) => clients.stale_replacements(topic, fresh).unwrap_or_else(|fault| {
-            error!(broker = "kafka", %fault, "no new client");
+        (Ok(_), Some(topic)) => clients.stale_replacements(topic, fresh).unwrap_or_else(|error| {
+            error!(broker = "kafka", %error, "client cannot be created");
             Vec::new()
         }),
         _ => Vec::new(),
@@ -101,8 +101,8 @@ pub(super) fn mark_unsafe(described: &mut [(String, TopicHealth)], unsafe_topics
     }
 }
 
-fn no_new_client(fault: &KafkaError) -> BrokerState {
-    BrokerState::down(DISCONNECTED).because(format!("no new client: {fault}"))
+fn client_creation_failed(error: &KafkaError) -> BrokerState {
+    BrokerState::down(DISCONNECTED).with_detail(format!("client cannot be created: {error}"))
 }
 
 fn is_disconnected(found: &Topics) -> bool {
@@ -115,7 +115,7 @@ fn describe(client: &Client, topics: &[String], min_in_sync: usize, within: Dura
         let found = client.metadata(topic, within).map_err(|error| unreachable(&error))?;
         if found.brokers().is_empty() {
             // a restarted broker may answer before its controller lists it; a client that believes that loses it
-            return Err(BrokerState::down(DISCONNECTED).because("the cluster names no broker"));
+            return Err(BrokerState::down(DISCONNECTED).with_detail("the cluster names no broker"));
         }
         let health = found.topics().first().map_or(TopicHealth::Missing, |found| health(found, min_in_sync));
         described.push((topic.clone(), health));
@@ -157,10 +157,10 @@ pub(super) fn cluster_state(
     let detail = problems.iter().map(|(_, detail)| detail.as_str()).collect::<Vec<_>>().join("; ");
     let unusable = !dynamic_topics && topics.iter().all(|(_, health)| health.is_unusable());
     if unusable && (!is_leaderless(topics) || leaderless >= FAILOVER) {
-        return BrokerState::down(*reason).because(detail);
+        return BrokerState::down(*reason).with_detail(detail);
     }
     // the other topics are unharmed
-    BrokerState::degraded(*reason).because(detail)
+    BrokerState::degraded(*reason).with_detail(detail)
 }
 
 /// A kind of problem that topics can have.
@@ -228,7 +228,7 @@ fn unreachable(error: &KafkaError) -> BrokerState {
         Some(RDKafkaErrorCode::Authentication) => FaultReason::NotAuthenticated,
         _ => DISCONNECTED,
     };
-    BrokerState::down(reason).because(error.to_string())
+    BrokerState::down(reason).with_detail(error.to_string())
 }
 
 #[cfg(test)]

@@ -32,11 +32,11 @@ cfg_if::cfg_if! {
 
         pub use admin::{check, provision};
         pub use client_config::validate;
-        pub use publisher::{Publisher, REPORT_WITHIN};
+        pub use publisher::{Publisher, DELIVERY_TIMEOUT};
         pub use read::Reader;
     } else {
         mod stub;
 
-        pub use stub::{Publisher, REPORT_WITHIN, Reader, check, provision, validate};
+        pub use stub::{Publisher, DELIVERY_TIMEOUT, Reader, check, provision, validate};
     }
 }

@@ -22,10 +22,11 @@ use super::watcher::{Shared, Watcher};
 use super::{Config, client_config, error_codes, headers};
 use crate::brokers::{BrokerState, Fault, FaultKind, FaultReason};
 use crate::message::{Broker, Message};
-use crate::telemetry::Dated;
+use crate::telemetry::TimedAvailability;
 
-/// How long a record may wait for its delivery report. It must be less than the 60 s after which GREEN-API repeats.
-pub const REPORT_WITHIN: Duration = Duration::from_secs(30);
+/// How long a record may wait for its delivery report (librdkafka's `delivery.timeout.ms`). It must be less than the 60 s
+/// after which GREEN-API repeats.
+pub const DELIVERY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How much later librdkafka may report a record that timed out: it looks for them once a second.
 const REPORT_SLACK: Duration = Duration::from_secs(3);
@@ -45,7 +46,7 @@ pub struct Publisher {
     shared: Arc<Shared>,
     in_flight: Arc<InFlightCounter>,
     events: mpsc::Sender<ClientEvent>,
-    report_within: Duration,
+    delivery_timeout: Duration,
     max_message_bytes: usize,
     dynamic_topics: Arc<DynamicTopics>,
     limits: Arc<TopicLimits>,
@@ -103,7 +104,7 @@ impl Publisher {
     /// Starts to connect, in the background and for ever; the cluster may be down.
     ///
     /// `topics` are those whose names are known; payloads may choose up to `max_dynamic_topics` others. A record without a delivery report fails with `no_report` after
-    /// `report_within`, up to 1 s later; if librdkafka itself is silent, 3 s later.
+    /// `delivery_timeout`, up to 1 s later; if librdkafka itself is silent, 3 s later.
     ///
     /// # Errors
     /// A secret that cannot be read, or a property librdkafka does not accept.
@@ -111,15 +112,18 @@ impl Publisher {
         config: &Config,
         topics: Vec<String>,
         max_dynamic_topics: usize,
-        report_within: Duration,
+        delivery_timeout: Duration,
     ) -> Result<Self, ClientError> {
-        let properties = client_config::properties(config, report_within)?;
+        let properties = client_config::properties(config, delivery_timeout)?;
         let (events, received) = mpsc::channel(EVENT_QUEUE);
         let tasks = TaskTracker::new();
         let clients = Clients::start(properties, Context::new(config, events.clone()), tasks.clone());
         let shared = Arc::new(Shared {
             clients: clients.map_err(|error| client_config::explain(config, &error))?,
-            state: watch::Sender::new(Dated::new(BrokerState::down(FaultReason::Connecting), SystemTime::now())),
+            state: watch::Sender::new(TimedAvailability::new(
+                BrokerState::down(FaultReason::Connecting),
+                SystemTime::now(),
+            )),
             no_report: AtomicBool::new(false),
             topics,
             dynamic_topics: max_dynamic_topics > 0,
@@ -132,7 +136,7 @@ impl Publisher {
             shared,
             in_flight: Arc::default(),
             events,
-            report_within,
+            delivery_timeout,
             max_message_bytes: properties::max_message_bytes(config).unwrap_or(DEFAULT_MAX_MESSAGE_BYTES),
             dynamic_topics: Arc::new(DynamicTopics { max: max_dynamic_topics, topics: Mutex::default() }),
             limits: Arc::default(),
@@ -152,7 +156,7 @@ impl Publisher {
     }
 
     /// Whether the cluster can store now; a change shows as it happens.
-    pub fn state(&self) -> watch::Receiver<Dated<FaultReason>> {
+    pub fn state(&self) -> watch::Receiver<TimedAvailability<FaultReason>> {
         self.shared.state.subscribe()
     }
 
@@ -230,7 +234,7 @@ impl Publisher {
     /// stood still, the first may be over before librdkafka could report.
     async fn await_report<R>(&self, report: impl Future<Output = R>) -> Option<R> {
         let mut report = pin!(report);
-        match timeout(self.report_within, &mut report).await {
+        match timeout(self.delivery_timeout, &mut report).await {
             Ok(report) => Some(report),
             Err(_) => timeout(REPORT_SLACK, report).await.ok(),
         }

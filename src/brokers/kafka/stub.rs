@@ -11,7 +11,7 @@ use crate::message::{DlqRecord, Message};
 use crate::telemetry::Dated;
 
 /// How long a delivery report may take: this build awaits none.
-pub const REPORT_WITHIN: Duration = Duration::ZERO;
+pub const DELIVERY_TIMEOUT: Duration = Duration::ZERO;
 
 const NOT_BUILT: &str = "this build has no kafka; build with the feature `kafka`";
 
@@ -32,7 +32,7 @@ impl Publisher {
         match self.0 {}
     }
 
-    pub fn state(&self) -> watch::Receiver<Dated<FaultReason>> {
+    pub fn state(&self) -> watch::Receiver<TimedAvailability<FaultReason>> {
         match self.0 {}
     }
 

@@ -14,27 +14,27 @@ use super::clients::{Clients, QUICK_ANSWER_WITHIN};
 use super::context::Context;
 use crate::brokers::{Fault, FaultReason};
 
-/// How long after the settings were read they are read again.
+/// Interval between two reads.
 const REREAD: Duration = Duration::from_secs(30);
 
 /// The same while a topic is unsafe.
 const REREAD_UNSAFE: Duration = Duration::from_secs(5);
 
-/// The same where the cluster shows no settings: it logs each time that it denies them.
+/// The same if the cluster hides the settings: each denied read is logged by the cluster.
 const REREAD_HIDDEN: Duration = Duration::from_secs(3600);
 
 /// What to do about a compacted topic.
 pub(super) const COMPACTED_REMEDY: &str = "set cleanup.policy=delete on it with `kafka-configs.sh --alter`";
 
-/// Whether a topic with these settings keeps only the last record of each key.
+/// True if a topic with these settings keeps only the last record of each key.
 pub(super) fn is_compacted(settings: &HashMap<String, String>) -> bool {
     settings.get("cleanup.policy").is_some_and(|policy| policy.contains("compact"))
 }
 
-/// Reads a topic's settings: empty where the cluster does not show them.
+/// Reads a topic's settings. They are empty if the cluster hides them.
 ///
 /// # Errors
-/// Of the connection, and [`KafkaError::AdminOp`] for the cluster's refusal.
+/// The connection failed, or with [`KafkaError::AdminOp`] the cluster refused the request.
 pub(super) async fn read(
     client: &AdminClient<Context>,
     topic: &str,
@@ -72,7 +72,7 @@ struct LastRead {
 #[derive(Default)]
 struct Compacted {
     topics: BTreeSet<String>,
-    /// Whether the cluster shows the settings of none.
+    /// True if no topic's settings are readable.
     hidden: bool,
 }
 
@@ -103,7 +103,7 @@ impl UnsafeTopics {
 
     /// Reads the settings of these topics, if it is time to. Blocks the thread.
     ///
-    /// A client of its own for each time: one that stays connected may lose the cluster for good, and nothing would tell.
+    /// Each read has a client of its own: a long-lived client can lose the cluster without an error.
     pub(super) fn reread_if_due(&self, clients: &Clients, topics: &[String]) {
         let due = {
             let last = self.last_read.lock();
@@ -112,18 +112,19 @@ impl UnsafeTopics {
         if !due {
             return;
         }
-        let found = clients.create_admin().map(|client| compacted(&client, topics));
+        let found = clients.create_admin().map(|client| read_compacted(&client, topics));
         let mut last = self.last_read.lock();
         last.at = Some(Instant::now());
         match found.and_then(|found| found) {
             Ok(compacted) => last.found = compacted,
-            // what was read before stays true until it is known better
+            // what was read before counts until the next read
             Err(error) => debug!(broker = "kafka", %error, "topic settings cannot be read"),
         }
     }
 }
 
-fn compacted(client: &AdminClient<Context>, topics: &[String]) -> Result<Compacted, KafkaError> {
+/// Reads the settings of all topics.
+fn read_compacted(client: &AdminClient<Context>, topics: &[String]) -> Result<Compacted, KafkaError> {
     let mut compacted = Compacted { topics: BTreeSet::new(), hidden: !topics.is_empty() };
     for topic in topics {
         match Handle::current().block_on(read(client, topic, QUICK_ANSWER_WITHIN)) {
@@ -133,7 +134,7 @@ fn compacted(client: &AdminClient<Context>, topics: &[String]) -> Result<Compact
                     compacted.topics.insert(topic.clone());
                 }
             }
-            // a topic that does not exist, say: the inspection tells that
+            // for example, the topic does not exist: the inspection reports that
             Err(KafkaError::AdminOp(_)) => compacted.hidden = false,
             Err(error) => return Err(error),
         }

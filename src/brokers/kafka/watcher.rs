@@ -15,7 +15,7 @@ use super::context::{ClientEvent, ClientEventKind};
 use super::inspect::{self, DISCONNECTED, Inspection, Topics, inspect, mark_unsafe};
 use super::topic_settings::UnsafeTopics;
 use crate::brokers::{BrokerState, FaultReason};
-use crate::telemetry::Dated;
+use crate::telemetry::TimedAvailability;
 
 /// How long after an inspection the next begins while the cluster stores.
 const RECHECK: Duration = Duration::from_secs(10);
@@ -29,7 +29,7 @@ const MIN_FATAL_INTERVAL: Duration = Duration::from_secs(10);
 /// What the publisher and its watcher share.
 pub(super) struct Shared {
     pub(super) clients: Clients,
-    pub(super) state: watch::Sender<Dated<FaultReason>>,
+    pub(super) state: watch::Sender<TimedAvailability<FaultReason>>,
     /// True if the last record got no delivery report in time. Metadata does not show a cluster without controllers or below
     /// `min.insync.replicas`; only this does.
     pub(super) no_report: AtomicBool,
@@ -100,10 +100,10 @@ impl Watcher {
         match event.kind {
             ClientEventKind::AllBrokersDown(why) => {
                 let why = self.connection_error.take().unwrap_or(why);
-                self.set(BrokerState::down(DISCONNECTED).because(why));
+                self.set(BrokerState::down(DISCONNECTED).with_detail(why));
             }
             ClientEventKind::NotAuthenticated(why) => {
-                self.set(BrokerState::down(FaultReason::NotAuthenticated).because(why))
+                self.set(BrokerState::down(FaultReason::NotAuthenticated).with_detail(why))
             }
             ClientEventKind::OtherError(of_connection) if !self.has_failed() => {
                 self.connection_error = of_connection.or(self.connection_error.take());
@@ -232,7 +232,7 @@ fn client_replaced(why: &str) {
 /// the broker must not count as down.
 fn no_report() -> BrokerState {
     let detail = "the last record got no delivery report in time; check the in-sync replicas and the controllers";
-    BrokerState::degraded(FaultReason::NoReport).because(detail)
+    BrokerState::degraded(FaultReason::NoReport).with_detail(detail)
 }
 
 /// The state where a client has a fatal error.
@@ -240,9 +240,9 @@ fn failed(clients: &Clients) -> BrokerState {
     match clients.all().into_iter().find_map(|(_, client)| client.fatal_error()) {
         Some((RDKafkaErrorCode::ClusterAuthorizationFailed, _)) => {
             let detail = "may write to no topic; allow Write and Describe on those of the routes";
-            BrokerState::down(FaultReason::NotAuthorized).because(detail)
+            BrokerState::down(FaultReason::NotAuthorized).with_detail(detail)
         }
-        Some((_, why)) => BrokerState::down(FaultReason::Closed).because(why),
+        Some((_, why)) => BrokerState::down(FaultReason::Closed).with_detail(why),
         None => BrokerState::down(FaultReason::Closed),
     }
 }

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 use tracing::{debug, warn};
 
-use super::subject_transform::stored_under;
+use super::subject_transform::stored_subject;
 use super::{Config, inspect};
 use crate::brokers::{Fault, FaultReason};
 
@@ -101,8 +101,8 @@ impl Lookup {
         if self.is_suspended() {
             return Ok(Vec::new());
         }
-        let stored_under = stored_under(self.transform.lock().as_ref(), subject);
-        let found = self.read_ids(&stored_under, since).await;
+        let stored_subject = stored_subject(self.transform.lock().as_ref(), subject);
+        let found = self.read_ids(&stored_subject, since).await;
         match &found {
             Ok(_) => *self.state.lock() = LookupState::Answering,
             Err(fault) if fault.reason == FaultReason::Disconnected => {}

@@ -24,6 +24,7 @@ cfg_if::cfg_if! {
         mod headers;
         mod inspect;
         mod lookup;
+        mod oversized;
         mod pending_acks;
         mod publisher;
         mod read;
@@ -31,18 +32,17 @@ cfg_if::cfg_if! {
         mod stream_continuity;
         mod stream_created;
         mod subject_transform;
-        mod unanswered;
         mod subjects;
         mod watcher;
 
         pub use admin::{check, provision};
         pub use connect::validate;
-        pub use publisher::{PATIENCE, Publisher};
-        pub use unanswered::Patience;
+        pub use publisher::{ACK_TIMEOUTS, Publisher};
+        pub use oversized::AckTimeouts;
         pub use read::Reader;
     } else {
         mod stub;
 
-        pub use stub::{PATIENCE, Patience, Publisher, Reader, check, provision, validate};
+        pub use stub::{ACK_TIMEOUTS, AckTimeouts, Publisher, Reader, check, provision, validate};
     }
 }

@@ -11,19 +11,19 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
+use super::oversized::{AckTimeouts, OversizeEvidence};
 use super::shared::Shared;
-use super::unanswered::{Patience, Suspect};
 use super::watcher::Watcher;
 use super::{Config, ConnectError, advisories, connect, headers};
 use crate::brokers::{BrokerState, Fault, FaultReason};
 use crate::message::{Broker, Message};
-use crate::telemetry::Dated;
+use crate::telemetry::TimedAvailability;
 use crate::units::show;
 
-/// How long an ack may take on a connection that lives: after that JetStream will not answer any more (its leader
-/// died), and a repeat is safe, because the server drops what it has by `Nats-Msg-Id`. It must be less than the 60 s after
-/// which GREEN-API repeats. And how long a message may stay without an ack while smaller ones get theirs.
-pub const PATIENCE: Patience = Patience { ack: Duration::from_secs(30), too_large: Duration::from_secs(300) };
+/// An ack that has not come after 30 s on a live connection will not come (the leader of JetStream died). A repeat is safe:
+/// the server drops duplicates by `Nats-Msg-Id`. It must be less than the 60 s after which GREEN-API repeats.
+pub const ACK_TIMEOUTS: AckTimeouts =
+    AckTimeouts { ack: Duration::from_secs(30), too_large_after: Duration::from_secs(300) };
 
 /// How long [`Publisher::close`] waits for its tasks.
 const CLOSE_WITHIN: Duration = Duration::from_secs(1);
@@ -43,16 +43,16 @@ pub struct Publisher {
 
 impl Publisher {
     /// Starts to connect, in the background and for ever; the server may be down. `subjects` are the patterns of all
-    /// that will be published. `patience` says when a message without an ack is given up.
+    /// that will be published. `timeouts` says how long a message may have no ack.
     ///
     /// # Errors
     /// A secret that cannot be read, or servers that are not addresses.
-    pub async fn start(config: &Config, subjects: Vec<String>, patience: Patience) -> Result<Self, ConnectError> {
+    pub async fn start(config: &Config, subjects: Vec<String>, timeouts: AckTimeouts) -> Result<Self, ConnectError> {
         let stop = CancellationToken::new();
         let stop_on_drop = Arc::new(stop.clone().drop_guard());
         let connect::Connecting { client, events, failure } = connect::connect(config, &stop).await?;
         let inbox: Arc<str> = client.new_inbox().into();
-        let shared = Arc::new(Shared::new(client.clone(), config, patience));
+        let shared = Arc::new(Shared::new(client.clone(), config, timeouts));
         let tasks = TaskTracker::new();
         tasks.spawn(stop.clone().run_until_cancelled_owned(receive_acks(shared.clone(), inbox.clone())));
         for listener in advisories::listeners(&client, &config.stream, &shared.pending) {
@@ -60,7 +60,7 @@ impl Publisher {
         }
         tasks.spawn(Watcher::new(shared.clone(), failure, subjects).run(events, stop.clone()));
         let stream = config.stream.as_str().into();
-        Ok(Self { shared, stream, inbox, ack_within: patience.ack, tasks, stop, _stop_on_drop: stop_on_drop })
+        Ok(Self { shared, stream, inbox, ack_within: timeouts.ack, tasks, stop, _stop_on_drop: stop_on_drop })
     }
 
     /// Ends the connection and all tasks, and waits up to 1 s for them. A client that is connecting cannot be hurried:
@@ -72,7 +72,7 @@ impl Publisher {
     }
 
     /// Whether the stream can store now; a change shows as it happens.
-    pub fn state(&self) -> watch::Receiver<Dated<FaultReason>> {
+    pub fn state(&self) -> watch::Receiver<TimedAvailability<FaultReason>> {
         self.shared.state.subscribe()
     }
 
@@ -122,22 +122,27 @@ impl Publisher {
         };
         let (id, bytes, begun) = (message.event.id, message.body.len(), Instant::now());
         let result = timeout(self.ack_within, sent_and_acked).await.unwrap_or_else(|_| {
-            self.shared.unanswered.unanswered(id, bytes, begun);
+            self.shared.oversize.record_missing_ack(id, bytes, begun);
             Err(Fault::maybe_stored(FaultReason::NoReport, format!("no ack within {} s", self.ack_within.as_secs())))
         });
         if result.is_ok() {
-            self.shared.unanswered.acked(id, bytes);
+            self.shared.oversize.record_ack(id, bytes);
         }
         result
     }
 
-    /// Of a message that often got no ack while smaller ones did: whether the stream has it all the same.
+    /// Looks a message up that often got no ack while smaller messages did. True means that the stream has it all the same.
     ///
     /// # Errors
-    /// It does not: a server behind the first one takes less, and the message goes to the dead letter in smaller parts.
+    /// The stream does not have it: a server behind the connected one accepts only smaller messages. The message goes to
+    /// the dead letter in smaller parts.
     async fn is_stored_or_too_large_behind(&self, message: &Message) -> Result<bool, Fault> {
         let (id, bytes) = (message.event.id, message.body.len());
-        let Some(Suspect { tries, age, limit }) = self.shared.unanswered.suspect(id, bytes) else { return Ok(false) };
+        let oversize = &self.shared.oversize;
+        let Some(OversizeEvidence { tries, age, limit }) = oversize.oversize_evidence(id, bytes) else {
+            oversize.forget_outdated_limit(id, bytes);
+            return Ok(false);
+        };
         let since = SystemTime::now().checked_sub(age + self.ack_within).unwrap_or(SystemTime::UNIX_EPOCH);
         if self.stored_since(message, since).await?.contains(&message.dedupe_id()) {
             return Ok(true);
@@ -145,10 +150,10 @@ impl Publisher {
         if self.shared.lookup.is_suspended() {
             return Ok(false);
         }
-        self.shared.unanswered.set_limit(id, limit);
+        oversize.set_limit(id, limit);
         let detail = format!(
-            "no ack in {tries} tries over {}, while bodies of up to {limit} bytes are acked: a server behind the first one \
-             takes less",
+            "no ack in {tries} tries over {}, while bodies of up to {limit} bytes are acked: a server behind the connected \
+             one accepts only smaller messages",
             show(Duration::from_secs(age.as_secs()))
         );
         warn!(
@@ -168,7 +173,7 @@ impl Publisher {
         const PART_HEADERS: usize = 64;
         let headers = headers::wire_size(&headers::headers(message, &self.stream));
         let fits = self.shared.max_message_bytes().saturating_sub(headers + PART_HEADERS);
-        fits.min(self.shared.unanswered.limit_of(message.event.id))
+        fits.min(self.shared.oversize.limit_of(message.event.id))
     }
 
     /// Refuses a message that is larger than the server accepts: it would cost the connection.
@@ -229,7 +234,7 @@ mod tests {
 
     async fn start(server: String) -> Publisher {
         let config = Config { servers: vec![server], ..Config::default() };
-        Publisher::start(&config, vec!["greenapi.>".into()], PATIENCE).await.unwrap()
+        Publisher::start(&config, vec!["greenapi.>".into()], ACK_TIMEOUTS).await.unwrap()
     }
 
     async fn connected(publisher: &Publisher) {

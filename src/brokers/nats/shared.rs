@@ -11,11 +11,11 @@ use tokio::sync::{Notify, watch};
 use super::Config;
 use super::ack::AckVerifier;
 use super::lookup::Lookup;
+use super::oversized::{AckTimeouts, OversizeDetector};
 use super::pending_acks::PendingAcks;
 use super::stream_created::StreamCreated;
-use super::unanswered::{Patience, Unanswered};
 use crate::brokers::{BrokerState, FaultReason};
-use crate::telemetry::Dated;
+use crate::telemetry::TimedAvailability;
 
 /// What the publisher and the watcher share.
 pub(super) struct Shared {
@@ -23,26 +23,29 @@ pub(super) struct Shared {
     pub(super) config: Config,
     pub(super) pending: Arc<PendingAcks>,
     pub(super) verifier: AckVerifier,
-    pub(super) state: watch::Sender<Dated<FaultReason>>,
+    pub(super) state: watch::Sender<TimedAvailability<FaultReason>>,
     pub(super) created: StreamCreated,
     pub(super) limits: StreamLimits,
     /// Notified when a message is larger than the server accepts.
     pub(super) limit_reached: Notify,
     pub(super) lookup: Lookup,
-    pub(super) unanswered: Unanswered,
+    pub(super) oversize: OversizeDetector,
 }
 
 impl Shared {
-    pub(super) fn new(client: Client, config: &Config, patience: Patience) -> Self {
+    pub(super) fn new(client: Client, config: &Config, timeouts: AckTimeouts) -> Self {
         Self {
             pending: Arc::default(),
             verifier: AckVerifier::new(config),
-            state: watch::Sender::new(Dated::new(BrokerState::down(FaultReason::Connecting), SystemTime::now())),
+            state: watch::Sender::new(TimedAvailability::new(
+                BrokerState::down(FaultReason::Connecting),
+                SystemTime::now(),
+            )),
             created: StreamCreated::default(),
             limits: StreamLimits::default(),
             limit_reached: Notify::new(),
             lookup: Lookup::new(client.clone(), config),
-            unanswered: Unanswered::new(patience.too_large),
+            oversize: OversizeDetector::new(timeouts.too_large_after),
             config: config.clone(),
             client,
         }

@@ -10,12 +10,12 @@ use crate::brokers::{Fault, FaultReason, Finding, JournalBacklog, Provisioned};
 use crate::message::{DlqRecord, Message};
 use crate::telemetry::Dated;
 
-/// How long a message is tried: this build sends none.
+/// How long a message may have no ack: this build sends none.
 #[derive(Clone, Copy)]
-pub struct Patience;
+pub struct AckTimeouts;
 
-/// That of this build.
-pub const PATIENCE: Patience = Patience;
+/// Those of this build.
+pub const ACK_TIMEOUTS: AckTimeouts = AckTimeouts;
 
 const NOT_BUILT: &str = "this build has no nats; build with the feature `nats`";
 
@@ -28,7 +28,7 @@ pub struct Reader(Infallible);
 
 #[allow(missing_docs, clippy::missing_errors_doc, reason = "see the publisher of a build with NATS")]
 impl Publisher {
-    pub async fn start(config: &Config, _: Vec<String>, _: Patience) -> Result<Self, ConnectError> {
+    pub async fn start(config: &Config, _: Vec<String>, _: AckTimeouts) -> Result<Self, ConnectError> {
         Err(not_built(config))
     }
 
@@ -36,7 +36,7 @@ impl Publisher {
         match self.0 {}
     }
 
-    pub fn state(&self) -> watch::Receiver<Dated<FaultReason>> {
+    pub fn state(&self) -> watch::Receiver<TimedAvailability<FaultReason>> {
         match self.0 {}
     }
 

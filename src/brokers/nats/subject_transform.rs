@@ -4,13 +4,13 @@
 
 use async_nats::jetstream::stream::SubjectTransform;
 
-/// The subject to look a message up under that was published to this one: `>` where the stream's transform cannot be
-/// worked out here.
-pub(super) fn stored_under(transform: Option<&SubjectTransform>, subject: &str) -> String {
+/// The stored subject of a message that was published to `subject`. `>` means that the stream's transform has a function
+/// that this program does not know.
+pub(super) fn stored_subject(transform: Option<&SubjectTransform>, subject: &str) -> String {
     let Some(SubjectTransform { source, destination }) = transform else { return subject.into() };
     let source = if source.is_empty() { ">" } else { source };
     match captures(source, subject) {
-        // the transform is for others
+        // the transform is for other subjects
         None => subject.into(),
         Some(captured) => rendered(destination, &captured).unwrap_or_else(|| ">".into()),
     }
@@ -76,13 +76,13 @@ mod tests {
 
     fn under(source: &str, destination: &str, subject: &str) -> String {
         let transform = SubjectTransform { source: source.into(), destination: destination.into() };
-        stored_under(Some(&transform), subject)
+        stored_subject(Some(&transform), subject)
     }
 
     #[test]
     fn a_transform_with_wildcards_is_worked_out() {
         let subject = "greenapi.incoming.7.incomingCall";
-        assert_eq!(stored_under(None, subject), subject);
+        assert_eq!(stored_subject(None, subject), subject);
         assert_eq!(under("greenapi.>", "moved.>", subject), "moved.incoming.7.incomingCall");
         assert_eq!(under("", "all.>", subject), "all.greenapi.incoming.7.incomingCall");
         assert_eq!(

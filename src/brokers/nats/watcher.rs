@@ -147,7 +147,7 @@ impl Watcher {
         }
         if !pause.is_zero() {
             let failure = self.failure.borrow().clone().unwrap_or_else(|| ConnectFailure::unknown(config));
-            self.set(BrokerState::down(FaultReason::Disconnected).because(failure.to_string()));
+            self.set(BrokerState::down(FaultReason::Disconnected).with_detail(failure.to_string()));
         }
         None
     }
@@ -160,7 +160,7 @@ impl Watcher {
         let why = match inspection {
             Inspection::Safe { info, domain } => {
                 if let Some((why, remedy)) = deletes_acknowledged(&info.config) {
-                    self.answered(BrokerState::down(FaultReason::UnsafeStream).because(format!("{why}; {remedy}")));
+                    self.answered(BrokerState::down(FaultReason::UnsafeStream).with_detail(format!("{why}; {remedy}")));
                     return None;
                 }
                 let created = i64::try_from(info.created.unix_timestamp_nanos()).unwrap_or(i64::MAX);
@@ -174,11 +174,11 @@ impl Watcher {
                 return None;
             }
             Inspection::Unsafe(why) => {
-                self.answered(BrokerState::down(FaultReason::UnsafeStream).because(why));
+                self.answered(BrokerState::down(FaultReason::UnsafeStream).with_detail(why));
                 return None;
             }
             Inspection::Missing => {
-                self.answered(BrokerState::down(FaultReason::NoStream).because("run `greenapi-bridge provision`"));
+                self.answered(BrokerState::down(FaultReason::NoStream).with_detail("run `greenapi-bridge provision`"));
                 return None;
             }
             Inspection::NoQuorum => format!("{} {NO_QUORUM}", shared.config.stream),
@@ -196,7 +196,7 @@ impl Watcher {
                 return Some(since);
             }
         }
-        self.set(BrokerState::down(FaultReason::NotInspected).because(why));
+        self.set(BrokerState::down(FaultReason::NotInspected).with_detail(why));
         Some(since)
     }
 
@@ -224,7 +224,7 @@ impl Watcher {
         let named = |pattern: &String| format!("{pattern}{}", if any(overlap, pattern) { " as a whole" } else { "" });
         let missing = missing.into_iter().map(named).collect::<Vec<_>>().join(", ");
         let stream = &self.shared.config.stream;
-        state.because(format!("stream {stream} does not have {missing}; run `greenapi-bridge provision`"))
+        state.with_detail(format!("stream {stream} does not have {missing}; run `greenapi-bridge provision`"))
     }
 
     fn set(&self, now: BrokerState) {

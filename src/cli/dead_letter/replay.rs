@@ -56,8 +56,8 @@ pub(in crate::cli) struct Arguments {
 }
 
 impl Arguments {
-    /// What the dead letters are chosen by, for the log.
-    fn chosen_by(&self) -> &'static str {
+    /// How the dead letters were selected, for the log.
+    fn selected_by(&self) -> &'static str {
         match (self.ids.is_empty(), self.all) {
             (false, _) => "id",
             (true, true) => "all",
@@ -108,8 +108,12 @@ pub(super) async fn replay(config: &Config, routes: &Routes, locations: &[DlqLoc
         let ReplayCounts { replayed, already_replayed, not_replayable, failed, .. } = counts;
         // the journal's editor logs its own, here or in the bridge that runs on it
         if let (Some(broker), false) = (location, arguments.dry_run) {
-            let (edit, broker, by) = (JournalEdit::Replay.as_str(), broker.as_str(), arguments.chosen_by());
-            info!(edit, by, broker, replayed, already_replayed, not_replayable, failed, "dead letters replayed");
+            let (edit, broker) = (JournalEdit::Replay.as_str(), broker.as_str());
+            let selected_by = arguments.selected_by();
+            info!(
+                edit,
+                selected_by, broker, replayed, already_replayed, not_replayable, failed, "dead letters replayed"
+            );
         }
         if let Err(problem) = &done {
             print_problem(*location, problem);

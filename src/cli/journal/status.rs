@@ -20,7 +20,7 @@ pub(super) async fn status(config: &Config, as_json: bool) -> CommandResult {
     let Files { bytes, in_use: running } = Journal::files(&section.directory).map_err(unusable)?;
     let totals = reader.totals().await.map_err(failure)?;
     let capacity = section.max_bytes as u64;
-    let wal_reserve = section.wal_reserve() as u64;
+    let wal_share = section.wal_share() as u64;
     // a journal that cannot be written to is shown all the same
     let (room, used) = match Journal::preflight(section) {
         Ok(preflight) => {
@@ -40,7 +40,7 @@ pub(super) async fn status(config: &Config, as_json: bool) -> CommandResult {
     let runs = if running { "a bridge runs on it" } else { "no bridge runs on it" };
     println!("{}: journal {name} of version {version}, {runs}", section.directory.display());
     println!("{:<13} {} of {}", "on disk", format_bytes(bytes), format_bytes(capacity));
-    let usage = used.map(|used| format!(": {}", describe_usage(used, capacity, wal_reserve))).unwrap_or_default();
+    let usage = used.map(|used| format!(": {}", describe_usage(used, capacity, wal_share))).unwrap_or_default();
     println!("{:<13} {room}{usage}", "capacity");
     for broker in Broker::ALL {
         println!("{:<13} {}", format!("{} backlog", broker.as_str()), line(&totals.backlog[broker]));

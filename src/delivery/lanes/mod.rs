@@ -1,5 +1,5 @@
-//! The backlog of one broker in memory, lane by lane: who may publish now, and who must wait behind it. A lane is a
-//! destination and a key, the unit of order.
+//! The backlog of one broker in memory, lane by lane: which message may be published now, and which must wait. A lane is
+//! a destination and a key, the unit of order.
 //!
 //! In: the backlog found at start, every append, every ack. Out: a [`Gate`] for each new message, and leases: one task at
 //! a time may forward a lane, one record after the other.

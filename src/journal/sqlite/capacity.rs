@@ -34,41 +34,41 @@ pub(super) struct Capacity {
     pub(super) max_bytes: u64,
     pub(super) min_free: u64,
     /// The part of `max_bytes` that is for the WAL.
-    pub(super) wal_reserve: u64,
+    pub(super) wal_share: u64,
     /// The bytes of the database that are allocated, as far as is known.
     allocated: u64,
 }
 
 /// The bytes on disk at one moment.
 struct DiskUsage {
-    /// Of the database.
-    pages: u64,
-    /// Those of them that are empty.
-    spare: u64,
-    log: u64,
-    /// What the file system has left, without the reserve.
-    left: u64,
+    database_bytes: u64,
+    /// The part of `database_bytes` in empty pages.
+    freelist_bytes: u64,
+    wal_bytes: u64,
+    /// The free bytes of the file system, without the reserve.
+    free: u64,
 }
 
 /// The bytes of a journal.
 pub(super) struct Used {
     /// On disk, the WAL included.
     pub(super) on_disk: u64,
-    /// Of the database, those that are not empty.
-    pub(super) used: u64,
+    /// Of the database, without its empty pages.
+    pub(super) in_use: u64,
 }
 
 impl DiskUsage {
     fn used(&self) -> Used {
-        Used { on_disk: self.pages + self.log, used: self.pages.saturating_sub(self.spare) }
+        let in_use = self.database_bytes.saturating_sub(self.freelist_bytes);
+        Used { on_disk: self.database_bytes + self.wal_bytes, in_use }
     }
 }
 
 impl Usage {
     pub(super) fn of(config: &Config) -> Self {
         let (bytes, used) = (AtomicU64::new(0), AtomicU64::new(0));
-        let (capacity, wal_reserve) = (config.max_bytes as u64, config.wal_reserve() as u64);
-        Self { bytes, used, unreadable: Mutex::default(), capacity, wal_reserve }
+        let (capacity, wal_share) = (config.max_bytes as u64, config.wal_share() as u64);
+        Self { bytes, used, unreadable: Mutex::default(), capacity, wal_share }
     }
 
     pub(super) fn set(&self, bytes: u64, used: u64, unreadable: Vec<i64>) {
@@ -82,26 +82,26 @@ impl Capacity {
     pub(super) fn of(config: &Config, directory: Directory) -> Self {
         let bytes = |size: usize| size as u64;
         let (max_bytes, min_free) = (bytes(config.max_bytes), bytes(config.min_free));
-        Self { directory, max_bytes, min_free, wal_reserve: bytes(config.wal_reserve()), allocated: 0 }
+        Self { directory, max_bytes, min_free, wal_share: bytes(config.wal_share()), allocated: 0 }
     }
 
-    /// Whether a larger record would fit into a journal that does not exist yet, with this much left.
-    pub(super) fn empty_accepts(&self, left: u64) -> Result<(), JournalRefusal> {
-        self.fits(&DiskUsage { pages: 0, spare: 0, log: 0, left }, REOPEN)
+    /// Whether a larger record would fit into a journal that does not exist yet, with this much free disk.
+    pub(super) fn empty_accepts(&self, free: u64) -> Result<(), JournalRefusal> {
+        self.fits(&DiskUsage { database_bytes: 0, freelist_bytes: 0, wal_bytes: 0, free }, REOPEN)
     }
 
-    /// The bytes in use, and whether a larger record fits with this much left. Changes nothing.
+    /// The bytes in use, and whether a larger record fits with this much free disk. Changes nothing.
     pub(super) fn inspect(
         &self,
         connection: &Connection,
-        left: u64,
+        free: u64,
         with_wal: bool,
     ) -> (u64, Result<(), JournalRefusal>) {
-        let mut usage = DiskUsage { left, ..self.usage(connection) };
+        let mut usage = DiskUsage { free, ..self.usage(connection) };
         if !with_wal {
-            usage.log = 0;
+            usage.wal_bytes = 0;
         }
-        (usage.used().used, self.fits(&usage, REOPEN))
+        (usage.used().in_use, self.fits(&usage, REOPEN))
     }
 
     /// How many of these records fit, from the first on, and why no more. The sizes are those of their bodies.
@@ -122,8 +122,8 @@ impl Capacity {
             (fit, why) = self.prefix(&usage, bodies);
         }
         let all: u64 = bodies[..fit].iter().map(|bytes| wanted(*bytes)).sum();
-        let grows = all.saturating_sub(usage.spare);
-        if fit > 0 && !self.allocate_database(usage.pages + grows) {
+        let grows = all.saturating_sub(usage.freelist_bytes);
+        if fit > 0 && !self.allocate_database(usage.database_bytes + grows) {
             return Ok((0, Err(JournalRefusal::NoSpace)));
         }
         Ok((fit, why))
@@ -152,31 +152,36 @@ impl Capacity {
     }
 
     fn usage(&self, connection: &Connection) -> DiskUsage {
-        let size = number(connection, "page_size");
-        let (pages, spare) = (number(connection, "page_count") * size, number(connection, "freelist_count") * size);
-        // the reserve comes first: a start on a full disk must be able to forward what was answered 200
-        let left = self.directory.free().saturating_sub(self.directory.missing_reserve());
-        DiskUsage { pages, spare, log: self.directory.wal_bytes(), left }
+        let page_size = number(connection, "page_size");
+        DiskUsage {
+            database_bytes: number(connection, "page_count") * page_size,
+            freelist_bytes: number(connection, "freelist_count") * page_size,
+            wal_bytes: self.directory.wal_bytes(),
+            // the reserve comes first: a start on a full disk must be able to forward what was answered 200
+            free: self.directory.free().saturating_sub(self.directory.missing_reserve()),
+        }
     }
 
     fn fits(&self, usage: &DiskUsage, wanted: u64) -> Result<(), JournalRefusal> {
-        let grows = wanted.saturating_sub(usage.spare);
+        let grows = wanted.saturating_sub(usage.freelist_bytes);
         // the WAL has a part of its own, so that what was forwarded can always be deleted
-        let for_pages = self.max_bytes.saturating_sub(self.wal_reserve);
-        let full = if usage.pages > for_pages {
+        let max_database_bytes = self.max_bytes.saturating_sub(self.wal_share);
+        let full = if usage.database_bytes > max_database_bytes {
             // the limit was lowered since: the file never shrinks, but its empty pages can be used again
-            grows > 0 || usage.pages - usage.spare + wanted > for_pages
+            grows > 0 || usage.database_bytes - usage.freelist_bytes + wanted > max_database_bytes
         } else {
-            usage.pages + grows > for_pages
+            usage.database_bytes + grows > max_database_bytes
         };
         if full {
             return Err(JournalRefusal::Full);
         }
         // without a reader it would have been emptied
-        if usage.pages + grows + usage.log + wanted > self.max_bytes.max(usage.pages + self.wal_reserve) {
+        if usage.database_bytes + grows + usage.wal_bytes + wanted
+            > self.max_bytes.max(usage.database_bytes + self.wal_share)
+        {
             return Err(JournalRefusal::LogHeld);
         }
-        if usage.left < self.min_free.saturating_add(grows + wanted) { Err(JournalRefusal::NoSpace) } else { Ok(()) }
+        if usage.free < self.min_free.saturating_add(grows + wanted) { Err(JournalRefusal::NoSpace) } else { Ok(()) }
     }
 
     /// The bytes of the journal, and whether another record fits: the smallest, or after a refusal also a larger one.
@@ -197,21 +202,21 @@ impl Capacity {
 
     /// Why the journal cannot be opened.
     pub(super) fn unusable(&self, source: rusqlite::Error) -> OpenError {
-        let (path, left) = (self.directory.database(), self.directory.free());
-        if left < WAL_BYTES {
-            OpenError::Full { path, missing: WAL_BYTES + RESERVE - left }
+        let (path, free) = (self.directory.database(), self.directory.free());
+        if free < WAL_BYTES {
+            OpenError::Full { path, missing: WAL_BYTES + RESERVE - free }
         } else {
             OpenError::of(path, source)
         }
     }
 
-    /// Makes sure that a start can checkpoint the WAL, if need be with the reserve. `pages` is the size of the database in
-    /// bytes once that is done; `None` means that it cannot be read.
+    /// Makes sure that a start can checkpoint the WAL, if need be with the reserve. `database_bytes` is the size of the
+    /// database after the checkpoint; `None` means that it cannot be read.
     ///
     /// # Errors
     /// Also the reserve would not suffice: it stays for the next try.
-    pub(super) fn prepare_start(&self, pages: Option<u64>) -> Result<(), OpenError> {
-        let (needed, free) = (self.needed_to_start(pages), self.directory.free());
+    pub(super) fn prepare_start(&self, database_bytes: Option<u64>) -> Result<(), OpenError> {
+        let (needed, free) = (self.needed_to_start(database_bytes), self.directory.free());
         let with_reserve = free + RESERVE - self.directory.missing_reserve();
         if with_reserve < needed {
             return Err(OpenError::Full { path: self.directory.database(), missing: needed - with_reserve });
@@ -223,10 +228,10 @@ impl Capacity {
     }
 
     /// The bytes on disk that a start takes before anything can be deleted.
-    fn needed_to_start(&self, pages: Option<u64>) -> u64 {
+    fn needed_to_start(&self, database_bytes: Option<u64>) -> u64 {
         // at worst every page of the WAL is a new one
-        let pages = pages.unwrap_or_else(|| self.directory.database_bytes() + self.directory.wal_bytes());
-        pages.saturating_sub(self.directory.database_blocks()) + START
+        let largest = || self.directory.database_bytes() + self.directory.wal_bytes();
+        database_bytes.unwrap_or_else(largest).saturating_sub(self.directory.database_blocks()) + START
     }
 
     /// Checkpoints the WAL without waiting for readers; on a full disk with the reserve.
@@ -251,11 +256,11 @@ impl Capacity {
         self.allocated = 0;
     }
 
-    /// Allocates again what a checkpoint gave back, and room for the WAL.
+    /// Allocates again what a checkpoint gave back, and the WAL.
     fn ensure_allocated(&mut self, connection: &Connection) {
-        let pages = number(connection, "page_count") * number(connection, "page_size");
-        if pages > self.allocated {
-            self.allocate_database(pages);
+        let database_bytes = number(connection, "page_count") * number(connection, "page_size");
+        if database_bytes > self.allocated {
+            self.allocate_database(database_bytes);
             self.directory.allocate_wal(WAL_BYTES);
         }
     }

@@ -1,8 +1,8 @@
-//! A database that was damaged on its disk. What can be read of it is moved to sound pages, and what cannot is counted.
+//! Rescues a database with damaged pages: moves the records that can be read to sound pages, and lists the others.
 //!
-//! SQLite reports a bad page when it reads it, and cannot add or delete records beside it either. So the writer makes a new
-//! table of the records that can be read, and gives up the pages of the one before. The table `unreadable` has the other
-//! records until an operator drops them: nothing gets lost unnoticed. A process that only reads the journal passes over
+//! SQLite reports a bad page when it reads it, and cannot add or delete records beside it either. So the writer copies the
+//! records that can be read to a new table, and gives up the pages of the old table. The table `unreadable` lists the
+//! other records until an operator drops them: nothing gets lost unnoticed. A process that only reads the journal skips
 //! them.
 
 use std::collections::BTreeSet;
@@ -19,14 +19,14 @@ use super::rows::{COLUMNS, record};
 use super::{directory, edit};
 use crate::message::Broker;
 
-/// How long after a rescue, or one that failed, the same is not tried again.
-pub(super) const RESCUE_AGAIN: Duration = Duration::from_secs(60);
-/// The most records that are named in the log one by one.
-const NAMED: usize = 20;
-/// More records than this are in no single page.
-const FROM_ONE_PAGE: usize = 50;
+/// Minimum time between two rescues, also if the first one failed.
+pub(super) const RESCUE_INTERVAL: Duration = Duration::from_secs(60);
+/// The most records that are logged one by one.
+const MAX_LOGGED: usize = 20;
+/// The most records that one page can hold.
+const MAX_RECORDS_PER_PAGE: usize = 50;
 
-/// Whether the error is about what was read: other parts of the file may be sound.
+/// True if the error is about the part of the file that was read: other parts may be sound.
 pub(super) fn is_damage(error: &rusqlite::Error) -> bool {
     use rusqlite::Error;
     match error {
@@ -44,13 +44,13 @@ pub(super) fn is_damage(error: &rusqlite::Error) -> bool {
     }
 }
 
-/// The error of work that met damage and did not fail by it.
+/// The error for work that found damage without an error of SQLite.
 pub(super) fn damage_met() -> rusqlite::Error {
     rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_CORRUPT), None)
 }
 
-/// Does some work, and where damage prevents it, does it again after [`rescue`].
-pub(super) fn rescuing<T>(db: &mut Connection, work: impl Fn(&mut Connection) -> Result<T>) -> Result<T> {
+/// Does some work. If damage prevents it, calls [`rescue`] and does the work again.
+pub(super) fn with_rescue<T>(db: &mut Connection, work: impl Fn(&mut Connection) -> Result<T>) -> Result<T> {
     match work(db) {
         Err(error) if is_damage(&error) => {
             rescue(db)?;
@@ -65,10 +65,10 @@ pub(super) fn schema_cookie(db: &Connection) -> Result<i64> {
     db.pragma_query_value(None, "schema_version", |row| row.get(0))
 }
 
-/// Moves what can be read to sound pages, all or nothing. Needs space for a copy of it.
+/// Moves all records that can be read to sound pages, in one transaction. It needs disk space for a copy of them.
 ///
 /// # Errors
-/// What SQLite reports: more is damaged than records and the dedup window, or there is too little space.
+/// What SQLite reports: there is too little space, or more than records and the dedup window is damaged.
 pub(super) fn rescue(db: &mut Connection) -> Result<()> {
     check_space(db)?;
     let unreadable = match move_sound(db) {
@@ -77,7 +77,7 @@ pub(super) fn rescue(db: &mut Connection) -> Result<()> {
         moved => moved?,
     };
     // more than a page has: the tree above them is damaged, and their own pages may be sound
-    if unreadable > FROM_ONE_PAGE {
+    if unreadable > MAX_RECORDS_PER_PAGE {
         warn!("many records cannot be read: `sqlite3 journal.db .recover` on a copy may find more of them");
         return Ok(());
     }
@@ -91,13 +91,13 @@ pub(super) fn rescue(db: &mut Connection) -> Result<()> {
 /// Returns how many records cannot be read.
 fn move_sound(db: &mut Connection) -> Result<usize> {
     // before the transaction: after such an error SQLite writes nothing more in it
-    let Numbers { found, all } = numbers(db, (0, i64::MAX))?;
+    let FoundSeqs { seqs, all } = find_seqs(db, (0, i64::MAX))?;
     if !all {
-        // records would be given up that nobody can name: a person has to look at the file
+        // this would give up records whose numbers are unknown: an operator must look at the file
         return Err(damage_met());
     }
     let (mut sound, mut unreadable) = (Vec::new(), Vec::new());
-    for seq in found {
+    for seq in seqs {
         if is_sound(db, seq)? { sound.push(seq) } else { unreadable.push(seq) }
     }
     let salvaged: Vec<_> = unreadable.iter().map(|seq| (*seq, raw(db, *seq))).collect();
@@ -127,15 +127,15 @@ fn move_sound(db: &mut Connection) -> Result<usize> {
         transaction.execute("REPLACE INTO unreadable VALUES (?1, ?2, ?3)", params![seq, rest, body])?;
     }
     transaction.commit()?;
-    report(&unreadable, sound.len());
+    log_unreadable(&unreadable, sound.len());
     Ok(unreadable.len())
 }
 
-/// Makes a table anew without its rows, if reading it met damage.
-fn empty_if_damaged(db: &Connection, table: &str, read: Result<()>, lost: &str) -> Result<()> {
+/// Replaces a table by an empty one, if reading it met damage.
+fn empty_if_damaged(db: &Connection, table: &str, read: Result<()>, detail: &str) -> Result<()> {
     match read {
         Err(error) if is_damage(&error) => {
-            error!("the journal's disk is damaged: {lost}");
+            error!(detail, "the journal's disk is damaged");
             replace_table(db, table, |_| Ok(()))
         }
         read => read,
@@ -155,12 +155,10 @@ fn check_space(db: &Connection) -> Result<()> {
     Ok(())
 }
 
-fn report(unreadable: &[i64], moved: usize) {
-    for seq in unreadable.iter().take(NAMED) {
-        error!(
-            event = "record_unreadable",
-            seq, "record cannot be read: no broker gets it; `greenapi-bridge journal drop --seq {seq}` removes it"
-        );
+fn log_unreadable(unreadable: &[i64], moved: usize) {
+    for seq in unreadable.iter().take(MAX_LOGGED) {
+        let remedy = format!("`greenapi-bridge journal drop --seq {seq}` removes it");
+        error!(event = "record_unreadable", seq, remedy, "record cannot be read: no broker gets it");
     }
     warn!(
         moved,
@@ -182,13 +180,13 @@ fn is_sound(db: &Connection, seq: i64) -> Result<bool> {
     Ok(false)
 }
 
-/// What SQLite can read of a record that this program cannot: for people.
+/// What SQLite can read of a record that this program cannot, for an operator.
 fn raw(db: &Connection, seq: i64) -> Option<(String, Vec<u8>)> {
     let select = "SELECT CAST(rest AS TEXT), CAST(body AS BLOB) FROM record WHERE seq = ?1";
     db.query_row(select, [seq], |row| Ok((row.get(0)?, row.get(1)?))).ok()
 }
 
-/// Makes a table anew with its indexes, and gives up the pages of the old one, of which `copy` gets the name.
+/// Replaces a table and its indexes, and gives up the pages of the old table. `copy` gets the name of the old table.
 fn replace_table(db: &Connection, table: &str, copy: impl FnOnce(&str) -> Result<()>) -> Result<()> {
     let old = format!("{table}_damaged");
     let mut select =
@@ -204,7 +202,7 @@ fn replace_table(db: &Connection, table: &str, copy: impl FnOnce(&str) -> Result
     give_up(db, &format!("name = '{old}'"))
 }
 
-/// Forgets tables or indexes without reading their pages, as DROP would.
+/// Removes tables from the schema without reading their pages; DROP would read them.
 fn give_up(db: &Connection, which: &str) -> Result<()> {
     db.pragma_update(None, "writable_schema", true)?;
     let forgotten = db.execute(&format!("DELETE FROM sqlite_master WHERE {which}"), []);
@@ -212,17 +210,17 @@ fn give_up(db: &Connection, which: &str) -> Result<()> {
     forgotten.map(|_| ())
 }
 
-/// The numbers of records, as far as they can be found.
-struct Numbers {
-    found: BTreeSet<i64>,
-    /// Whether those are all.
+/// The sequence numbers of records, as far as they can be read.
+struct FoundSeqs {
+    seqs: BTreeSet<i64>,
+    /// True if no record is missing.
     all: bool,
 }
 
-/// The numbers of the records between two: those that the table gives, and where it does not give all, those of the
-/// indexes, which have pages of their own: each record is in one of them.
-fn numbers(db: &Connection, (first, last): (i64, i64)) -> Result<Numbers> {
-    let mut found = BTreeSet::new();
+/// Finds the records between two sequence numbers in the table. If the table cannot be read completely, also in the
+/// indexes: they have pages of their own, and each record is in one of them.
+fn find_seqs(db: &Connection, (first, last): (i64, i64)) -> Result<FoundSeqs> {
+    let mut seqs = BTreeSet::new();
     let of_broker = |broker| {
         let (column, bit) = of(broker);
         format!("SELECT seq FROM record INDEXED BY owed_{column} WHERE {bit} AND seq BETWEEN ?1 AND ?2")
@@ -234,7 +232,7 @@ fn numbers(db: &Connection, (first, last): (i64, i64)) -> Result<Numbers> {
         let mut rows = select.query([first, last])?;
         loop {
             match rows.next() {
-                Ok(Some(row)) => _ = found.insert(row.get(0)?),
+                Ok(Some(row)) => _ = seqs.insert(row.get(0)?),
                 Ok(None) => return Ok(true),
                 Err(error) if is_damage(&error) => return Ok(false),
                 Err(error) => return Err(error),
@@ -246,17 +244,18 @@ fn numbers(db: &Connection, (first, last): (i64, i64)) -> Result<Numbers> {
         let by_index = [add_all(&kafka)?, add_all(&nats)?, add_all(journal_only)?];
         all = by_index.into_iter().all(|all| all);
     }
-    Ok(Numbers { found, all })
+    Ok(FoundSeqs { seqs, all })
 }
 
-/// The first and the last number, where the table does not give them.
+/// The first and the last sequence number, for a table that cannot be read completely.
 pub(super) fn range(db: &Connection) -> Result<(Option<i64>, Option<i64>)> {
-    let Numbers { found, .. } = numbers(db, (0, i64::MAX))?;
-    Ok((found.first().copied(), found.last().copied()))
+    let FoundSeqs { seqs, .. } = find_seqs(db, (0, i64::MAX))?;
+    Ok((seqs.first().copied(), seqs.last().copied()))
 }
 
-/// Visits rows of records in ascending order, between two numbers that are `?1` and `?2` of the statement, until `visit`
-/// breaks. Its first column is `seq`; its other parameters follow. Returns the numbers of those that cannot be read.
+/// Visits rows of records in ascending order, between two sequence numbers, until `visit` breaks. The sequence numbers are
+/// `?1` and `?2` of the statement, and `parameters` follow; its first column is `seq`. Returns the sequence numbers of the
+/// records that cannot be read.
 pub(super) fn visit(
     db: &Connection,
     sql: &str,
@@ -283,7 +282,7 @@ pub(super) fn visit(
         done => return done.map(|_| Vec::new()),
     }
     let mut unreadable = Vec::new();
-    for seq in numbers(db, (next, last))?.found {
+    for seq in find_seqs(db, (next, last))?.seqs {
         match visit_range(seq, seq, &mut next) {
             Err(error) if is_damage(&error) => unreadable.push(seq),
             Ok(ControlFlow::Continue(())) => {}
@@ -293,11 +292,11 @@ pub(super) fn visit(
     Ok(unreadable)
 }
 
-/// The numbers of the records that are counted as unreadable.
+/// The sequence numbers of the records in the table `unreadable`.
 pub(super) fn unreadable(db: &Connection) -> Result<Vec<i64>> {
     let mut select = db.prepare_cached("SELECT seq FROM unreadable ORDER BY seq")?;
-    let numbers = select.query_map([], |row| row.get(0))?;
-    numbers.collect()
+    let seqs = select.query_map([], |row| row.get(0))?;
+    seqs.collect()
 }
 
 #[cfg(test)]

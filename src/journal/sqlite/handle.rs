@@ -19,7 +19,7 @@ use super::super::{
 use super::queue::{Ack, Append, Command, Job, Load, PendingIds};
 use super::{JournalReader, damage, edit, preflight, totals};
 use crate::message::{Broker, Brokers, Message};
-use crate::telemetry::Dated;
+use crate::telemetry::TimedAvailability;
 
 /// The most bytes that [`Journal::scrub`] writes again while notifications wait for it: about a second.
 const SCRUBBED: u64 = 64 * 1024 * 1024;
@@ -35,7 +35,7 @@ pub struct Journal {
     pub(super) commands: mpsc::Sender<Command>,
     pub(super) load: Arc<Load>,
     pub(super) reader: JournalReader,
-    pub(super) state: watch::Receiver<Dated<JournalRefusal>>,
+    pub(super) state: watch::Receiver<TimedAvailability<JournalRefusal>>,
     pub(super) appended: watch::Receiver<i64>,
     pub(super) usage: Arc<Usage>,
     pub(super) failed: CancellationToken,
@@ -92,7 +92,7 @@ impl Journal {
     }
 
     /// Whether the journal accepts records now; a change is sent as it happens.
-    pub fn state(&self) -> watch::Receiver<Dated<JournalRefusal>> {
+    pub fn state(&self) -> watch::Receiver<TimedAvailability<JournalRefusal>> {
         self.state.clone()
     }
 
@@ -206,7 +206,7 @@ impl Journal {
         scope: EditScope,
         plan: Arc<EditPlan<R>>,
     ) -> Result<EditBatch<R>, ChangeError> {
-        self.run(Command::Edit, move |db| damage::rescuing(db, |db| edit::edit_batch(db, &scope, &*plan))).await
+        self.run(Command::Edit, move |db| damage::with_rescue(db, |db| edit::edit_batch(db, &scope, &*plan))).await
     }
 
     /// When the first record in the backlog of each of these lanes was received. A lane without a backlog is left out.

@@ -42,7 +42,7 @@ use tracing::warn;
 use super::record::millis;
 use super::{Config, DeadLetterConfig, DedupLimits, JournalRefusal, JournalState, OpenError, Recovered, Risk, Usage};
 use crate::completion_queue::CompletionQueue;
-use crate::telemetry::Dated;
+use crate::telemetry::TimedAvailability;
 use capacity::Capacity;
 use clock::Clock;
 use directory::Directory;
@@ -72,15 +72,15 @@ fn open_by(
 ) -> Result<(Journal, Recovered), OpenError> {
     let (mut connection, mut capacity) = prepare(config)?;
     let limits = RetentionLimits::of(config, dead_letter, dedup);
-    let start = damage::rescuing(&mut connection, |db| Start::read(db, limits, clock.clone(), dedup));
+    let start = damage::with_rescue(&mut connection, |db| Start::read(db, limits, clock.clone(), dedup));
     let Start { retention, recovered, name, next } = start.map_err(|source| capacity.unusable(source))?;
     let ((commands, received), (watched, ended)) = (mpsc::channel(), mpsc::channel());
     let (appended, last) = watch::channel(next - 1);
     let (usage, failed) = (Arc::new(Usage::of(config)), CancellationToken::new());
     let (used, accepts) = capacity.check(&connection, true).map_err(|source| capacity.unusable(source))?;
-    usage.set(used.on_disk, used.used, recovered.unreadable.clone());
+    usage.set(used.on_disk, used.in_use, recovered.unreadable.clone());
     let state = accepts.map_or_else(JournalState::down, |()| JournalState::Up);
-    let (state, states) = watch::channel(Dated::new(state, SystemTime::now()));
+    let (state, states) = watch::channel(TimedAvailability::new(state, SystemTime::now()));
     let (load, activity) = (Arc::new(Load::default()), Arc::new(WriterActivity::new()));
     let writer = Writer {
         connection,
@@ -140,7 +140,7 @@ impl Start {
 
 fn warn_of_risks(directory: &Path) {
     for Risk { problem, remedy } in directory::risks(directory) {
-        warn!(directory = %directory.display(), remedy, "the journal's folder: {problem}");
+        warn!(directory = %directory.display(), problem, remedy, "risk in the journal's directory");
     }
 }
 
@@ -149,7 +149,7 @@ fn start_threads(
     writer: Writer,
     activity: Arc<WriterActivity>,
     load: Arc<Load>,
-    state: watch::Sender<Dated<JournalRefusal>>,
+    state: watch::Sender<TimedAvailability<JournalRefusal>>,
     ended: mpsc::Receiver<()>,
 ) -> std::io::Result<JoinHandle<()>> {
     let thread = |name: &str| std::thread::Builder::new().name(name.into());

@@ -203,7 +203,7 @@ impl JournalReader {
     /// As [`Self::rescue`]; what failed is not tried again soon: many lanes may read the same damage.
     async fn rescue_once(&self, writer: &mpsc::Sender<Command>) -> Result<(), ReadError> {
         if let Some((at, error)) = &*self.not_rescued.lock()
-            && at.elapsed() < damage::RESCUE_AGAIN
+            && at.elapsed() < damage::RESCUE_INTERVAL
         {
             return Err(error.clone());
         }

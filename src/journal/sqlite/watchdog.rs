@@ -10,7 +10,7 @@ use tracing::error;
 
 use super::super::{JournalRefusal, JournalState};
 use super::queue::Load;
-use crate::telemetry::Dated;
+use crate::telemetry::TimedAvailability;
 
 /// How long one transaction may take: a disk that is only busy syncs in less.
 pub(super) const STALLED_AFTER: Duration = Duration::from_secs(5);
@@ -56,18 +56,15 @@ impl WriterActivity {
 pub(super) fn watch(
     activity: &WriterActivity,
     load: &Arc<Load>,
-    state: &watch::Sender<Dated<JournalRefusal>>,
+    state: &watch::Sender<TimedAvailability<JournalRefusal>>,
     ended: &Receiver<()>,
 ) {
     while let Err(RecvTimeoutError::Timeout) = ended.recv_timeout(CHECK_EVERY) {
         let stalled = activity.busy_for() >= STALLED_AFTER;
         if stalled && !load.is_stalled() {
-            error!(
-                event = "journal_refuses",
-                reason = "stalled",
-                "the journal's disk hangs; notifications that need the journal are refused"
-            );
-            state.send_if_modified(|state| state.set(JournalState::down(JournalRefusal::Stalled)));
+            let refusal = JournalRefusal::Stalled;
+            error!(event = "journal_refuses", reason = refusal.as_str(), "journal refuses records");
+            state.send_if_modified(|state| state.set(JournalState::down(refusal)));
         }
         load.set_stalled(stalled);
     }

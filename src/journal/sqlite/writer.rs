@@ -20,7 +20,7 @@ use super::queue::{Append, Command, Load};
 use super::retention::Retention;
 use super::watchdog::WriterActivity;
 use crate::completion_queue::CompletionQueue;
-use crate::telemetry::Dated;
+use crate::telemetry::TimedAvailability;
 
 /// How often it does its housekeeping.
 pub(super) const TICK: Duration = Duration::from_secs(1);
@@ -39,7 +39,7 @@ pub(super) struct Writer {
     pub(super) activity: Arc<WriterActivity>,
     /// The watchdog ends when this is dropped.
     pub(super) _watched: mpsc::Sender<()>,
-    pub(super) state: watch::Sender<Dated<JournalRefusal>>,
+    pub(super) state: watch::Sender<TimedAvailability<JournalRefusal>>,
     /// Answers appends with the sequence numbers of their records.
     pub(super) appended_to: CompletionQueue<(oneshot::Sender<AppendResult>, i64)>,
     pub(super) appended: watch::Sender<i64>,
@@ -168,7 +168,7 @@ impl Writer {
         let refusal = refusal(error, &self.capacity.directory);
         if self.state.borrow().reason() != Some(refusal) {
             let reason = refusal.as_str();
-            warn!(event = "journal_refuses", %error, reason, "the journal cannot be written; notifications that need it are refused");
+            warn!(event = "journal_refuses", reason, %error, "journal refuses records");
         }
         self.set(JournalState::down(refusal));
         let only_acks = appends.is_empty();
@@ -186,7 +186,7 @@ impl Writer {
 
     /// See [`damage::rescue`]; the disk does not count as hanging meanwhile. What it cannot mend is not tried again soon.
     fn rescue(&mut self) -> rusqlite::Result<()> {
-        if self.rescued.is_some_and(|at| at.elapsed() < damage::RESCUE_AGAIN) {
+        if self.rescued.is_some_and(|at| at.elapsed() < damage::RESCUE_INTERVAL) {
             return Err(damage::damage_met());
         }
         self.rescued = Some(Instant::now());
@@ -269,20 +269,17 @@ impl Writer {
         let (used, room) = self.capacity.check(&self.connection, up)?;
         self.usage.set(
             used.on_disk,
-            used.used,
+            used.in_use,
             damage::unreadable(&self.connection).unwrap_or_else(|_| self.usage.unreadable()),
         );
         match room {
             Ok(()) if !up && self.can_write()? => {
-                info!(event = "journal_accepts", "the journal can be written again");
+                info!(event = "journal_accepts", "journal accepts records");
                 self.set(JournalState::Up);
             }
             Err(refusal) if up => {
                 let reason = refusal.as_str();
-                warn!(
-                    event = "journal_refuses",
-                    reason, "the journal refuses records; notifications that need it are answered 503"
-                );
+                warn!(event = "journal_refuses", reason, "journal refuses records");
                 self.set(JournalState::down(refusal));
             }
             _ => {}

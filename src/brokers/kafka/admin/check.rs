@@ -25,7 +25,7 @@ async fn audit_cluster(
     window: Duration,
     found: &mut Vec<Finding>,
 ) -> Result<(), Unusable> {
-    let failed = |error: String| Unusable::because(error, "look at the log of the cluster");
+    let failed = |error: String| Unusable::new(error, "look at the log of the cluster");
     let mut admin = ClusterAdmin::connect(config).await?;
     let brokers = admin.live_brokers().map_err(failed)?;
     found.push(Finding::fine("cluster", format!("Apache Kafka, {brokers} broker(s)")));

@@ -86,12 +86,13 @@ impl ClusterAdmin {
     /// What cannot be used, and what to do: a secret that cannot be read, a property librdkafka does not accept, an address
     /// where no broker answers, a cluster whose brokers cannot be reached.
     pub(super) async fn connect(config: &Config) -> Result<Self, Unusable> {
-        let mut admin = Self::prepare(config).map_err(|error| Unusable::because(error, "correct [kafka]"))?;
+        let mut admin = Self::prepare(config).map_err(|error| Unusable::new(error, "correct [kafka]"))?;
         admin.unusable = bootstrap(config).await?;
-        let doubt = admin.unusable.iter().find(|one| one.is_doubtful).cloned();
+        let doubt = admin.unusable.iter().find(|one| one.is_inconclusive).cloned();
         let brokers = admin.brokers().map_err(|error| doubt.unwrap_or(error))?;
-        admin.unusable.retain(|one| !one.is_doubtful);
-        let reached = join_all(brokers.iter().map(|(id, address)| probe::advertised(*id, address))).await;
+        admin.unusable.retain(|one| !one.is_inconclusive);
+        let reached =
+            join_all(brokers.iter().map(|(id, address)| probe::check_advertised_listener(*id, address))).await;
         let (unreached, all) = (reached.into_iter().filter_map(Result::err).collect::<Vec<_>>(), brokers.len());
         if unreached.len() == all
             && let Some(first) = unreached.first()
@@ -122,7 +123,7 @@ impl ClusterAdmin {
         // any topic, existing or not: a request for no topic returns all of them
         let found = tokio::task::block_in_place(|| self.producer.client().fetch_metadata(Some("__"), ANSWER_WITHIN));
         let found = found.map_err(|error| {
-            Unusable::because(self.explain(&error), "correct [kafka], or look at the log of its brokers")
+            Unusable::new(self.explain(&error), "correct [kafka], or look at the log of its brokers")
         })?;
         let address = |broker: &MetadataBroker| match broker.host() {
             ipv6 if ipv6.contains(':') => format!("[{ipv6}]:{}", broker.port()),
@@ -199,13 +200,13 @@ impl ClusterAdmin {
 async fn bootstrap(config: &Config) -> Result<Vec<Unusable>, Unusable> {
     let end = Instant::now() + ANSWER_WITHIN;
     loop {
-        let probes = config.bootstrap_servers.iter().map(|address| probe::bootstrap(config, address));
+        let probes = config.bootstrap_servers.iter().map(|address| probe::check_bootstrap_server(config, address));
         let (unusable, all) = (join_all(probes).await, config.bootstrap_servers.len());
         let unusable: Vec<_> = unusable.into_iter().filter_map(Result::err).collect();
-        let maybe = unusable.len() < all || unusable.iter().any(|one| one.is_doubtful);
+        let maybe = unusable.len() < all || unusable.iter().any(|one| one.is_inconclusive);
         let Some(first) = unusable.first().filter(|_| !maybe) else { return Ok(unusable) };
         // one that starts may listen in a moment
-        if Instant::now() > end || !unusable.iter().any(|one| one.may_pass) {
+        if Instant::now() > end || !unusable.iter().any(|one| one.is_transient) {
             return Err(first.clone());
         }
         sleep(Duration::from_millis(250)).await;

@@ -1,5 +1,5 @@
-//! What stands at an address: librdkafka says only that no broker answers. The address is resolved, connected to, and
-//! asked in the protocol of the configuration; what answers in another protocol is named.
+//! Identifies what listens at an address: librdkafka reports only that no broker answers. The probe resolves the address,
+//! connects, and sends a request in the protocol of the configuration. It names the protocol of the answer.
 
 use std::fmt::Display;
 use std::io;
@@ -23,38 +23,38 @@ const WITHIN: Duration = Duration::from_secs(3);
 pub(crate) struct Unusable {
     pub(super) found: String,
     pub(super) remedy: String,
-    /// Whether that may pass without a change: a broker may be starting.
-    pub(super) may_pass: bool,
-    /// Whether a broker may stand there all the same: only librdkafka knows how to ask it.
-    pub(super) is_doubtful: bool,
+    /// True if the fault may end without a change: a broker may be starting.
+    pub(super) is_transient: bool,
+    /// True if it may still be a broker: the probe cannot tell.
+    pub(super) is_inconclusive: bool,
 }
 
 impl Unusable {
-    pub(super) fn because(found: String, remedy: impl Into<String>) -> Self {
-        Self { found, remedy: remedy.into(), may_pass: false, is_doubtful: false }
+    pub(super) fn new(found: String, remedy: impl Into<String>) -> Self {
+        Self { found, remedy: remedy.into(), is_transient: false, is_inconclusive: false }
     }
 
     fn at(address: &str, found: impl Display, remedy: impl Into<String>) -> Self {
-        Self::because(format!("{address}: {found}"), remedy)
+        Self::new(format!("{address}: {found}"), remedy)
     }
 
-    fn passing(self) -> Self {
-        Self { may_pass: true, ..self }
+    fn transient(self) -> Self {
+        Self { is_transient: true, ..self }
     }
 
-    fn doubtful(self) -> Self {
-        Self { is_doubtful: true, ..self }
+    fn inconclusive(self) -> Self {
+        Self { is_inconclusive: true, ..self }
     }
 }
 
-/// What answers.
+/// The protocol of a listener, by its answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Speaks {
+enum ListenerProtocol {
     Kafka,
     Tls,
     Nats,
     Http,
-    /// It closes the connection, or sends something else.
+    /// The listener closes the connection, or sends something else.
     SomethingElse,
     Nothing,
 }
@@ -63,7 +63,7 @@ enum Speaks {
 ///
 /// # Errors
 /// [`Unusable`].
-pub(super) async fn bootstrap(config: &Config, address: &str) -> Result<(), Unusable> {
+pub(super) async fn check_bootstrap_server(config: &Config, address: &str) -> Result<(), Unusable> {
     let of_key = |fault: Unusable| Unusable { found: format!("kafka.bootstrap_servers = {}", fault.found), ..fault };
     probe(config, address).await.map_err(of_key)
 }
@@ -74,51 +74,53 @@ async fn probe(config: &Config, address: &str) -> Result<(), Unusable> {
     let protocol = protocol.unwrap_or_else(|| "PLAINTEXT".into()).to_ascii_uppercase();
     let encrypted = protocol.ends_with("SSL");
     let (first, second) = if encrypted { (CLIENT_HELLO, API_VERSIONS) } else { (API_VERSIONS, CLIENT_HELLO) };
-    let speaks = match ask(reached, first).await {
-        Speaks::SomethingElse | Speaks::Nothing => ask(reached, second).await,
+    let listener = match ask(reached, first).await {
+        ListenerProtocol::SomethingElse | ListenerProtocol::Nothing => ask(reached, second).await,
         known => known,
     };
-    let fits = speaks == if encrypted { Speaks::Tls } else { Speaks::Kafka };
-    if fits { Ok(()) } else { Err(mismatch(address, speaks, &protocol)) }
+    let fits = listener == if encrypted { ListenerProtocol::Tls } else { ListenerProtocol::Kafka };
+    if fits { Ok(()) } else { Err(mismatch(address, listener, &protocol)) }
 }
 
-/// What is wrong where something else than the protocol of the configuration is spoken.
-fn mismatch(address: &str, speaks: Speaks, protocol: &str) -> Unusable {
+/// The fault of a listener whose protocol is not the configured one.
+fn mismatch(address: &str, listener: ListenerProtocol, protocol: &str) -> Unusable {
     const OTHER_PORT: &str = "name the port of a Kafka listener in kafka.bootstrap_servers";
     let set = |value: &str| format!("kafka.properties.\"security.protocol\" = \"{value}\"");
     let login = protocol.starts_with("SASL");
-    match speaks {
-        Speaks::Tls => {
+    match listener {
+        ListenerProtocol::Tls => {
             let found = format!("its listener is encrypted, and security.protocol is {protocol}");
             Unusable::at(address, found, format!("set {}", set(if login { "SASL_SSL" } else { "SSL" })))
         }
-        Speaks::Kafka => {
+        ListenerProtocol::Kafka => {
             let found = format!("its listener is not encrypted, and security.protocol is {protocol}");
             let plain = set(if login { "SASL_PLAINTEXT" } else { "PLAINTEXT" });
             Unusable::at(address, found, format!("name the port of its encrypted listener, or set {plain}"))
         }
-        Speaks::Nats => Unusable::at(
+        ListenerProtocol::Nats => Unusable::at(
             address,
             "a NATS server answers",
             "name a broker of Kafka in kafka.bootstrap_servers; NATS is [nats]",
         ),
-        Speaks::Http => Unusable::at(address, "an HTTP server answers", OTHER_PORT),
-        Speaks::SomethingElse => Unusable::at(address, "what listens there is no Kafka broker", OTHER_PORT).doubtful(),
-        Speaks::Nothing => {
+        ListenerProtocol::Http => Unusable::at(address, "an HTTP server answers", OTHER_PORT),
+        ListenerProtocol::SomethingElse => {
+            Unusable::at(address, "what listens there is no Kafka broker", OTHER_PORT).inconclusive()
+        }
+        ListenerProtocol::Nothing => {
             let found = format!("accepts the connection and does not answer within {}", show(WITHIN));
-            Unusable::at(address, found, "look at the broker's log: it may be starting, or overloaded").doubtful()
+            Unusable::at(address, found, "look at the broker's log: it may be starting, or overloaded").inconclusive()
         }
     }
 }
 
-/// Checks that a broker is reached at the address under which the cluster names it.
+/// Checks that an address which the cluster advertises for a broker accepts connections.
 ///
 /// # Errors
 /// [`Unusable`].
-pub(super) async fn advertised(id: i32, address: &str) -> Result<(), Unusable> {
+pub(super) async fn check_advertised_listener(id: i32, address: &str) -> Result<(), Unusable> {
     let named = |fault: Unusable| {
         let found = format!("the cluster names its broker {id} as {}", fault.found);
-        Unusable::because(found, "set advertised.listeners of that broker to an address that this machine reaches")
+        Unusable::new(found, "set advertised.listeners of that broker to an address that this machine reaches")
     };
     reach(address).await.map(|_| ()).map_err(named)
 }
@@ -136,7 +138,7 @@ async fn reach(address: &str) -> Result<SocketAddr, Unusable> {
         }
         Err(_) => {
             let remedy = "see to the name server of this machine";
-            return Err(Unusable::at(address, "the name server does not answer", remedy).passing());
+            return Err(Unusable::at(address, "the name server does not answer", remedy).transient());
         }
     };
     let mut fault = Unusable::at(address, "its name has no address", "correct the name");
@@ -152,13 +154,13 @@ async fn reach(address: &str) -> Result<SocketAddr, Unusable> {
                 (found, "look at the network between here and there: a firewall may drop the packets")
             }
         };
-        fault = Unusable::at(address, found, remedy).passing();
+        fault = Unusable::at(address, found, remedy).transient();
     }
     Err(fault)
 }
 
-/// Sends the first bytes of a protocol and looks at the first ones that come back.
-async fn ask(address: SocketAddr, question: &[u8]) -> Speaks {
+/// Sends the first bytes of a protocol and identifies the protocol of the answer.
+async fn ask(address: SocketAddr, question: &[u8]) -> ListenerProtocol {
     let answer = async {
         let mut stream = TcpStream::connect(address).await?;
         stream.write_all(question).await?;
@@ -174,25 +176,26 @@ async fn ask(address: SocketAddr, question: &[u8]) -> Speaks {
         io::Result::Ok((first, length))
     };
     match timeout(WITHIN, answer).await {
-        Ok(Ok((first, length))) => what_speaks(&first[..length]),
-        Ok(Err(_)) => Speaks::SomethingElse,
-        Err(_) => Speaks::Nothing,
+        Ok(Ok((first, length))) => identify(&first[..length]),
+        Ok(Err(_)) => ListenerProtocol::SomethingElse,
+        Err(_) => ListenerProtocol::Nothing,
     }
 }
 
-fn what_speaks(first: &[u8]) -> Speaks {
+fn identify(first: &[u8]) -> ListenerProtocol {
     match first {
         // records of TLS: an alert or a handshake, of version 3
-        [0x15 | 0x16, 3, ..] => Speaks::Tls,
-        [b'I', b'N', b'F', b'O', ..] | [b'-', b'E', b'R', b'R', ..] => Speaks::Nats,
-        [b'H', b'T', b'T', b'P', ..] => Speaks::Http,
-        // a length, and the number of the request
-        [0, 0, _, _, correlation @ ..] if correlation == CORRELATION => Speaks::Kafka,
-        _ => Speaks::SomethingElse,
+        [0x15 | 0x16, 3, ..] => ListenerProtocol::Tls,
+        [b'I', b'N', b'F', b'O', ..] | [b'-', b'E', b'R', b'R', ..] => ListenerProtocol::Nats,
+        [b'H', b'T', b'T', b'P', ..] => ListenerProtocol::Http,
+        // a length, and the correlation id of the request
+        [0, 0, _, _, correlation_id @ ..] if correlation_id == CORRELATION_ID => ListenerProtocol::Kafka,
+        _ => ListenerProtocol::SomethingElse,
     }
 }
 
-const CORRELATION: [u8; 4] = *b"brid";
+/// The correlation id of [`API_VERSIONS`].
+const CORRELATION_ID: [u8; 4] = *b"brid";
 
 /// The request ApiVersions of version 0, which every broker answers before any login.
 /// <https://kafka.apache.org/protocol#The_Messages_ApiVersions>

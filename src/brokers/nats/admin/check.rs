@@ -43,7 +43,7 @@ pub async fn check(
         }
         Inspection::Missing => {
             let context = inspect::context(&client, config);
-            found.push(match owner::of_another_stream(&context, name, subjects).await {
+            found.push(match owner::find_other_stream(&context, name, subjects).await {
                 Some(subject) => Finding::wrong("stream", format!("there is no {name}, and {subject}"), owner::REMEDY),
                 None => Finding::wrong("stream", format!("there is no {name}"), "run `greenapi-bridge provision`"),
             });

@@ -1,4 +1,4 @@
-//! Which other stream has a subject: a subject belongs to one stream only.
+//! Finds the stream that already has a subject: a subject belongs to one stream only.
 
 use std::time::Duration;
 
@@ -12,9 +12,9 @@ const WITHIN: Duration = Duration::from_secs(1);
 pub(super) const REMEDY: &str =
     "set nats.stream to that one, or give nats.subject and nats.dead_letter_subject names of their own";
 
-/// A subject that another stream has, in words. `None` means that there is none, or that the user may not ask: that takes
-/// the right to publish `$JS.API.STREAM.NAMES`.
-pub(super) async fn of_another_stream(context: &Context, stream: &str, subjects: &[String]) -> Option<String> {
+/// Finds one of these subjects that belongs to another stream, and names both in words. `None` means that there is none, or
+/// that the user lacks the permission to publish `$JS.API.STREAM.NAMES`.
+pub(super) async fn find_other_stream(context: &Context, stream: &str, subjects: &[String]) -> Option<String> {
     for subject in subjects {
         let owner = timeout(WITHIN, context.stream_by_subject(subject.as_str())).await.ok()?.ok();
         if let Some(owner) = owner.filter(|owner| owner != stream) {

@@ -49,7 +49,7 @@ pub async fn provision(
     let single_server = servers == 1 && config.domain.is_none() && client.server_info().cluster.is_none();
     let job = Job { context, config, subjects, window, dry_run, servers, single_server };
     let found = inspect(&client, config).await;
-    if let Some(subject) = owner::of_another_stream(&job.context, &config.stream, &job.missing(&found)).await {
+    if let Some(subject) = owner::find_other_stream(&job.context, &config.stream, &job.missing(&found)).await {
         return Err(job.failed(format!("{subject}; {}", owner::REMEDY)));
     }
     // if the question was denied, that is no fault of what follows

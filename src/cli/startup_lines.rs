@@ -1,18 +1,18 @@
-//! What a person sees first who starts a bridge on a terminal: where to post, where to look, where it goes, what to do next.
+//! The first lines on a terminal: the webhook address, the status page, the destinations, the next step.
 
 use std::path::absolute;
 
 use crate::config::Config;
 use crate::message::Broker;
 
-/// The four lines.
+/// One line for each of them.
 pub(super) fn lines(config: &Config) -> [String; 4] {
     let post = format!("http://{}{}", reachable(config.http.listen), config.http.path);
     let look = config.admin.as_ref().map(|admin| format!("http://{}/", reachable(admin.listen)));
     let look = look.unwrap_or_else(|| "no page: add the section [admin] for one".into());
     let next = match config.auth.tokens_file {
         Some(_) => format!(
-            "set webhookUrl to the address above as GREEN-API reaches it, or try it: greenapi-bridge send --url {post} --token-file FILE"
+            "set webhookUrl to the public URL of the address above, or try it: greenapi-bridge send --url {post} --token-file FILE"
         ),
         None => format!("try it: greenapi-bridge send --url {post}"),
     };
@@ -34,7 +34,7 @@ fn destinations(config: &Config) -> String {
     kafka.into_iter().chain(nats).chain(journal).collect::<Vec<_>>().join(", ")
 }
 
-/// An address that this machine reaches: a wildcard is none.
+/// An address that this machine can reach; a wildcard becomes `localhost`.
 fn reachable(listen: std::net::SocketAddr) -> String {
     match listen.ip() {
         ip if ip.is_unspecified() => format!("localhost:{}", listen.port()),
