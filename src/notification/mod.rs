@@ -9,6 +9,7 @@ mod class;
 mod json;
 mod parse;
 mod parse_error;
+pub mod schemas;
 
 pub use class::{Class, TypeTable};
 pub use parse_error::ParseError;
