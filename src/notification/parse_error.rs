@@ -4,7 +4,7 @@ use thiserror::Error;
 
 /// Why a body is not a notification, with what could still be read of it.
 ///
-/// The text is for people and never repeats a piece of the body.
+/// The text is for people and never repeats a piece of the body. What is about one field begins with its JSON pointer.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum ParseError {
     /// Not a JSON text.
@@ -28,7 +28,7 @@ pub enum ParseError {
         instance: Option<u64>,
     },
     /// No `typeWebhook` that is a string.
-    #[error("typeWebhook is {found}, a string is needed")]
+    #[error("/typeWebhook is {found}, a string is needed")]
     NoType {
         /// What is there instead.
         found: &'static str,
@@ -36,7 +36,7 @@ pub enum ParseError {
         instance: Option<u64>,
     },
     /// No `instanceData.idInstance` that names an instance.
-    #[error("instanceData.idInstance is {found}, an unsigned integer is needed")]
+    #[error("/instanceData/idInstance is {found}, an unsigned integer is needed")]
     NoInstance {
         /// What is there instead.
         found: &'static str,
