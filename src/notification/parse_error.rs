@@ -43,6 +43,18 @@ pub enum ParseError {
         /// The type as sent.
         kind: String,
     },
+    /// A field breaks the schema of its type; only with strict validation.
+    #[error("{pointer} {problem}")]
+    BreaksSchema {
+        /// The JSON pointer of the field.
+        pointer: String,
+        /// What is wrong with it.
+        problem: String,
+        /// The instance.
+        instance: u64,
+        /// The type as sent.
+        kind: String,
+    },
 }
 
 impl ParseError {
@@ -61,6 +73,7 @@ impl ParseError {
     pub fn instance(&self) -> Option<u64> {
         match self {
             Self::NoType { instance, .. } | Self::TooDeep { instance } | Self::Ambiguous { instance, .. } => *instance,
+            Self::BreaksSchema { instance, .. } => Some(*instance),
             Self::NotJson(_) | Self::NotObject | Self::NoInstance { .. } => None,
         }
     }
@@ -68,7 +81,7 @@ impl ParseError {
     /// The type as sent, where it could be read unambiguously.
     pub fn kind(&self) -> Option<&str> {
         match self {
-            Self::NoInstance { kind, .. } => Some(kind),
+            Self::NoInstance { kind, .. } | Self::BreaksSchema { kind, .. } => Some(kind),
             _ => None,
         }
     }
