@@ -39,6 +39,8 @@ fn strict_validation_sends_a_broken_field_to_the_dead_letter_with_its_pointer() 
     assert_eq!(command(&format!("dead-letter show {}", id(&broken)), config).stdout, broken);
     assert!(!bridge.log().contains("secret") && !bridge.log().contains("79990000002"));
 
+    let checked = String::from_utf8(command("check --offline", config).stdout).unwrap();
+    assert!(checked.contains("validation") && checked.contains("strict"), "{checked}");
     let (code, told) = run("replay --all", config);
     assert!(code == Some(1) && told.contains("still not a notification: /senderData/chatId is"), "{told}");
     let mut tolerant = tempfile::NamedTempFile::new().unwrap();
