@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand};
 
-use super::{dead_letter, journal, send, tail};
+use super::{dead_letter, journal, schema, send, tail};
 
 const EXAMPLES: &str = "Examples:
   greenapi-bridge provision --config bridge.toml   create the stream and the topics
@@ -14,6 +14,7 @@ const EXAMPLES: &str = "Examples:
   greenapi-bridge tail                             follow the records of the journal
   greenapi-bridge journal status --config bridge.toml
   greenapi-bridge send --config bridge.toml        send sample notifications to it
+  greenapi-bridge schema                           print the JSON Schemas of the notifications
   BRIDGE_NATS__SERVERS='[\"nats://nats:4222\"]' greenapi-bridge";
 
 /// Stores GREEN-API webhooks in NATS JetStream and Apache Kafka: a 200 means stored.
@@ -72,6 +73,11 @@ pub(super) enum Command {
     /// read, 2: the configuration or an option cannot be used.
     #[command(after_help = tail::EXAMPLES)]
     Tail(Box<tail::Arguments>),
+    /// Print the JSON Schemas (draft-07) of the notifications: all in one, or that of one type or message type.
+    ///
+    /// Each is self-contained. Needs no configuration. Exit code 0: printed, 2: there is no schema of this name.
+    #[command(after_help = schema::EXAMPLES)]
+    Schema(schema::Arguments),
 }
 
 impl Command {
@@ -81,6 +87,7 @@ impl Command {
             Self::Configured(_) => true,
             Self::Send(arguments) => arguments.url.is_none(),
             Self::Tail(arguments) => arguments.url.is_none(),
+            Self::Schema(_) => false,
         }
     }
 

@@ -16,6 +16,7 @@ mod progress;
 mod provision;
 mod routes;
 mod run;
+mod schema;
 mod send;
 mod signals;
 mod startup_lines;
@@ -62,6 +63,7 @@ pub fn main() -> ExitCode {
         Command::Configured(command) => run_configured(command, config.as_deref(), log.level()),
         Command::Send(arguments) => send::send(&arguments, config.as_deref()),
         Command::Tail(arguments) => tail::tail(&arguments, config.as_deref()),
+        Command::Schema(arguments) => schema::print(&arguments),
     }
 }
 
@@ -240,6 +242,7 @@ mod tests {
         let group = command.has_subcommands();
         command.get_subcommands_mut().for_each(|nested| has_example(nested, &called));
         let help = command.render_help().to_string();
-        assert!(group || help.contains(&format!("{called} --config")), "{help}");
+        let examples = help.split_once("\nExample").map_or("", |(_, examples)| examples);
+        assert!(group || examples.contains(&format!("\n  {called} ")), "{help}");
     }
 }

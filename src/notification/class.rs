@@ -35,19 +35,32 @@ impl Class {
         }
     }
 
-    /// The class of a `typeWebhook`, after GREEN-API's lists of types (WhatsApp, Telegram, MAX).
+    /// The class of a `typeWebhook`.
     pub fn of(kind: &str) -> Self {
-        match kind {
-            "incomingMessageReceived" | "incomingMessageStatus" | "incomingCall" | "incomingBlock" => Self::Incoming,
-            "outgoingMessageReceived" | "outgoingAPIMessageReceived" | "outgoingMessageStatus" | "outgoingCall" => {
-                Self::Outgoing
-            }
-            "stateInstanceChanged" | "statusInstanceChanged" | "quotaExceeded" => Self::State,
-            "deviceInfo" => Self::Device,
-            _ => Self::Other,
-        }
+        TYPES.iter().find(|(known, _)| *known == kind).map_or(Self::Other, |(_, class)| *class)
+    }
+
+    /// Every `typeWebhook` that has a class of its own.
+    pub fn known_types() -> impl Iterator<Item = &'static str> {
+        TYPES.iter().map(|(known, _)| *known)
     }
 }
+
+/// The types and their classes, after GREEN-API's lists of types (WhatsApp, Telegram, MAX).
+const TYPES: [(&str, Class); 12] = [
+    ("incomingMessageReceived", Class::Incoming),
+    ("incomingMessageStatus", Class::Incoming),
+    ("incomingCall", Class::Incoming),
+    ("incomingBlock", Class::Incoming),
+    ("outgoingMessageReceived", Class::Outgoing),
+    ("outgoingAPIMessageReceived", Class::Outgoing),
+    ("outgoingMessageStatus", Class::Outgoing),
+    ("outgoingCall", Class::Outgoing),
+    ("stateInstanceChanged", Class::State),
+    ("statusInstanceChanged", Class::State),
+    ("quotaExceeded", Class::State),
+    ("deviceInfo", Class::Device),
+];
 
 /// [`Class::of`] with the operator's additions (`[route.types]`).
 #[derive(Debug, Clone, Default, Deserialize)]
