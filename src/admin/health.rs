@@ -9,10 +9,10 @@ use tokio::sync::watch;
 
 use super::response::{Body, JSON, TEXT, response};
 use crate::shutdown::Shutdown;
-use crate::telemetry::Availability;
+use crate::telemetry::{Availability, Dated};
 
 /// Reads the availability of a broker or the journal, the reason as its label.
-type Probe = Arc<dyn Fn() -> Availability<&'static str> + Send + Sync>;
+type Probe = Arc<dyn Fn() -> Dated<&'static str> + Send + Sync>;
 
 /// Reads the sequence numbers of the journal's records that cannot be read.
 type Unreadable = Arc<dyn Fn() -> Vec<i64> + Send + Sync>;
@@ -36,9 +36,9 @@ impl Health {
 
     /// Adds a broker.
     #[must_use]
-    pub fn with_broker<R>(mut self, name: &'static str, state: watch::Receiver<Availability<R>>) -> Self
+    pub fn with_broker<R>(mut self, name: &'static str, state: watch::Receiver<Dated<R>>) -> Self
     where
-        R: Copy + Into<&'static str> + Send + Sync + 'static,
+        R: Copy + PartialEq + Into<&'static str> + Send + Sync + 'static,
     {
         self.brokers.push((name, probe(state)));
         self
@@ -48,11 +48,11 @@ impl Health {
     #[must_use]
     pub fn with_journal<R>(
         mut self,
-        state: watch::Receiver<Availability<R>>,
+        state: watch::Receiver<Dated<R>>,
         unreadable: impl Fn() -> Vec<i64> + Send + Sync + 'static,
     ) -> Self
     where
-        R: Copy + Into<&'static str> + Send + Sync + 'static,
+        R: Copy + PartialEq + Into<&'static str> + Send + Sync + 'static,
     {
         self.journal = Some((probe(state), Arc::new(unreadable)));
         self
@@ -80,9 +80,9 @@ pub struct Readiness {
     /// Whether the bridge stops.
     pub stopping: bool,
     /// Each broker's availability.
-    pub brokers: Vec<(&'static str, Availability<&'static str>)>,
+    pub brokers: Vec<(&'static str, Dated<&'static str>)>,
     /// The journal's. `None` means that there is no journal.
-    pub journal: Option<Availability<&'static str>>,
+    pub journal: Option<Dated<&'static str>>,
     /// The sequence numbers of the journal's records that cannot be read.
     pub unreadable: Vec<i64>,
 }
@@ -91,7 +91,7 @@ impl Readiness {
     /// True if the journal stores, or every broker does; a bridge without brokers has a journal.
     pub fn is_ready(&self) -> bool {
         let by_brokers = !self.brokers.is_empty() && self.brokers.iter().all(|(_, state)| state.is_up());
-        let by_journal = self.journal.as_ref().is_some_and(Availability::is_up);
+        let by_journal = self.journal.as_ref().is_some_and(|state| state.is_up());
         (by_brokers || by_journal) && !self.stopping
     }
 
@@ -100,16 +100,11 @@ impl Readiness {
     fn json(&self) -> Value {
         let mut brokers = Map::new();
         for (name, state) in &self.brokers {
-            let shown = match state {
-                Availability::Up => json!({"state": "up"}),
-                Availability::Degraded { reason, .. } => json!({"state": "up", "degraded": reason}),
-                Availability::Down { reason, .. } => json!({"state": reason}),
-            };
-            brokers.insert((*name).into(), shown);
+            brokers.insert((*name).into(), state_json(state));
         }
         let mut shown = json!({"ready": self.is_ready(), "stopping": self.stopping, "brokers": brokers});
         if let Some(journal) = &self.journal {
-            shown["journal"] = json!({"state": journal.reason().unwrap_or("up")});
+            shown["journal"] = state_json(journal);
             if !self.unreadable.is_empty() {
                 let first = &self.unreadable[..self.unreadable.len().min(SHOWN_NUMBERS)];
                 shown["journal"]["degraded"] = "unreadable".into();
@@ -117,6 +112,15 @@ impl Readiness {
             }
         }
         shown
+    }
+}
+
+fn state_json(state: &Dated<&'static str>) -> Value {
+    let since = humantime::format_rfc3339_millis(state.since()).to_string();
+    match &**state {
+        Availability::Up => json!({"state": "up", "since": since}),
+        Availability::Degraded { reason, .. } => json!({"state": "up", "degraded": reason, "since": since}),
+        Availability::Down { reason, .. } => json!({"state": reason, "since": since}),
     }
 }
 
@@ -130,26 +134,26 @@ pub(super) fn ready(health: &Health) -> Response<Body> {
     response(status, JSON, readiness.json().to_string())
 }
 
-fn probe<R>(state: watch::Receiver<Availability<R>>) -> Probe
+fn probe<R>(state: watch::Receiver<Dated<R>>) -> Probe
 where
-    R: Copy + Into<&'static str> + Send + Sync + 'static,
+    R: Copy + PartialEq + Into<&'static str> + Send + Sync + 'static,
 {
-    Arc::new(move || match &*state.borrow() {
-        Availability::Up => Availability::Up,
-        Availability::Degraded { reason, .. } => Availability::degraded((*reason).into()),
-        Availability::Down { reason, .. } => Availability::down((*reason).into()),
-    })
+    Arc::new(move || state.borrow().labelled())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, SystemTime};
+
     use super::*;
 
+    const SINCE: &str = "2025-06-15T15:06:40.000Z";
     const UP: Availability<&str> = Availability::Up;
 
     fn readiness(brokers: &[Availability<&'static str>], journal: Option<Availability<&'static str>>) -> Readiness {
-        let brokers = brokers.iter().map(|state| ("nats", state.clone())).collect();
-        Readiness { stopping: false, brokers, journal, unreadable: Vec::new() }
+        let dated = |state| Dated::new(state, SystemTime::UNIX_EPOCH + Duration::from_secs(1_750_000_000));
+        let brokers = brokers.iter().map(|state| ("nats", dated(state.clone()))).collect();
+        Readiness { stopping: false, brokers, journal: journal.map(dated), unreadable: Vec::new() }
     }
 
     #[test]
@@ -165,11 +169,11 @@ mod tests {
     }
 
     #[test]
-    fn the_json_has_reasons_and_no_details() {
+    fn the_json_has_reasons_and_times_and_no_details() {
         let degraded = Availability::degraded("no_topic").because("greenapi.incoming at 10.0.0.7");
         let shown = readiness(&[degraded], Some(Availability::down("full").because("/var/lib"))).json();
-        let expected = json!({"brokers": {"nats": {"state": "up", "degraded": "no_topic"}},
-            "journal": {"state": "full"}, "ready": true, "stopping": false});
+        let expected = json!({"brokers": {"nats": {"state": "up", "degraded": "no_topic", "since": SINCE}},
+            "journal": {"state": "full", "since": SINCE}, "ready": true, "stopping": false});
         assert_eq!(shown, expected);
     }
 
@@ -177,7 +181,7 @@ mod tests {
     fn records_that_cannot_be_read_are_shown_and_change_no_readiness() {
         let damaged = Readiness { unreadable: (1..=12).collect(), ..readiness(&[UP], Some(UP)) };
         assert!(damaged.is_ready());
-        let expected = json!({"state": "up", "degraded": "unreadable",
+        let expected = json!({"state": "up", "since": SINCE, "degraded": "unreadable",
             "unreadable": {"records": 12, "seq": [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]}});
         assert_eq!(damaged.json()["journal"], expected);
     }

@@ -9,7 +9,7 @@ use hyper::{Response, StatusCode};
 use super::health::Readiness;
 use super::response::{Body, response, with_header};
 use crate::journal;
-use crate::telemetry::Availability;
+use crate::telemetry::{Availability, Dated};
 
 /// The journal in numbers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,16 +54,11 @@ fn page(readiness: &Readiness, journal: Option<&JournalSummary>) -> String {
         state_row(&mut rows, "bridge", false, "stopping");
     }
     for (name, state) in &readiness.brokers {
-        let shown = match state {
-            Availability::Up => "up".into(),
-            Availability::Degraded { reason, .. } => format!("up, degraded: {reason}"),
-            Availability::Down { reason, .. } => (*reason).into(),
-        };
-        state_row(&mut rows, name, *state == Availability::Up, &shown);
+        state_row(&mut rows, name, state.reason().is_none(), &describe(state));
     }
-    let journal_reason = readiness.journal.as_ref().and_then(Availability::reason);
-    if readiness.journal.is_some() {
-        state_row(&mut rows, "journal", journal_reason.is_none(), journal_reason.unwrap_or("up"));
+    let journal_reason = readiness.journal.as_ref().and_then(|state| state.reason());
+    if let Some(state) = &readiness.journal {
+        state_row(&mut rows, "journal", journal_reason.is_none(), &describe(state));
     }
     if let Some(journal) = journal {
         journal_rows(&mut rows, journal, journal_reason);
@@ -79,6 +74,15 @@ fn page(readiness: &Readiness, journal: Option<&JournalSummary>) -> String {
          <nav><a href=\"/metrics\">metrics</a>{events}<a href=\"/readyz\">readyz</a></nav></main></body></html>\n",
         version = env!("CARGO_PKG_VERSION"),
     )
+}
+
+fn describe(state: &Dated<&'static str>) -> String {
+    let since = humantime::format_rfc3339_seconds(state.since());
+    match &**state {
+        Availability::Up => format!("up since {since}"),
+        Availability::Degraded { reason, .. } => format!("up, degraded since {since}: {reason}"),
+        Availability::Down { reason, .. } => format!("{reason} since {since}"),
+    }
 }
 
 /// `refuses` is the reason why the journal accepts no record now. `None` means that it accepts them.
@@ -111,6 +115,8 @@ fn row(rows: &mut String, name: &str, value: &str) {
 
 #[cfg(test)]
 mod tests {
+    use std::time::SystemTime;
+
     use base64::{Engine, engine::general_purpose::STANDARD};
     use sha2::{Digest, Sha256};
 
@@ -124,9 +130,13 @@ mod tests {
 
     #[test]
     fn the_page_says_what_is_wrong() {
-        let brokers = vec![("nats", Availability::down("disconnected")), ("kafka", Availability::degraded("no_topic"))];
-        let readiness =
-            Readiness { stopping: true, brokers, journal: Some(Availability::down("full")), unreadable: Vec::new() };
+        let dated = |state| Dated::new(state, SystemTime::UNIX_EPOCH);
+        let brokers = vec![
+            ("nats", dated(Availability::down("disconnected"))),
+            ("kafka", dated(Availability::degraded("no_topic"))),
+        ];
+        let journal = Some(dated(Availability::down("full")));
+        let readiness = Readiness { stopping: true, brokers, journal, unreadable: Vec::new() };
         let summary = JournalSummary {
             journal_only: 3,
             backlog: vec![("nats", 7)],
@@ -139,9 +149,9 @@ mod tests {
         let usage = journal::describe_usage(40, 100, 45);
         for part in [
             "<title>greenapi-bridge: not ready</title>",
-            "nats</th><td class=\"bad\">✗ disconnected",
-            "kafka</th><td class=\"bad\">✗ up, degraded: no_topic",
-            "journal</th><td class=\"bad\">✗ full",
+            "nats</th><td class=\"bad\">✗ disconnected since 1970-01-01T00:00:00Z<",
+            "kafka</th><td class=\"bad\">✗ up, degraded since 1970-01-01T00:00:00Z: no_topic<",
+            "journal</th><td class=\"bad\">✗ full since 1970",
             "records only in the journal</th><td>3<",
             "backlog of nats</th><td>7<",
             "age of the oldest record</th><td>1m 1s<",
@@ -155,8 +165,8 @@ mod tests {
 
     #[test]
     fn the_page_warns_before_the_journal_is_full() {
-        let readiness =
-            Readiness { stopping: false, brokers: Vec::new(), journal: Some(Availability::Up), unreadable: Vec::new() };
+        let journal = Some(Dated::new(Availability::Up, SystemTime::UNIX_EPOCH));
+        let readiness = Readiness { stopping: false, brokers: Vec::new(), journal, unreadable: Vec::new() };
         let space = |used| {
             let summary = JournalSummary {
                 journal_only: 0,

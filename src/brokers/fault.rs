@@ -61,6 +61,8 @@ reasons! {
     Disconnected = "disconnected",
     /// The stream acknowledges what it may lose, or never accepts what is sent to it.
     UnsafeStream = "unsafe_stream",
+    /// The topic deletes what it acknowledged once a later record has the same key.
+    UnsafeTopic = "unsafe_topic",
     /// The stream does not exist.
     NoStream = "no_stream",
     /// The stream does not have the subject.

@@ -18,7 +18,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::backoff::Backoff;
 use crate::message::{Broker, Message};
-use crate::telemetry::Availability;
+use crate::telemetry::{Availability, Dated};
 
 pub use fault::{Fault, FaultKind, FaultReason};
 pub use finding::{Finding, Verdict};
@@ -75,7 +75,7 @@ impl Publisher {
     }
 
     /// Whether the broker can store now; a change shows as it happens.
-    pub fn state(&self) -> watch::Receiver<BrokerState> {
+    pub fn state(&self) -> watch::Receiver<Dated<FaultReason>> {
         match self {
             Self::Kafka(kafka) => kafka.state(),
             Self::Nats(nats) => nats.state(),
@@ -99,7 +99,7 @@ impl Publisher {
 
     /// Waits until the broker can store, or until `until`.
     pub async fn wait_until_up(&self, until: Instant) {
-        let _ = timeout_at(until, self.state().wait_for(BrokerState::is_up)).await;
+        let _ = timeout_at(until, self.state().wait_for(|state| state.is_up())).await;
     }
 
     /// Publishes; returns when the outcome is known.

@@ -90,6 +90,11 @@ impl Command {
             Self::Schema(_) => false,
         }
     }
+
+    /// Whether this serves.
+    pub(super) fn is_run(&self) -> bool {
+        matches!(self, Self::Configured(Configured::Run))
+    }
 }
 
 /// The commands that need a configuration.

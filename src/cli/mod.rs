@@ -28,11 +28,12 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser as _;
+use tokio::runtime::Runtime;
 use tracing_subscriber::EnvFilter;
 
 use crate::auth::Tokens;
 use crate::config::{self, Config, ConfigErrors};
-use crate::telemetry;
+use crate::telemetry::{self, logging::LogFormat};
 use commands::{Arguments, Command, Configured};
 use routes::Plan;
 
@@ -52,11 +53,11 @@ pub fn main() -> ExitCode {
         config.or_else(|| std::env::var_os(CONFIG_VARIABLE).filter(|name| !name.is_empty()).map(PathBuf::from));
     let command = command.unwrap_or(Command::Configured(Configured::Run));
     if config.is_none() && command.reads_config() && Path::new(CONFIG_FILE).exists() {
-        eprintln!(
-            "greenapi-bridge: ./{CONFIG_FILE} is here, and no configuration is named; use it with --config {CONFIG_FILE} \
+        let unnamed = format!(
+            "./{CONFIG_FILE} is here, and no configuration is named; use it with --config {CONFIG_FILE} \
              (or {CONFIG_VARIABLE}={CONFIG_FILE}), or run this in another folder to do without"
         );
-        return ExitCode::from(2);
+        return if command.is_run() { run::refuse(LogFormat::Auto, &[], &unnamed) } else { refuse(&unnamed) };
     }
     match command {
         Command::Configured(command) => run_configured(command, config.as_deref(), log.level()),
@@ -85,6 +86,8 @@ fn run_configured(command: Configured, file: Option<&Path>, log_level: Option<&s
     let mut warnings = misspelt_variables();
     let (config, tokens, plan) = match loaded(file) {
         Ok(all) => all,
+        // nothing is known of `[log]`
+        Err(error) if matches!(command, Configured::Run) => return run::refuse(LogFormat::Auto, &warnings, &error),
         Err(error) => {
             print_warnings(&warnings);
             return refuse(&error);
@@ -105,10 +108,7 @@ fn run_configured(command: Configured, file: Option<&Path>, log_level: Option<&s
             if file.is_none() {
                 warnings.extend(without_file(&config));
             }
-            match log_filter(&config, log_level) {
-                Ok(filter) => runtime.block_on(run::run(config, filter, &warnings)),
-                Err(error) => refuse(&error),
-            }
+            serve(&runtime, config, log_level, &warnings)
         }
         Configured::Check { offline, json } => {
             let options = check::Options { offline, as_json: json };
@@ -131,6 +131,13 @@ fn run_configured(command: Configured, file: Option<&Path>, log_level: Option<&s
     code
 }
 
+fn serve(runtime: &Runtime, config: Config, log_level: Option<&str>, warnings: &[String]) -> ExitCode {
+    match log_filter(&config, log_level) {
+        Ok(filter) => runtime.block_on(run::run(config, filter, warnings)),
+        Err(error) => run::refuse(config.log.format, warnings, &error),
+    }
+}
+
 /// The configuration, its tokens and its routes: every command refuses what `run` would refuse.
 fn loaded(file: Option<&Path>) -> Result<(Config, Option<Tokens>, Plan), ConfigErrors> {
     let config = Config::load(file, environment())?;
@@ -151,7 +158,7 @@ const THREADS_END_WITHIN: Duration = Duration::from_millis(500);
 
 /// With one worker everything runs on the current thread: all tasks share one run queue, and the messages that one pass over
 /// it produces reach a broker in one write.
-fn runtime(command: &Configured, workers: usize) -> std::io::Result<tokio::runtime::Runtime> {
+fn runtime(command: &Configured, workers: usize) -> std::io::Result<Runtime> {
     use tokio::runtime::Builder;
     match command {
         Configured::Run if workers == 1 => Builder::new_current_thread().enable_all().build(),

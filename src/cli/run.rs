@@ -9,7 +9,7 @@ use super::first_screen;
 use super::signals::Signals;
 use crate::bridge::{Bridge, BridgeExit, BuildError};
 use crate::config::Config;
-use crate::telemetry::logging;
+use crate::telemetry::logging::{self, LogFormat};
 
 /// Serves until a signal ends it; a second signal ends it at once.
 pub(super) async fn run(config: Config, filter: EnvFilter, warnings: &[String]) -> ExitCode {
@@ -32,7 +32,7 @@ pub(super) async fn run(config: Config, filter: EnvFilter, warnings: &[String]) 
     let bridge = match built {
         Ok(bridge) => bridge,
         Err(error) => {
-            eprintln!("greenapi-bridge: {error}");
+            log_refusal(&error);
             let configured = matches!(error, BuildError::Config(_));
             return ExitCode::from(if configured { 2 } else { 1 });
         }
@@ -50,6 +50,23 @@ pub(super) async fn run(config: Config, filter: EnvFilter, warnings: &[String]) 
         BridgeExit::Failed => 1,
         BridgeExit::GraceExceeded => 3,
     })
+}
+
+/// Says why a start is refused before the log is up: in the log's own format, because what collects it reads that.
+pub(super) fn refuse(format: LogFormat, warnings: &[String], error: &dyn std::fmt::Display) -> ExitCode {
+    let _logging = logging::start(EnvFilter::new("warn"), format);
+    warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+    error.to_string().lines().for_each(|line| log_refusal(&line));
+    ExitCode::from(2)
+}
+
+/// On a terminal people read it without the trappings of a log.
+fn log_refusal(error: &dyn std::fmt::Display) {
+    if std::io::stderr().is_terminal() {
+        eprintln!("greenapi-bridge: {error}");
+    } else {
+        tracing::error!(event = "start_refused", %error, "start refused");
+    }
 }
 
 /// Survives SIGHUP, which would end the process. Files are only read at a start.

@@ -21,7 +21,8 @@ impl ConfigErrors {
     /// `file` is where the configuration comes from.
     pub(super) fn new(errors: Vec<ConfigError>, file: Option<&Path>) -> Self {
         let text = file.and_then(|file| super::read_text(file).ok()).unwrap_or_default();
-        let lines = errors.iter().map(|error| line_of(&text, &error.key)).collect();
+        let line = |error: &ConfigError| line_of(&text, &error.key).filter(|_| !error.is_of_variable());
+        let lines = errors.iter().map(line).collect();
         Self { errors, file: file.map(Into::into), lines }
     }
 }

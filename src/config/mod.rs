@@ -82,6 +82,11 @@ impl ConfigError {
         Self { key: key.into(), value: Some(value.to_string()), problem: problem.into() }
     }
 
+    /// Whether it is said to come from the environment.
+    fn is_of_variable(&self) -> bool {
+        self.problem.contains(&names::variable(&self.key))
+    }
+
     /// Adds the name of the environment variable, if the key was set there.
     fn naming_variable(mut self, from_environment: &[String]) -> Self {
         let unknown =

@@ -19,7 +19,7 @@ use super::fallback::{JournalFallback, SYNCED_WITHIN};
 use super::lanes::{Claim, LaneLease, Lanes, LeaseEnd, MaybeSent};
 use super::target::Target;
 use crate::backoff::Backoff;
-use crate::brokers::{BrokerState, Fault, FaultKind};
+use crate::brokers::{Fault, FaultKind};
 use crate::journal::{Journal, Lane, LaneBatch, Record};
 use crate::message::Broker;
 use crate::telemetry::Metrics;
@@ -73,7 +73,7 @@ impl Forwarder {
         let forward = async {
             loop {
                 let Ok(permit) = permits.clone().acquire_owned().await else { return };
-                if state.wait_for(BrokerState::is_up).await.is_err() {
+                if state.wait_for(|state| state.is_up()).await.is_err() {
                     return;
                 }
                 let lease = self.lanes.lanes.lease().await;

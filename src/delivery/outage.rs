@@ -11,6 +11,7 @@ use tracing::{info, warn};
 use super::Target;
 use crate::brokers::{BrokerState, FaultReason};
 use crate::journal::Journal;
+use crate::telemetry::Dated;
 
 /// How often an outage is logged while it lasts.
 const EVERY: Duration = Duration::from_secs(60);
@@ -81,7 +82,7 @@ impl OutageLog {
     }
 
     /// Logs once a minute until the broker is up. False means that the publisher was closed before.
-    async fn wait_for_end(&self, state: &mut watch::Receiver<BrokerState>, outage: &Outage) -> bool {
+    async fn wait_for_end(&self, state: &mut watch::Receiver<Dated<FaultReason>>, outage: &Outage) -> bool {
         let mut next = outage.began + EVERY;
         loop {
             let ended = state.wait_for(|state| state.is_up() || is_closed(state));
@@ -145,7 +146,7 @@ impl OutageLog {
 }
 
 /// Waits until the broker is down, and returns why. `None` means that the publisher was closed.
-async fn wait_for_outage(state: &mut watch::Receiver<BrokerState>) -> Option<FaultReason> {
+async fn wait_for_outage(state: &mut watch::Receiver<Dated<FaultReason>>) -> Option<FaultReason> {
     // right after the start it is not known yet
     let is_known = |state: &BrokerState| state.reason() != Some(FaultReason::Connecting);
     let down = state.wait_for(|state| !state.is_up() && is_known(state)).await.ok()?;

@@ -11,10 +11,11 @@ use tokio::sync::watch;
 use super::counts::{Backwards, Resume};
 use super::{
     AppendResult, ChangeError, Config, Counts, DeadLetterConfig, DedupLimits, EditBatch, EditPlan, EditScope,
-    EventFilter, Files, JournalState, Lane, LaneBatch, Matching, OpenError, Page, PageLimit, Preflight, ReadError,
+    EventFilter, Files, JournalRefusal, Lane, LaneBatch, Matching, OpenError, Page, PageLimit, Preflight, ReadError,
     Record, RecordFilter, RecordId, Recovered, SeqRange, Totals, Usage,
 };
 use crate::message::{Broker, Brokers, Message};
+use crate::telemetry::Dated;
 
 /// An open journal: this build has none. The field is private, so that callers compile as with a journal.
 #[derive(Clone)]
@@ -50,7 +51,7 @@ impl Journal {
         match self.0 {}
     }
 
-    pub fn state(&self) -> watch::Receiver<JournalState> {
+    pub fn state(&self) -> watch::Receiver<Dated<JournalRefusal>> {
         match self.0 {}
     }
 

@@ -1,5 +1,8 @@
 //! Whether a broker or the journal stores now.
 
+use std::ops::Deref;
+use std::time::SystemTime;
+
 /// Whether a broker or the journal stores now, and if not, why. `R` is the enum of its reasons.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Availability<R> {
@@ -60,6 +63,74 @@ impl<R: Copy> Availability<R> {
         match self {
             Self::Up => "",
             Self::Degraded { detail, .. } | Self::Down { detail, .. } => detail,
+        }
+    }
+}
+
+/// An availability, and since when it has been so for the same reason.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dated<R> {
+    now: Availability<R>,
+    since: SystemTime,
+}
+
+impl<R: Copy + PartialEq> Dated<R> {
+    /// Now, and already since `since`.
+    pub fn new(now: Availability<R>, since: SystemTime) -> Self {
+        Self { now, since }
+    }
+
+    /// Returns whether anything changed. With other words for the same reason the time stays.
+    pub fn set(&mut self, now: Availability<R>) -> bool {
+        if (self.now.is_up(), self.now.reason()) != (now.is_up(), now.reason()) {
+            self.since = SystemTime::now();
+        }
+        let changed = self.now != now;
+        self.now = now;
+        changed
+    }
+
+    /// Since when.
+    pub fn since(&self) -> SystemTime {
+        self.since
+    }
+
+    /// The same with its reason as a label, and without words.
+    pub fn labelled(&self) -> Dated<&'static str>
+    where
+        R: Into<&'static str>,
+    {
+        let now = match &self.now {
+            Availability::Up => Availability::Up,
+            Availability::Degraded { reason, .. } => Availability::degraded((*reason).into()),
+            Availability::Down { reason, .. } => Availability::down((*reason).into()),
+        };
+        Dated { now, since: self.since }
+    }
+}
+
+impl<R> Deref for Dated<R> {
+    type Target = Availability<R>;
+
+    fn deref(&self) -> &Availability<R> {
+        &self.now
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_changes_with_the_reason_and_not_with_the_words() {
+        let down = || Availability::down("disconnected");
+        let mut state = Dated::new(down(), SystemTime::UNIX_EPOCH);
+        let began = state.since();
+        assert!(!state.set(down()) && state.set(down().because("connection refused")));
+        assert_eq!(state.since(), began);
+        for next in [Availability::down("no_topic"), Availability::degraded("no_topic"), Availability::Up] {
+            let before = state.since();
+            assert!(state.set(next) && state.since() > before);
         }
     }
 }

@@ -11,7 +11,7 @@ pub mod logging;
 mod metrics;
 mod repeats;
 
-pub use availability::Availability;
+pub use availability::{Availability, Dated};
 pub use journal::JournalMetrics;
 pub use label::{ConnectionRefusal, JournalEdit, Label, Refusal, Status};
 pub use metrics::{GaugeGuard, Metrics, RequestTimer};

@@ -48,7 +48,7 @@ fn a_dead_letter_without_topic_is_replayed_once_the_topic_exists() {
     let config = bridge.config.path();
     let all = listed(config);
     assert_eq!(all.len(), 41);
-    assert!(all.iter().filter(|line| line["reason"] == "no_destination").all(|line| line["instance"] == 7));
+    assert!(all.iter().filter(|line| line["reason"] == "no_destination").all(|line| line["instance"] == "7"));
     let (code, told) = run("replay --reason no_destination --limit 1", config);
     assert!(code == Some(1) && told.contains("failed: again.to.incomingCall: no_topic"), "{told}");
     create(kafka, "again.to.incomingCall", "2");

@@ -54,11 +54,6 @@ impl Drop for Frozen<'_> {
     }
 }
 
-fn journal_state(bridge: &Bridge) -> String {
-    let said: serde_json::Value = serde_json::from_str(&bridge.get("/readyz").1).unwrap();
-    said["journal"]["state"].as_str().unwrap().to_owned()
-}
-
 /// The bytes that a bridge has in memory.
 fn memory(bridge: &Bridge) -> usize {
     let status = bridge.of_process("status");
@@ -74,7 +69,7 @@ fn a_journal_on_a_disk_that_hangs_is_down_until_the_disk_answers_again() {
     assert_eq!(bridge.post(&text(0)).0, 200);
     let frozen = disk.freeze();
     assert_eq!(bridge.post(&text(1)).0, 503, "nothing is on disk");
-    eventually("the journal counts as down", Duration::from_secs(20), || journal_state(&bridge) == "stalled");
+    eventually("the journal counts as down", Duration::from_secs(20), || bridge.journal_state() == "stalled");
     assert_eq!(bridge.get("/readyz").0, 503);
     assert!(bridge.log().contains("the journal's disk hangs"), "{}", bridge.log());
     // of what comes now nothing waits for the disk: neither the sender nor memory
@@ -90,7 +85,7 @@ fn a_journal_on_a_disk_that_hangs_is_down_until_the_disk_answers_again() {
     let grown = memory(&bridge).saturating_sub(before);
     assert!(grown < 50 << 20, "100 MB were refused, and {grown} bytes are in memory");
     drop(frozen);
-    eventually("the journal is up", Duration::from_secs(20), || journal_state(&bridge) == "up");
+    eventually("the journal is up", Duration::from_secs(20), || bridge.journal_state() == "up");
     assert_eq!(bridge.post(&text(2)).0, 200);
     assert_eq!(bridge.metric("journal_queue_length"), 0.0);
     // it was in the queue when the disk hung, and is stored now

@@ -131,7 +131,7 @@ fn a_disk_that_others_fill_does_not_stop_the_forwarder() {
         nats.start_again();
         all_is_forwarded(&nats, &bridge, &answered);
         let log = bridge.log();
-        assert!(log.matches("the journal refuses records").count() == 1, "{log}");
+        assert!(log.matches("\"journal_refuses\"").count() == 1, "{log}");
         disk.empty();
         eventually("it stores again", Duration::from_secs(5), || bridge.get("/readyz").1.contains(r#""state":"up""#));
         assert_eq!(bridge.terminate(), Some(0));
@@ -235,7 +235,7 @@ fn a_journal_larger_than_its_lowered_limit_is_usable_again_once_it_is_drained() 
     bridge.signal("-TERM");
     bridge.exit_code();
     bridge.start_again();
-    assert!(bridge.get("/readyz").1.contains(r#""journal":{"state":"full"}"#), "{}", bridge.get("/readyz").1);
+    assert!(bridge.journal_state() == "full", "{}", bridge.get("/readyz").1);
     nats.start_again();
     all_is_forwarded(&nats, &bridge, &answered);
     eventually("it stores again", Duration::from_secs(5), || bridge.get("/readyz").1.contains(r#""state":"up""#));
@@ -273,7 +273,7 @@ fn a_start_on_a_full_disk_serves_and_forwards_the_backlog() {
         }
         starts_on_a_full_disk(&mut bridge, &disk, signal);
         let (status, said) = bridge.get("/readyz");
-        assert!(status == 503 && said.contains(r#""journal":{"state":"no_space"}"#), "{signal}: {said}");
+        assert!(status == 503 && said.contains(r#""state":"no_space""#), "{signal}: {said}");
         // others go on filling it
         disk.fill();
         assert_eq!(bridge.post(&late), (503, r#"{"error":"not_stored"}"#.into()));
@@ -299,9 +299,7 @@ fn once_there_is_room_again_the_journal_survives_the_next_full_disk() {
     for round in 0..2 {
         starts_on_a_full_disk(&mut bridge, &disk, "-TERM");
         disk.empty();
-        eventually("it keeps again", Duration::from_secs(10), || {
-            bridge.get("/readyz").1.contains(r#""journal":{"state":"up"}"#)
-        });
+        eventually("it keeps again", Duration::from_secs(10), || bridge.journal_state() == "up");
         assert_eq!(bridge.post(&large(round)).0, 200, "{round}");
     }
     assert_eq!(bridge.log().matches("journal disk full").count(), 2);
@@ -392,7 +390,7 @@ fn a_disk_that_became_read_only_is_reported_as_such() {
     std::fs::write(&disk.trigger, "1").unwrap();
     assert_eq!(bridge.post(&large(1)).0, 503);
     let (status, said) = bridge.get("/readyz");
-    assert!(status == 503 && said.contains(r#""journal":{"state":"read_only"}"#), "{said}");
+    assert!(status == 503 && said.contains(r#""state":"read_only""#), "{said}");
     assert!(bridge.log().contains(r#""reason":"read_only""#), "{}", bridge.log());
     // commands that only read still work
     let status = command("journal status", bridge.config.path());

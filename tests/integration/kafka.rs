@@ -20,6 +20,27 @@ fn read(kafka: &Kafka, prefix: &str) -> Vec<Value> {
     kafka.read(&topics.each_ref().map(String::as_str))
 }
 
+/// It acknowledges a record, and deletes it once a later one of that instance is stored.
+#[test]
+fn a_topic_that_is_compacted_is_unsafe_until_it_is_not() {
+    let (kafka, topic) = (Kafka::shared(), "compacted.incoming");
+    let bridge = bridge("compacted", "publish.timeout = \"1s\"\n");
+    assert_eq!(bridge.post(&text(1)).0, 200);
+    kafka.alter(topic, "cleanup.policy", "compact");
+    let is_unsafe = |bridge: &Bridge| bridge.get("/readyz").1.contains(r#""degraded":"unsafe_topic""#);
+    eventually("it is noticed", Duration::from_secs(60), || is_unsafe(&bridge));
+    assert_eq!((bridge.post(&text(2)).0, bridge.get("/readyz").0), (503, 200));
+    let state =
+        br#"{"typeWebhook":"stateInstanceChanged","instanceData":{"idInstance":1},"stateInstance":"authorized"}"#;
+    assert_eq!(bridge.post(state).0, 200, "other topics are unharmed");
+    assert!(bridge.log().contains("set cleanup.policy=delete on it"), "{}", bridge.log());
+    let restarted = Bridge::with(&format!("publish.timeout = \"1s\"\n{}", kafka.config("compacted")), false).ready();
+    assert_eq!(restarted.post(&text(3)).0, 503, "nothing is stored before the settings are known");
+    kafka.alter(topic, "cleanup.policy", "delete");
+    eventually("it is noticed", Duration::from_secs(60), || !is_unsafe(&bridge));
+    assert_eq!(bridge.post(&text(2)).0, 200);
+}
+
 #[test]
 fn every_body_comes_out_of_the_broker_byte_for_byte() {
     let bridge = bridge("bytes", "");

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::harness::{Bridge, Nats, eventually, exchange};
+use crate::harness::{Bridge, Nats, eventually, exchange, refusals};
 use crate::nats_server::denying;
 
 const TOKEN: &str = "Authorization: Bearer the-right-secret\r\n";
@@ -223,6 +223,7 @@ fn options_are_stronger_than_the_environment_and_that_than_the_configuration() {
         [(&[][..], "verbose", "RUST_LOG"), (&["--log-level", "verbose"], "info", "--log-level")]
     {
         let said = run(words, variable);
+        let said = refusals(said.as_bytes());
         assert!(said.contains(&format!("{key} = \"verbose\": `verbose` is no level")), "{said}");
     }
 }

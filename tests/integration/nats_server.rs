@@ -150,6 +150,29 @@ fn a_client_certificate_over_tls_logs_in() {
     assert!(text.contains("it answers without TLS  → remove [nats.tls]"), "{text}");
 }
 
+/// A server that waits for TLS before it says anything.
+#[test]
+fn a_handshake_before_the_first_word_has_a_key() {
+    let certificates = Certificates::new();
+    let at = |name: &str| certificates.at(name);
+    let tls = format!("cert_file: \"{}\", key_file: \"{}\"", at("server"), at("server.key"));
+    let waiting = file(&format!("tls {{ {tls}, handshake_first: true }}"));
+    let waiting = Nats::start_with(&["-c".to_owned(), waiting.path().display().to_string()]);
+    let speaking = file(&format!("tls {{ {tls} }}"));
+    let speaking = Nats::start_with(&["-c".to_owned(), speaking.path().display().to_string()]);
+    let authority = format!("nats.tls.ca_file = \"{}\"\n", at("ca"));
+    let first = format!("{authority}nats.tls.handshake_first = true\n");
+    assert_eq!(Bridge::start(&waiting, &first).post(BODY).0, 200);
+    for (nats, tls, remedy) in [
+        (&waiting, &authority, "set nats.tls.handshake_first = true"),
+        (&speaking, &first, "it speaks before TLS begins  → remove nats.tls.handshake_first"),
+    ] {
+        let bridge = Bridge::with(&format!("nats.servers = [\"nats://127.0.0.1:{}\"]\n{tls}", nats.port), false);
+        let said = String::from_utf8(command("check", bridge.config.path()).stdout).unwrap();
+        assert!(said.contains(remedy), "{said}");
+    }
+}
+
 #[test]
 fn a_missing_login_is_reported() {
     let nats = Nats::start_with(&arguments("--auth right-token"));

@@ -9,6 +9,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::thread::{self, ScopedJoinHandle};
 use std::time::Duration;
 
+use rdkafka::admin::AdminClient;
 use rdkafka::config::{ClientConfig, FromClientConfigAndContext as _};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::metadata::Metadata;
@@ -159,6 +160,12 @@ impl Clients {
     pub(super) fn create(&self, batching: Batching) -> Result<Arc<Client>, KafkaError> {
         let id = ClientId(self.last_id.fetch_add(1, Ordering::Relaxed));
         Client::start(&batching.configure(&self.config), self.context.for_client(id), self.threads.token())
+    }
+
+    /// A client that reads the settings of topics.
+    pub(super) fn create_admin(&self) -> Result<AdminClient<Context>, KafkaError> {
+        let id = ClientId(self.last_id.fetch_add(1, Ordering::Relaxed));
+        AdminClient::from_config_and_context(&self.config, self.context.for_client(id))
     }
 
     /// The client in use; creates it where there is none yet.

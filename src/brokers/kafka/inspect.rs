@@ -8,6 +8,7 @@ use rdkafka::metadata::MetadataTopic;
 use tracing::error;
 
 use super::clients::{ANSWER_WITHIN, Batching, Client, Clients, QUICK_ANSWER_WITHIN};
+use super::topic_settings::{COMPACTED_REMEDY, UnsafeTopics};
 use crate::brokers::{BrokerState, FaultReason};
 
 /// The reason of a state in which no broker was found.
@@ -39,6 +40,8 @@ pub(super) enum TopicHealth {
         leaderless: usize,
         partitions: usize,
     },
+    /// The topic would lose what it acknowledges.
+    Unsafe,
     /// A partition has fewer in-sync replicas than are needed.
     UnderReplicated {
         in_sync: usize,
@@ -50,7 +53,7 @@ impl TopicHealth {
     /// Whether the topic can store nothing.
     fn is_unusable(self) -> bool {
         match self {
-            Self::Missing | Self::NotAuthorized => true,
+            Self::Missing | Self::NotAuthorized | Self::Unsafe => true,
             Self::Leaderless { leaderless, partitions } => leaderless == partitions,
             Self::Fine | Self::UnderReplicated { .. } => false,
         }
@@ -87,6 +90,15 @@ pub(super) fn inspect(clients: &Clients, topics: &[String], min_in_sync: usize, 
         _ => Vec::new(),
     };
     Inspection { topics: found, replacements }
+}
+
+/// A topic that stores nothing for another reason keeps that one.
+pub(super) fn mark_unsafe(described: &mut [(String, TopicHealth)], unsafe_topics: &UnsafeTopics) {
+    for (topic, health) in described {
+        if !health.is_unusable() && unsafe_topics.contains(topic) {
+            *health = TopicHealth::Unsafe;
+        }
+    }
 }
 
 fn no_new_client(fault: &KafkaError) -> BrokerState {
@@ -161,7 +173,7 @@ struct ProblemKind {
 }
 
 /// The first one found gives the state its reason.
-const PROBLEMS: [ProblemKind; 4] = [
+const PROBLEMS: [ProblemKind; 5] = [
     ProblemKind {
         reason: FaultReason::NoTopic,
         what: "no topic",
@@ -173,6 +185,12 @@ const PROBLEMS: [ProblemKind; 4] = [
         what: "not allowed to see",
         remedy: "allow Describe and Write",
         has: |health| *health == TopicHealth::NotAuthorized,
+    },
+    ProblemKind {
+        reason: FaultReason::UnsafeTopic,
+        what: "only the last record of each key stays in",
+        remedy: COMPACTED_REMEDY,
+        has: |health| *health == TopicHealth::Unsafe,
     },
     ProblemKind {
         reason: FaultReason::NoLeader,
@@ -201,7 +219,7 @@ fn counts(health: TopicHealth) -> String {
     match health {
         TopicHealth::Leaderless { leaderless, partitions } => format!(" ({leaderless} of {partitions} partitions)"),
         TopicHealth::UnderReplicated { in_sync, replicas } => format!(" ({in_sync} of {replicas})"),
-        TopicHealth::Fine | TopicHealth::Missing | TopicHealth::NotAuthorized => String::new(),
+        TopicHealth::Fine | TopicHealth::Missing | TopicHealth::NotAuthorized | TopicHealth::Unsafe => String::new(),
     }
 }
 
@@ -223,7 +241,7 @@ mod tests {
     use super::*;
     use crate::brokers::kafka::Config;
     use crate::brokers::kafka::context::Context;
-    use TopicHealth::{Fine, Missing, NotAuthorized};
+    use TopicHealth::{Fine, Missing, NotAuthorized, Unsafe};
 
     const fn leaderless(leaderless: usize, partitions: usize) -> TopicHealth {
         TopicHealth::Leaderless { leaderless, partitions }
@@ -265,6 +283,8 @@ mod tests {
             (&[Fine, Fine][..], false, true, None),
             (&[Missing, Fine], false, true, Some(FaultReason::NoTopic)),
             (&[Missing, NotAuthorized], false, false, Some(FaultReason::NoTopic)),
+            (&[Unsafe, Fine], false, true, Some(FaultReason::UnsafeTopic)),
+            (&[Unsafe, Unsafe], false, false, Some(FaultReason::UnsafeTopic)),
             (&[NotAuthorized], false, false, Some(FaultReason::NotAuthorized)),
             // the dead letter topic alone is known: payloads choose the others
             (&[Missing], true, true, Some(FaultReason::NoTopic)),

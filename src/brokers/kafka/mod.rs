@@ -27,6 +27,7 @@ cfg_if::cfg_if! {
         mod publisher;
         mod read;
         mod token;
+        mod topic_settings;
         mod watcher;
 
         pub use admin::{check, provision};

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rdkafka::error::KafkaError;
 use rdkafka::producer::BaseRecord;
@@ -17,10 +17,12 @@ use super::batching::InFlightCounter;
 use super::clients::{Batching, Clients};
 use super::context::{ClientEvent, ClientEventKind, ClientId, Context, EVENT_QUEUE, ReportSender};
 use super::properties::{self, ClientError};
+use super::topic_settings::UnsafeTopics;
 use super::watcher::{Shared, Watcher};
 use super::{Config, client_config, error_codes, headers};
 use crate::brokers::{BrokerState, Fault, FaultKind, FaultReason};
 use crate::message::{Broker, Message};
+use crate::telemetry::Dated;
 
 /// How long a record may wait for its delivery report. It must be less than the 60 s after which GREEN-API repeats.
 pub const REPORT_WITHIN: Duration = Duration::from_secs(30);
@@ -117,11 +119,12 @@ impl Publisher {
         let clients = Clients::start(properties, Context::new(config, events.clone()), tasks.clone());
         let shared = Arc::new(Shared {
             clients: clients.map_err(|error| client_config::explain(config, &error))?,
-            state: watch::Sender::new(BrokerState::down(FaultReason::Connecting)),
+            state: watch::Sender::new(Dated::new(BrokerState::down(FaultReason::Connecting), SystemTime::now())),
             no_report: AtomicBool::new(false),
             topics,
             dynamic_topics: max_dynamic_topics > 0,
             min_in_sync: config.provision.min_insync_replicas,
+            unsafe_topics: UnsafeTopics::new(config.token_file.is_none()),
         });
         let stop = CancellationToken::new();
         tasks.spawn(Watcher::new(shared.clone()).run(received, stop.clone()));
@@ -145,11 +148,11 @@ impl Publisher {
         self.stop.cancel();
         self.shared.clients.close();
         let _ = timeout(CLOSE_WITHIN, self.tasks.wait()).await;
-        self.shared.state.send_replace(BrokerState::down(FaultReason::Closed));
+        self.shared.state.send_if_modified(|state| state.set(BrokerState::down(FaultReason::Closed)));
     }
 
     /// Whether the cluster can store now; a change shows as it happens.
-    pub fn state(&self) -> watch::Receiver<BrokerState> {
+    pub fn state(&self) -> watch::Receiver<Dated<FaultReason>> {
         self.shared.state.subscribe()
     }
 
@@ -162,6 +165,9 @@ impl Publisher {
             return Err(fault);
         }
         let topic = message.destination(Broker::Kafka);
+        if let Some(fault) = self.shared.unsafe_topics.fault(topic) {
+            return Err(fault);
+        }
         if message.topic_from_payload && !message.is_dead_letter() {
             self.dynamic_topics.admit(topic)?;
         }
@@ -193,7 +199,7 @@ impl Publisher {
     /// The fault while the cluster is down: a record in the queue would be sent later although the sender was answered
     /// that it was not stored.
     fn down(&self) -> Option<Fault> {
-        match &*self.shared.state.borrow() {
+        match &**self.shared.state.borrow() {
             BrokerState::Down { reason, detail } => Some(Fault::not_sent(*reason, detail.clone())),
             BrokerState::Up | BrokerState::Degraded { .. } => None,
         }

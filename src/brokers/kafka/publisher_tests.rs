@@ -25,7 +25,7 @@ async fn a_client_without_a_delivery_report_in_time_is_replaced() {
     let topics = vec!["topic".to_owned()];
     let mut publisher = Publisher::start(&config, topics, 0, Duration::from_secs(30)).unwrap();
     publisher.report_within = Duration::from_millis(500);
-    publisher.state().wait_for(BrokerState::is_up).await.unwrap();
+    publisher.state().wait_for(|state| state.is_up()).await.unwrap();
     publisher.publish(&message(1)).await.unwrap();
     mock.broker_round_trip_time(1, Duration::from_secs(20)).unwrap();
     let client = |batching| publisher.shared.clients.get(batching).unwrap().id;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::{ClientError, Config};
-use crate::brokers::{BrokerState, Fault, Finding, Provisioned};
+use crate::brokers::{Fault, FaultReason, Finding, Provisioned};
 use crate::message::{DlqRecord, Message};
 
 /// How long a delivery report may take: this build awaits none.
@@ -31,7 +31,7 @@ impl Publisher {
         match self.0 {}
     }
 
-    pub fn state(&self) -> watch::Receiver<BrokerState> {
+    pub fn state(&self) -> watch::Receiver<Dated<FaultReason>> {
         match self.0 {}
     }
 

@@ -12,8 +12,10 @@ use tracing::{error, info, warn};
 
 use super::clients::{Batching, Clients};
 use super::context::{ClientEvent, ClientEventKind};
-use super::inspect::{self, DISCONNECTED, Inspection, Topics, inspect};
+use super::inspect::{self, DISCONNECTED, Inspection, Topics, inspect, mark_unsafe};
+use super::topic_settings::UnsafeTopics;
 use crate::brokers::{BrokerState, FaultReason};
+use crate::telemetry::Dated;
 
 /// How long after an inspection the next begins while the cluster stores.
 const RECHECK: Duration = Duration::from_secs(10);
@@ -27,7 +29,7 @@ const MIN_FATAL_INTERVAL: Duration = Duration::from_secs(10);
 /// What the publisher and its watcher share.
 pub(super) struct Shared {
     pub(super) clients: Clients,
-    pub(super) state: watch::Sender<BrokerState>,
+    pub(super) state: watch::Sender<Dated<FaultReason>>,
     /// True if the last record got no delivery report in time. Metadata does not show a cluster without controllers or below
     /// `min.insync.replicas`; only this does.
     pub(super) no_report: AtomicBool,
@@ -37,6 +39,8 @@ pub(super) struct Shared {
     pub(super) dynamic_topics: bool,
     /// What the topics' `min.insync.replicas` is assumed to be.
     pub(super) min_in_sync: usize,
+    /// The topics that would lose what they acknowledge.
+    pub(super) unsafe_topics: UnsafeTopics,
 }
 
 pub(super) struct Watcher {
@@ -165,9 +169,9 @@ impl Watcher {
         }
         let changed = self.shared.state.send_if_modified(|before| {
             // while it is down, another detail of the same reason is no news
-            let changed = before.reason() != now.reason() || now.is_up() && *before != now;
-            before.clone_from(&now);
-            changed
+            let is_news = before.reason() != now.reason() || now.is_up() && **before != now;
+            before.set(now.clone());
+            is_news
         });
         if !changed {
             return;
@@ -205,7 +209,14 @@ impl Watcher {
 async fn inspect_after(shared: Arc<Shared>, pause: Duration) -> Inspection {
     tokio::time::sleep(pause).await;
     let lost = shared.state.borrow().reason() == Some(DISCONNECTED);
-    let inspecting = move || inspect(&shared.clients, &shared.topics, shared.min_in_sync, lost);
+    let inspecting = move || {
+        let mut inspection = inspect(&shared.clients, &shared.topics, shared.min_in_sync, lost);
+        if let Ok(topics) = &mut inspection.topics {
+            shared.unsafe_topics.reread_if_due(&shared.clients, &shared.topics);
+            mark_unsafe(topics, &shared.unsafe_topics);
+        }
+        inspection
+    };
     let inspection = tokio::task::spawn_blocking(inspecting).await;
     inspection.unwrap_or_else(|_| Inspection {
         topics: Err(BrokerState::down(FaultReason::NotInspected)),

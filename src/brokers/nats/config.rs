@@ -71,6 +71,8 @@ pub struct Tls {
     pub certificate_file: Option<PathBuf>,
     /// Its key, PEM.
     pub key_file: Option<PathBuf>,
+    /// Whether TLS begins before the server speaks, as `handshake_first` of nats-server wants it. Default: false.
+    pub handshake_first: bool,
 }
 
 /// `[nats.provision]`: the stream as `provision` creates it; always on file, and it refuses new messages when full.

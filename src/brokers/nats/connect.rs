@@ -132,6 +132,9 @@ fn authenticate(options: ConnectOptions, config: &Config) -> Result<ConnectOptio
 fn tls(mut options: ConnectOptions, config: &Config) -> ConnectOptions {
     let Some(tls) = &config.tls else { return options };
     options = options.require_tls(true);
+    if tls.handshake_first {
+        options = options.tls_first();
+    }
     if let Some(authority) = &tls.ca_file {
         options = options.add_root_certificates(authority.clone());
     }

@@ -78,9 +78,18 @@ fn explain(error: &str, config: &Config) -> Explanation {
     if has("uthorization") || has("uthentication") || has("failed signing nonce") {
         return explain_login(&error, config);
     }
+    let is_first = config.tls.as_ref().is_some_and(|tls| tls.handshake_first);
+    if has("InvalidContentType") && is_first {
+        return answered("it speaks before TLS begins".into(), "remove nats.tls.handshake_first");
+    }
     if has("InvalidContentType") {
         let remedy = "remove [nats.tls] and `tls://`, or enable TLS at the server";
         return answered("it answers without TLS".into(), remedy);
+    }
+    if has("expected INFO, got nothing") && !is_first {
+        let remedy =
+            "correct nats.servers; or, for a server with `handshake_first`, set nats.tls.handshake_first = true";
+        return answered("it closes the connection without a word".into(), remedy);
     }
     if has("expected INFO") {
         return answered("it does not answer as a nats-server".into(), "correct nats.servers");

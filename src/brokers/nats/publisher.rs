@@ -17,6 +17,7 @@ use super::watcher::Watcher;
 use super::{Config, ConnectError, advisories, connect, headers};
 use crate::brokers::{BrokerState, Fault, FaultReason};
 use crate::message::{Broker, Message};
+use crate::telemetry::Dated;
 use crate::units::show;
 
 /// How long an ack may take on a connection that lives: after that JetStream will not answer any more (its leader
@@ -71,7 +72,7 @@ impl Publisher {
     }
 
     /// Whether the stream can store now; a change shows as it happens.
-    pub fn state(&self) -> watch::Receiver<BrokerState> {
+    pub fn state(&self) -> watch::Receiver<Dated<FaultReason>> {
         self.shared.state.subscribe()
     }
 
@@ -100,7 +101,7 @@ impl Publisher {
     /// # Errors
     /// [`Fault`]. With `maybe_stored`, the stream may have stored the message all the same.
     pub async fn publish(&self, message: &Message) -> Result<(), Fault> {
-        if let BrokerState::Down { reason, detail } = &*self.shared.state.borrow() {
+        if let BrokerState::Down { reason, detail } = &**self.shared.state.borrow() {
             // the client would queue the message and send it later, although the sender was answered that it was not
             return Err(Fault::not_sent(*reason, detail.clone()));
         }

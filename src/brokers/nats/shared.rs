@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use async_nats::Client;
 use async_nats::jetstream::stream::Config as Stream;
@@ -15,6 +15,7 @@ use super::pending_acks::PendingAcks;
 use super::stream_created::StreamCreated;
 use super::unanswered::{Patience, Unanswered};
 use crate::brokers::{BrokerState, FaultReason};
+use crate::telemetry::Dated;
 
 /// What the publisher and the watcher share.
 pub(super) struct Shared {
@@ -22,7 +23,7 @@ pub(super) struct Shared {
     pub(super) config: Config,
     pub(super) pending: Arc<PendingAcks>,
     pub(super) verifier: AckVerifier,
-    pub(super) state: watch::Sender<BrokerState>,
+    pub(super) state: watch::Sender<Dated<FaultReason>>,
     pub(super) created: StreamCreated,
     pub(super) limits: StreamLimits,
     /// Notified when a message is larger than the server accepts.
@@ -36,7 +37,7 @@ impl Shared {
         Self {
             pending: Arc::default(),
             verifier: AckVerifier::new(config),
-            state: watch::Sender::new(BrokerState::down(FaultReason::Connecting)),
+            state: watch::Sender::new(Dated::new(BrokerState::down(FaultReason::Connecting), SystemTime::now())),
             created: StreamCreated::default(),
             limits: StreamLimits::default(),
             limit_reached: Notify::new(),

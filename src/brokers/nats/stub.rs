@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::watch;
 
 use super::{Config, ConnectError};
-use crate::brokers::{BrokerState, Fault, Finding, JournalBacklog, Provisioned};
+use crate::brokers::{Fault, FaultReason, Finding, JournalBacklog, Provisioned};
 use crate::message::{DlqRecord, Message};
 
 /// How long a message is tried: this build sends none.
@@ -35,7 +35,7 @@ impl Publisher {
         match self.0 {}
     }
 
-    pub fn state(&self) -> watch::Receiver<BrokerState> {
+    pub fn state(&self) -> watch::Receiver<Dated<FaultReason>> {
         match self.0 {}
     }
 

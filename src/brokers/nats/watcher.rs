@@ -129,7 +129,7 @@ impl Watcher {
 
     /// Accepts no more messages, and ends the client's own tasks: at once where it is connected.
     async fn close(&self, mut events: mpsc::Receiver<Event>) {
-        self.shared.state.send_replace(BrokerState::down(FaultReason::Closed));
+        self.shared.state.send_if_modified(|state| state.set(BrokerState::down(FaultReason::Closed)));
         self.shared.pending.fail_all(&closed());
         if self.shared.client.connection_state() == State::Connected && self.shared.client.drain().await.is_ok() {
             // the client lets go of the events when its connection is closed
@@ -231,7 +231,7 @@ impl Watcher {
         let mut was_lost = false;
         let changed = self.shared.state.send_if_modified(|before| {
             was_lost = before.reason() == Some(FaultReason::Disconnected);
-            std::mem::replace(before, now.clone()) != now
+            before.set(now.clone())
         });
         if !changed {
             return;

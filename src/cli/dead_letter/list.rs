@@ -104,7 +104,7 @@ impl Table {
         if self.as_json {
             let line = json!({
                 "broker": headers.broker.map(Broker::as_str), "position": headers.position, "id": headers.id.to_string(),
-                "received": received, "reason": headers.reason, "detail": headers.detail, "instance": headers.instance,
+                "received": received, "reason": headers.reason, "detail": headers.detail, "instance": headers.instance.map(|instance| instance.to_string()),
                 "type": headers.kind, "size": headers.size, "parts": part_count, "missing": missing, "replayed": times,
             });
             return writeln!(out, "{line}");

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use clap::{ArgGroup, Args};
+use serde_json::json;
 use tokio::time::Instant;
 use tracing::info;
 
@@ -47,6 +48,9 @@ pub(in crate::cli) struct Arguments {
     /// Print what would be done; publish nothing.
     #[arg(long)]
     dry_run: bool,
+    /// Print JSON: a line for each dead letter that is not replayed, and one with the numbers of each broker.
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     admin: AdminOptions,
 }
@@ -73,6 +77,26 @@ struct ReplayCounts {
     missing: HashSet<Id>,
 }
 
+impl ReplayCounts {
+    fn print(&self, location: DlqLocation, arguments: &Arguments) {
+        let Self { replayed, already_replayed, not_replayable, failed, .. } = self;
+        let broker = location.map(Broker::as_str);
+        if arguments.json {
+            let line = json!({
+                "broker": broker, "replayed": replayed, "already_replayed": already_replayed,
+                "not_replayable": not_replayable, "failed": failed, "dry_run": arguments.dry_run,
+            });
+            println!("{line}");
+            return;
+        }
+        let did = if arguments.dry_run { "would be replayed" } else { "replayed" };
+        println!(
+            "{}: {replayed} {did}, {already_replayed} already replayed, {not_replayable} not replayable, {failed} failed",
+            location_name(location)
+        );
+    }
+}
+
 /// True if all that was asked for is replayed.
 pub(super) async fn replay(config: &Config, routes: &Routes, locations: &[DlqLocation], arguments: &Arguments) -> bool {
     let mut missing: HashSet<Id> = arguments.ids.iter().copied().collect();
@@ -80,12 +104,8 @@ pub(super) async fn replay(config: &Config, routes: &Routes, locations: &[DlqLoc
     for location in locations {
         let mut counts = ReplayCounts { missing, ..ReplayCounts::default() };
         let done = replay_location(config, routes, *location, arguments, &mut counts).await;
+        counts.print(*location, arguments);
         let ReplayCounts { replayed, already_replayed, not_replayable, failed, .. } = counts;
-        let did = if arguments.dry_run { "would be replayed" } else { "replayed" };
-        println!(
-            "{}: {replayed} {did}, {already_replayed} already replayed, {not_replayable} not replayable, {failed} failed",
-            location_name(*location)
-        );
         // the journal's editor logs its own, here or in the bridge that runs on it
         if let (Some(broker), false) = (location, arguments.dry_run) {
             let (edit, broker, by) = (JournalEdit::Replay.as_str(), broker.as_str(), arguments.chosen_by());
@@ -123,7 +143,7 @@ async fn replay_location(
     let what = if arguments.dry_run { "planning" } else { "replaying" };
     let progress = Progress::new(format!("{}: {what}", location_name(location)), Some(0));
     let limit = arguments.filter.limit.unwrap_or(u64::MAX);
-    let mut run = ReplayRun { replayer, dry_run: arguments.dry_run, progress, limit, counts };
+    let mut run = ReplayRun { replayer, dry_run: arguments.dry_run, json: arguments.json, progress, limit, counts };
     let done = run.replay_all(&mut source, &filter).await;
     run.replayer.close().await;
     done
@@ -186,6 +206,7 @@ impl LocationReplayer<'_> {
 struct ReplayRun<'w> {
     replayer: LocationReplayer<'w>,
     dry_run: bool,
+    json: bool,
     progress: Progress,
     /// How many may still be replayed.
     limit: u64,
@@ -233,21 +254,21 @@ impl ReplayRun<'_> {
                 ReplayOutcome::Replayed(to) => {
                     self.counts.replayed += 1;
                     if self.dry_run {
-                        self.print(&headers, &format!("would go to {to}"));
+                        self.print(&headers, "would go to", &to);
                     }
                 }
                 ReplayOutcome::AlreadyReplayed => self.counts.already_replayed += 1,
                 ReplayOutcome::NotReplayable(why) => {
                     self.counts.not_replayable += 1;
-                    self.print(&headers, &format!("not replayable: {why}"));
+                    self.print(&headers, "not replayable", &why);
                 }
                 ReplayOutcome::Failed(why) => {
                     self.counts.failed += 1;
-                    self.print(&headers, &format!("failed: {why}"));
+                    self.print(&headers, "failed", &why);
                 }
                 ReplayOutcome::Unreachable(why) => {
                     self.counts.failed += 1;
-                    self.print(&headers, &format!("failed: {why}"));
+                    self.print(&headers, "failed", &why);
                     unreachable.get_or_insert(why);
                 }
             }
@@ -257,8 +278,15 @@ impl ReplayRun<'_> {
         unreachable.map_or(Ok(()), |why| Err(stopped(why)))
     }
 
-    fn print(&self, headers: &DlqHeaders, outcome: &str) {
-        self.progress.print(&format!("{}  {}", headers.id, printable(outcome)));
+    fn print(&self, headers: &DlqHeaders, outcome: &str, detail: &str) {
+        let id = headers.id.to_string();
+        if self.json {
+            let broker = headers.broker.map(Broker::as_str);
+            let line = json!({"broker": broker, "id": id, "outcome": outcome.replace(' ', "_"), "detail": detail});
+            self.progress.print(&line.to_string());
+            return;
+        }
+        self.progress.print(&format!("{id}  {outcome}: {}", printable(detail)));
     }
 }
 
@@ -266,7 +294,7 @@ impl ReplayRun<'_> {
 async fn ready_publisher(config: &Config, routes: &Routes, broker: Broker) -> Result<Publisher, String> {
     let publisher = start_publisher(config, routes, broker).await?;
     publisher.wait_until_up(Instant::now() + READY_WITHIN).await;
-    let down = match &*publisher.state().borrow() {
+    let down = match &**publisher.state().borrow() {
         BrokerState::Down { reason, detail } => Some(format!("{}: {detail}", reason.as_str())),
         BrokerState::Up | BrokerState::Degraded { .. } => None,
     };

@@ -13,12 +13,13 @@ use tracing::error;
 
 use super::super::record_edit::{EditBatch, EditPlan, EditScope};
 use super::super::{
-    AppendResult, ChangeError, Config, DeadLetterConfig, DedupLimits, Files, JournalRefusal, JournalState, Lane,
-    LaneBatch, OpenError, Preflight, ReadError, Record, Recovered, Usage,
+    AppendResult, ChangeError, Config, DeadLetterConfig, DedupLimits, Files, JournalRefusal, Lane, LaneBatch,
+    OpenError, Preflight, ReadError, Record, Recovered, Usage,
 };
 use super::queue::{Ack, Append, Command, Job, Load, PendingIds};
 use super::{JournalReader, damage, edit, preflight, totals};
 use crate::message::{Broker, Brokers, Message};
+use crate::telemetry::Dated;
 
 /// The most bytes that [`Journal::scrub`] writes again while notifications wait for it: about a second.
 const SCRUBBED: u64 = 64 * 1024 * 1024;
@@ -34,7 +35,7 @@ pub struct Journal {
     pub(super) commands: mpsc::Sender<Command>,
     pub(super) load: Arc<Load>,
     pub(super) reader: JournalReader,
-    pub(super) state: watch::Receiver<JournalState>,
+    pub(super) state: watch::Receiver<Dated<JournalRefusal>>,
     pub(super) appended: watch::Receiver<i64>,
     pub(super) usage: Arc<Usage>,
     pub(super) failed: CancellationToken,
@@ -91,7 +92,7 @@ impl Journal {
     }
 
     /// Whether the journal accepts records now; a change is sent as it happens.
-    pub fn state(&self) -> watch::Receiver<JournalState> {
+    pub fn state(&self) -> watch::Receiver<Dated<JournalRefusal>> {
         self.state.clone()
     }
 

@@ -40,8 +40,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use super::record::millis;
-use super::{Config, DeadLetterConfig, DedupLimits, JournalState, OpenError, Recovered, Risk, Usage};
+use super::{Config, DeadLetterConfig, DedupLimits, JournalRefusal, JournalState, OpenError, Recovered, Risk, Usage};
 use crate::completion_queue::CompletionQueue;
+use crate::telemetry::Dated;
 use capacity::Capacity;
 use clock::Clock;
 use directory::Directory;
@@ -69,9 +70,7 @@ fn open_by(
     dead_letter: &DeadLetterConfig,
     dedup: DedupLimits,
 ) -> Result<(Journal, Recovered), OpenError> {
-    let mut capacity = Capacity::of(config, Directory::lock(&config.directory)?);
-    warn_of_risks(&config.directory);
-    let mut connection = prepared(&capacity)?;
+    let (mut connection, mut capacity) = prepare(config)?;
     let limits = RetentionLimits::of(config, dead_letter, dedup);
     let start = damage::rescuing(&mut connection, |db| Start::read(db, limits, clock.clone(), dedup));
     let Start { retention, recovered, name, next } = start.map_err(|source| capacity.unusable(source))?;
@@ -80,7 +79,8 @@ fn open_by(
     let (usage, failed) = (Arc::new(Usage::of(config)), CancellationToken::new());
     let (used, accepts) = capacity.check(&connection, true).map_err(|source| capacity.unusable(source))?;
     usage.set(used.on_disk, used.used, recovered.unreadable.clone());
-    let (state, states) = watch::channel(accepts.map_or_else(JournalState::down, |()| JournalState::Up));
+    let state = accepts.map_or_else(JournalState::down, |()| JournalState::Up);
+    let (state, states) = watch::channel(Dated::new(state, SystemTime::now()));
     let (load, activity) = (Arc::new(Load::default()), Arc::new(WriterActivity::new()));
     let writer = Writer {
         connection,
@@ -149,7 +149,7 @@ fn start_threads(
     writer: Writer,
     activity: Arc<WriterActivity>,
     load: Arc<Load>,
-    state: watch::Sender<JournalState>,
+    state: watch::Sender<Dated<JournalRefusal>>,
     ended: mpsc::Receiver<()>,
 ) -> std::io::Result<JoinHandle<()>> {
     let thread = |name: &str| std::thread::Builder::new().name(name.into());
@@ -157,20 +157,22 @@ fn start_threads(
     thread("journal-write").spawn(move || writer.run())
 }
 
-/// A connection to a journal of this version, with nothing in its WAL.
-fn prepared(capacity: &Capacity) -> Result<Connection, OpenError> {
+/// A connection to a journal of this version, with nothing in its WAL. This process is its only writer from now on.
+fn prepare(config: &Config) -> Result<(Connection, Capacity), OpenError> {
+    let capacity = Capacity::of(config, Directory::lock(&config.directory)?);
+    warn_of_risks(&config.directory);
     let path = capacity.directory.database();
     let unusable = |source| capacity.unusable(source);
     capacity.prepare_start(final_pages(&path))?;
     let mut connection = opened(&path).map_err(unusable)?;
     // before any setting: the database of another program stays as it is
-    version(capacity, &connection)?;
+    version(&capacity, &connection)?;
     make_durable(&connection).map_err(unusable)?;
     schema::migrate(&mut connection).map_err(unusable)?;
     // after a failed sync the WAL may be complete in the page cache only: checkpoint it before anything is appended
     Capacity::truncate_wal(&connection).map_err(unusable)?;
     capacity.directory.allocate_wal(capacity::WAL_BYTES);
-    Ok(connection)
+    Ok((connection, capacity))
 }
 
 /// The bytes of the database once its WAL is checkpointed. Changes nothing and writes no file, so that it works on a full

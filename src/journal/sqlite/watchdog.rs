@@ -10,6 +10,7 @@ use tracing::error;
 
 use super::super::{JournalRefusal, JournalState};
 use super::queue::Load;
+use crate::telemetry::Dated;
 
 /// How long one transaction may take: a disk that is only busy syncs in less.
 pub(super) const STALLED_AFTER: Duration = Duration::from_secs(5);
@@ -55,7 +56,7 @@ impl WriterActivity {
 pub(super) fn watch(
     activity: &WriterActivity,
     load: &Arc<Load>,
-    state: &watch::Sender<JournalState>,
+    state: &watch::Sender<Dated<JournalRefusal>>,
     ended: &Receiver<()>,
 ) {
     while let Err(RecvTimeoutError::Timeout) = ended.recv_timeout(CHECK_EVERY) {
@@ -66,7 +67,7 @@ pub(super) fn watch(
                 reason = "stalled",
                 "the journal's disk hangs; notifications that need the journal are refused"
             );
-            state.send_replace(JournalState::down(JournalRefusal::Stalled));
+            state.send_if_modified(|state| state.set(JournalState::down(JournalRefusal::Stalled)));
         }
         load.set_stalled(stalled);
     }

@@ -20,6 +20,7 @@ use super::queue::{Append, Command, Load};
 use super::retention::Retention;
 use super::watchdog::WriterActivity;
 use crate::completion_queue::CompletionQueue;
+use crate::telemetry::Dated;
 
 /// How often it does its housekeeping.
 pub(super) const TICK: Duration = Duration::from_secs(1);
@@ -38,7 +39,7 @@ pub(super) struct Writer {
     pub(super) activity: Arc<WriterActivity>,
     /// The watchdog ends when this is dropped.
     pub(super) _watched: mpsc::Sender<()>,
-    pub(super) state: watch::Sender<JournalState>,
+    pub(super) state: watch::Sender<Dated<JournalRefusal>>,
     /// Answers appends with the sequence numbers of their records.
     pub(super) appended_to: CompletionQueue<(oneshot::Sender<AppendResult>, i64)>,
     pub(super) appended: watch::Sender<i64>,
@@ -329,12 +330,6 @@ impl Writer {
             // at once: the watchdog would notice it only at its next check, and appends were refused until then
             self.load.set_stalled(false);
         }
-        self.state.send_if_modified(|before| {
-            let differs = *before != state;
-            if differs {
-                *before = state;
-            }
-            differs
-        });
+        self.state.send_if_modified(|before| before.set(state));
     }
 }

@@ -202,6 +202,20 @@ impl Kafka {
         producer.flush(Duration::from_secs(50)).unwrap();
     }
 
+    /// Changes one setting of a topic.
+    #[cfg(feature = "kafka")]
+    pub fn alter(&self, topic: &str, setting: &str, value: &str) {
+        use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, ResourceSpecifier};
+        use rdkafka::client::DefaultClientContext;
+        let mut client = rdkafka::ClientConfig::new();
+        let client: AdminClient<DefaultClientContext> =
+            client.set("bootstrap.servers", self.server()).create().unwrap();
+        let change = AlterConfig::new(ResourceSpecifier::Topic(topic)).set(setting, value);
+        let altered = async { client.alter_configs([&change], &AdminOptions::new()).await };
+        let answers = tokio::runtime::Runtime::new().unwrap().block_on(altered).unwrap();
+        assert!(answers.iter().all(Result::is_ok), "{answers:?}");
+    }
+
     /// Everything in these topics, read by Kafka's own client.
     pub fn read(&self, topics: &[&str]) -> Vec<Value> {
         kafka_reader::read(java(), &self.inside(), topics)

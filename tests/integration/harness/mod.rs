@@ -197,6 +197,12 @@ impl Bridge {
     }
 
     /// The value of one metric, by its name without the prefix, and its labels.
+    /// The state of its journal in `/readyz`.
+    pub fn journal_state(&self) -> String {
+        let said: Value = serde_json::from_str(&self.get("/readyz").1).unwrap();
+        said["journal"]["state"].as_str().unwrap().to_owned()
+    }
+
     pub fn metric(&self, name: &str) -> f64 {
         let (status, text) = self.get("/metrics");
         assert_eq!(status, 200);
@@ -260,6 +266,16 @@ impl Drop for Bridge {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Why a start or a command was refused, a line for each mistake: `run` says it as its log does, other commands as text.
+pub fn refusals(standard_error: &[u8]) -> String {
+    let lines = std::str::from_utf8(standard_error).unwrap().lines();
+    let refusal = |line: &str| match serde_json::from_str::<Value>(line) {
+        Ok(logged) => (logged["event"] == "start_refused").then(|| logged["error"].as_str().unwrap().to_owned()),
+        Err(_) => Some(line.to_owned()),
+    };
+    lines.filter_map(refusal).map(|line| line + "\n").collect()
 }
 
 /// Runs a command, such as `check --json`, to its end; one that does not end is ended.

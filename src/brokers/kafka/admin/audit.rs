@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{MAX_AGE_SETTINGS, Topic};
-use crate::brokers::kafka::ProvisionConfig;
+use crate::brokers::kafka::{ProvisionConfig, topic_settings};
 use crate::brokers::{Finding, Replicas, Verdict};
 use crate::units::show;
 
@@ -49,9 +49,9 @@ pub(super) fn audit_topic(topic: &Topic, required: &Requirements<'_>) -> Vec<Fin
         let what = format!("retention.bytes {bytes}: beyond it Kafka deletes the oldest records, read or not");
         found.push(Finding::wrong("retention", what, format!("set retention.bytes=-1 {ALTER}")));
     }
-    if setting("cleanup.policy").contains("compact") {
+    if topic.config.as_ref().is_some_and(topic_settings::is_compacted) {
         let what = format!("cleanup.policy {} keeps only the last of each key", setting("cleanup.policy"));
-        found.push(Finding::wrong("retention", what, format!("set cleanup.policy=delete {ALTER}")));
+        found.push(Finding::wrong("retention", what, topic_settings::COMPACTED_REMEDY));
     }
     found
 }

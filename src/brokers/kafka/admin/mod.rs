@@ -13,7 +13,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use rdkafka::admin::{AdminClient, AdminOptions, ResourceSpecifier};
+use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::metadata::{MetadataBroker, MetadataPartition};
@@ -22,7 +22,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
 use super::context::{ClientEvent, ClientEventKind, Context, EVENT_QUEUE};
-use super::{Config, client_config};
+use super::{Config, client_config, topic_settings};
 use crate::units::show;
 use probe::Unusable;
 
@@ -158,20 +158,11 @@ impl ClusterAdmin {
 
     async fn config(&mut self, name: &str) -> Result<Option<HashMap<String, String>>, String> {
         let Some(client) = &self.client else { return Ok(None) };
-        let described = client.describe_configs(&[ResourceSpecifier::Topic(name)], &options()).await;
-        let answers = described.map_err(|error| self.explain(&error))?;
-        let mut all = HashMap::new();
-        for answer in answers {
-            match answer {
-                Ok(answer) => {
-                    all.extend(answer.entries.into_iter().filter_map(|entry| Some((entry.name, entry.value?))))
-                }
-                Err(RDKafkaErrorCode::TopicAuthorizationFailed) => return Ok(None),
-                Err(code) => return Err(format!("the configuration of topic {name}: {code}")),
-            }
+        match topic_settings::read(client, name, ANSWER_WITHIN).await {
+            Ok(settings) => Ok(Some(settings).filter(|settings| !settings.is_empty())),
+            Err(KafkaError::AdminOp(code)) => Err(format!("the configuration of topic {name}: {code}")),
+            Err(error) => Err(self.explain(&error)),
         }
-        // without DescribeConfigs the answer may also be an empty list
-        Ok(Some(all).filter(|all| !all.is_empty()))
     }
 
     fn producer(&self) -> &ThreadedProducer<Context> {
