@@ -8,7 +8,7 @@
 //!
 //! Around it: [`bridge`] builds all parts from a [`config`]; [`cli`] is the command line; [`admin`] serves operators;
 //! [`journal_edit`] and [`dead_letter`] do what they ask for; [`telemetry`] counts and logs; [`simulator`] plays
-//! GREEN-API; [`http_client`] serves the simulator and the commands.
+//! GREEN-API; [`http_client`] serves the simulator and the commands; [`asyncapi`] describes what is published.
 
 pub mod http_server;
 
@@ -35,6 +35,8 @@ pub mod dead_letter;
 pub mod admin;
 
 pub mod telemetry;
+
+pub mod asyncapi;
 
 pub mod bridge;
 

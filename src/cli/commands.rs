@@ -138,6 +138,14 @@ pub(super) enum Configured {
         #[arg(long)]
         json: bool,
     },
+    /// Print the AsyncAPI 3.0 document of what is published: channels, keys, headers and messages of the configured routes.
+    ///
+    /// The document is JSON, which is YAML too. `deploy/asyncapi-html` makes a page of it. Exit code 0: printed, 1: no route
+    /// leads to a broker, 2: the configuration cannot be used.
+    #[command(after_help = "Examples:
+  greenapi-bridge asyncapi --config bridge.toml > asyncapi.json
+  greenapi-bridge asyncapi --config bridge.toml | jq '.channels[].address'")]
+    Asyncapi,
     /// List, show and replay the dead letters of the brokers and of the journal.
     #[command(subcommand, after_help = dead_letter::EXAMPLES)]
     DeadLetter(dead_letter::Command),

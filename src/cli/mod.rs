@@ -8,6 +8,7 @@
 mod output;
 
 mod args;
+mod asyncapi;
 mod check;
 mod commands;
 mod dead_letter;
@@ -114,6 +115,7 @@ fn run_configured(command: Configured, file: Option<&Path>, log_level: Option<&s
             let options = check::Options { offline, as_json: json };
             runtime.block_on(check::check(&config, tokens.as_ref(), &plan, options))
         }
+        Configured::Asyncapi => asyncapi::print(&config, &plan),
         Configured::Provision { dry_run, json } => {
             runtime.block_on(provision::provision(&config, &plan, dry_run, json))
         }

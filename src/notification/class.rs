@@ -72,6 +72,13 @@ impl TypeTable {
     pub fn class_of(&self, kind: &str) -> Class {
         self.0.get(kind).copied().unwrap_or_else(|| Class::of(kind))
     }
+
+    /// The types that the operator placed, in alphabetical order.
+    pub fn added(&self) -> impl Iterator<Item = &str> {
+        let mut added: Vec<_> = self.0.keys().map(String::as_str).collect();
+        added.sort_unstable();
+        added.into_iter()
+    }
 }
 
 #[cfg(test)]

@@ -64,6 +64,11 @@ need_chromium() {
   command -v chromium >/dev/null || install_packages chromium fonts-dejavu-core
 }
 
+# What JavaScript runs with.
+need_node() {
+  command -v node >/dev/null && command -v npm >/dev/null || install_packages nodejs npm
+}
+
 # Cargo, new enough for Cargo.toml's rust-version. Call it in the folder of Cargo.toml.
 need_rust() {
   local wanted have

@@ -34,6 +34,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "units",
         ],
     ),
+    ("asyncapi", &["brokers", "config", "message", "notification", "route"]),
     ("http_client", &[]),
     ("simulator", &["http_client", "message", "notification", "units"]),
     ("webhook", &["auth", "delivery", "message", "notification", "telemetry", "route", "shutdown", "units"]),

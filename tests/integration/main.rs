@@ -12,6 +12,8 @@ mod admin_access;
 mod admin_page;
 mod answers;
 mod architecture;
+#[cfg(all(feature = "kafka", feature = "nats"))]
+mod asyncapi;
 #[cfg(feature = "nats")]
 mod check;
 #[cfg(feature = "nats")]

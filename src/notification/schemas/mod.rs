@@ -105,6 +105,11 @@ pub fn whole() -> String {
     self_contained(root())
 }
 
+/// Every schema with its name. A reference to another one is `prefix` and its name.
+pub fn with_references(prefix: &str) -> impl Iterator<Item = (&'static str, String)> {
+    SCHEMAS.iter().map(move |schema| (schema.name, schema.referring(prefix)))
+}
+
 /// The schema of one type or message type, self-contained.
 ///
 /// # Errors
@@ -148,12 +153,17 @@ impl Schema {
         names.filter_map(|name| SCHEMAS.iter().find(|schema| schema.name == name))
     }
 
-    /// Its text with local references.
+    /// Its text with local references, as inside one schema.
     fn local(&self) -> String {
+        self.referring("#/definitions/")
+    }
+
+    /// Its text with references that begin with `prefix`.
+    fn referring(&self, prefix: &str) -> String {
         let mut pieces = self.text.trim_end().split(REF);
         let mut text = pieces.next().unwrap_or_default().to_owned();
         for (path, rest) in pieces.filter_map(|piece| piece.split_once('"')) {
-            text += &format!("{REF}#/definitions/{}\"{rest}", definition(path));
+            text += &format!("{REF}{prefix}{}\"{rest}", definition(path));
         }
         text
     }

@@ -1,0 +1,96 @@
+use super::*;
+
+fn documented(toml: &str) -> Option<Value> {
+    let config: Config = toml::from_str(toml).unwrap();
+    let routes = Routes::new(&config.route, &config.broker_templates()).unwrap();
+    document(&config, &routes)
+}
+
+fn of(toml: &str) -> Value {
+    documented(toml).unwrap()
+}
+
+/// Every `$ref` at any depth.
+fn references(value: &Value, found: &mut Vec<String>) {
+    match value {
+        Value::Object(members) => {
+            found.extend(members.get("$ref").and_then(Value::as_str).map(str::to_owned));
+            members.values().for_each(|member| references(member, found));
+        }
+        Value::Array(items) => items.iter().for_each(|item| references(item, found)),
+        _ => {}
+    }
+}
+
+#[test]
+fn every_reference_leads_somewhere() {
+    for toml in ["nats = {}\nkafka = {}", "nats = {}\n[route]\nformat = \"structured\"\ntypes.newThing = \"incoming\""]
+    {
+        let document = of(toml);
+        let mut all = Vec::new();
+        references(&document, &mut all);
+        assert!(all.len() > 100, "{}", all.len());
+        for reference in all {
+            let pointer = reference.strip_prefix('#').unwrap();
+            assert!(document.pointer(pointer).is_some(), "{reference}");
+        }
+    }
+}
+
+#[test]
+fn a_channel_has_the_address_the_key_and_the_messages_of_its_route() {
+    let document = of("nats = {}\n[kafka]\nbootstrap_servers = [\"a:1\", \"b:2\"]\n");
+    let channels = document["channels"].as_object().unwrap();
+    assert_eq!(channels.len(), 12, "five classes and the dead letters, at two brokers");
+    let kafka = &channels["kafka-state"];
+    assert_eq!(
+        (&kafka["address"], &kafka["bindings"]["kafka"]["topic"]),
+        (&json!("greenapi.state"), &json!("greenapi.state"))
+    );
+    assert_eq!(kafka["servers"], json!([{"$ref": "#/servers/kafka-1"}, {"$ref": "#/servers/kafka-2"}]));
+    let messages: Vec<_> = kafka["messages"].as_object().unwrap().keys().collect();
+    assert_eq!(messages, ["quotaExceeded", "stateInstanceChanged", "statusInstanceChanged"]);
+    let message = &document["components"]["messages"]["kafka-stateInstanceChanged"];
+    assert_eq!(message["payload"]["$ref"], "#/components/schemas/stateInstanceChanged");
+    assert_eq!(message["bindings"]["kafka"]["key"]["examples"], json!(["1101000001"]));
+    let nats = &channels["nats-other"];
+    assert_eq!(
+        (&nats["address"], &nats["x-jetstream-stream"]),
+        (&json!("greenapi.other.{instance}.{type}"), &json!("GREENAPI"))
+    );
+    assert_eq!(nats["parameters"].as_object().unwrap().keys().collect::<Vec<_>>(), ["instance", "type"]);
+    let unknown = &document["components"]["messages"]["nats-unknownType"];
+    assert_eq!(unknown["payload"]["$ref"], "#/components/schemas/notification");
+    assert!(channels["nats-dead-letter"]["messages"]["deadLetter"].is_object());
+    assert_eq!(document["operations"]["publish-nats-other"]["action"], "send");
+}
+
+#[test]
+fn classes_and_instances_that_share_an_address_share_a_channel() {
+    let document = of(
+        "nats = {}\n[kafka]\ntopic = \"all\"\n[route]\ninstances.7.brokers = [\"nats\"]\ninstances.7.subject = \"seven.{class}\"",
+    );
+    let all = &document["channels"]["kafka-incoming-outgoing-state-device-other"];
+    assert_eq!((&all["address"], all["messages"].as_object().unwrap().len()), (&json!("all"), 13));
+    assert_eq!(document["channels"]["nats-state-7"]["address"], "seven.state");
+}
+
+#[test]
+fn a_configuration_shows_in_keys_formats_and_types() {
+    let document = of("kafka = {}\n[route]\nkey = \"none\"\nformat = \"structured\"\ntypes.newThing = \"incoming\"");
+    let message = &document["components"]["messages"]["kafka-newThing"];
+    assert_eq!((&message["contentType"], &message["bindings"]), (&json!("application/cloudevents+json"), &Value::Null));
+    assert_eq!(message["payload"]["allOf"][1]["properties"]["data"]["$ref"], "#/components/schemas/notification");
+    let headers = document["components"]["schemas"]["kafkaHeaders"]["properties"].as_object().unwrap();
+    assert!(!headers.contains_key("ce_id"), "the envelope has it");
+    assert_eq!(documented(""), None);
+}
+
+#[test]
+fn no_secret_of_an_address_is_shown() {
+    let document = of("[nats]\nservers = [\"nats://user:hunter2@broker:4222\"]");
+    assert_eq!(document["servers"]["nats"]["host"], "broker:4222");
+    assert!(!document.to_string().contains("hunter2"));
+    let secure = of("[kafka]\nproperties = { \"security.protocol\" = \"sasl_ssl\" }");
+    assert_eq!(secure["servers"]["kafka"]["protocol"], "kafka-secure");
+}
