@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::journal::{JournalReader, ReadError, Record, RecordFilter};
-use crate::message::{Broker, Id};
+use crate::message::{Broker, Id, Message};
 use crate::notification::Notification;
 use crate::route::{Received, Routes};
 use crate::units::records;
@@ -11,8 +11,18 @@ use crate::units::records;
 /// How many records are compared with the routes.
 const COMPARED: usize = 500;
 
+/// What a problem of a backlog leads to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Consequence {
+    /// The start is refused: order would be lost, or the backlog would never be forwarded.
+    Refused,
+    /// The backlog waits until its destination accepts it.
+    Waits,
+}
+
 /// Why the backlog of a broker cannot be forwarded with this configuration, and what to do.
 pub(crate) struct BacklogProblem {
+    pub(crate) consequence: Consequence,
     /// The configuration key that does not fit the backlog.
     pub(crate) config_key: &'static str,
     pub(crate) problem: String,
@@ -25,7 +35,7 @@ impl fmt::Display for BacklogProblem {
     }
 }
 
-/// Returns why the backlog of a broker, of this many records, cannot be forwarded. `None` means that it can.
+/// Returns why the backlog of a broker, of this many records, cannot be forwarded, or not yet. `None` means that it can.
 ///
 /// # Errors
 /// [`ReadError`].
@@ -43,19 +53,22 @@ pub(crate) async fn backlog_problem(
     }
     // all records of a backlog were stored with one `route.key`, so the oldest are enough
     let filter = RecordFilter { broker: Some(broker), ..RecordFilter::default() };
-    let (mut after, mut compared) = (Some(0), 0);
+    let (mut after, mut compared, mut moved) = (Some(0), 0, None);
     while let Some(from) = after.filter(|_| compared < COMPARED) {
         let page = reader.matching(&filter, from, i64::MAX).await?;
         for record in &page.records {
-            match has_other_message_key(routes, record) {
-                Some(true) => return Ok(Some(other_route_key(broker, record))),
-                Some(false) => compared += 1,
-                None => {}
+            let Some(now) = rendered(routes, record) else { continue };
+            if now.event.partition_key != record.message.event.partition_key {
+                return Ok(Some(other_route_key(broker, record)));
+            }
+            compared += 1;
+            if moved.is_none() && now.to[broker] != record.message.to[broker] {
+                moved = Some(other_destination(broker, record, &now));
             }
         }
         after = page.next;
     }
-    Ok(None)
+    Ok(moved)
 }
 
 /// No route uses the broker any more.
@@ -69,20 +82,39 @@ fn unused_broker(broker: Broker, backlog: u64) -> BacklogProblem {
     );
     let backlog = records(backlog);
     let problem = format!("no route uses {name} any more, but the journal has a backlog of {backlog} for it");
-    BacklogProblem { config_key: "route.brokers", problem, remedy }
+    BacklogProblem { consequence: Consequence::Refused, config_key: "route.brokers", problem, remedy }
 }
 
-/// True if the current routes give a record another message key than it has. New notifications would then not wait for it.
-/// `None` means that there is no message key to compare: the record is a dead letter, or its body was changed on disk and
-/// will be one.
-fn has_other_message_key(routes: &Routes, record: &Record) -> Option<bool> {
+/// The message that the current routes make of a record. `None` means that there is nothing to compare: the record is a dead
+/// letter, or its body was changed on disk and will be one.
+fn rendered(routes: &Routes, record: &Record) -> Option<Message> {
     let event = &record.message.event;
     if record.message.is_dead_letter() || Id::of(&record.message.body) != event.id {
         return None;
     }
     let received = Received { body: record.message.body.clone(), at: event.recorded, trace: event.trace.clone() };
     let notification = Notification::parse(&received.body).ok()?;
-    Some(routes.message_for(&notification, &received).event.partition_key != event.partition_key)
+    Some(routes.message_for(&notification, &received))
+}
+
+/// The current routes give another destination than the one that a record was stored for.
+fn other_destination(broker: Broker, record: &Record, now: &Message) -> BacklogProblem {
+    let (name, stored_for) = (broker.as_str(), record.message.destination(broker));
+    let now = now.to[broker].as_deref().unwrap_or("no destination there");
+    let problem = format!(
+        "the backlog of {name} was stored for other destinations (for example the record with seq {} for {stored_for}, \
+         now {now}): it waits until they accept it",
+        record.seq
+    );
+    let remedy = format!(
+        "keep them until the backlog is drained, or give its records the new destinations \
+         (`greenapi-bridge journal reroute --from {name}`)"
+    );
+    let config_key = match broker {
+        Broker::Kafka => "kafka.topic",
+        Broker::Nats => "nats.subject",
+    };
+    BacklogProblem { consequence: Consequence::Waits, config_key, problem, remedy }
 }
 
 /// The backlog was stored with another `route.key`.
@@ -97,7 +129,7 @@ fn other_route_key(broker: Broker, record: &Record) -> BacklogProblem {
         "set route.key back until the backlog is drained, or give its records the new message keys \
          (`greenapi-bridge journal reroute --from {name}`)"
     );
-    BacklogProblem { config_key: "route.key", problem, remedy }
+    BacklogProblem { consequence: Consequence::Refused, config_key: "route.key", problem, remedy }
 }
 
 /// Problem and remedy for records that were stored while no broker was configured. `None` means that there are none, or that

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tracing::{info, warn};
 
-use super::backlog::{backlog_problem, journal_only_problem};
+use super::backlog::{BacklogProblem, Consequence, backlog_problem, journal_only_problem};
 use super::{BuildError, unusable};
 use crate::admin::Health;
 use crate::auth::Tokens;
@@ -34,8 +34,14 @@ pub(super) async fn open_journal(config: &Config, routes: &Routes) -> Result<Opt
     for broker in Broker::ALL {
         let records = recovered.backlog[broker].iter().map(|lane| lane.records).sum();
         let problem = backlog_problem(journal.reader(), routes, broker, records).await;
-        if let Some(problem) = problem.map_err(|error| unusable(key, &error))? {
-            return Err(unusable(problem.config_key, &problem));
+        match problem.map_err(|error| unusable(key, &error))? {
+            Some(refused) if refused.consequence == Consequence::Refused => {
+                return Err(unusable(refused.config_key, &refused));
+            }
+            Some(BacklogProblem { config_key, problem, remedy, .. }) => {
+                warn!(broker = broker.as_str(), config_key, problem, remedy, "journal backlog has other destinations");
+            }
+            None => {}
         }
         if records > 0 {
             info!(broker = broker.as_str(), records, "recovered journal backlog");

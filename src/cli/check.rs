@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::routes::Plan;
 use crate::auth::Tokens;
-use crate::bridge::backlog::{BacklogProblem, backlog_problem, journal_only_problem};
+use crate::bridge::backlog::{BacklogProblem, Consequence, backlog_problem, journal_only_problem};
 use crate::brokers::{Finding, JournalBacklog, Verdict, kafka, nats};
 use crate::config::Config;
 use crate::journal::{self, Journal, JournalReader, JournalRefusal, Preflight};
@@ -101,8 +101,12 @@ async fn journal(config: &journal::Config, plan: &Plan) -> Vec<Finding> {
         Err(error) => return vec![Finding::wrong("directory", error.to_string(), "")],
     };
     let backlogs = backlog_problems(config, plan, &preflight).await;
-    let backlogs = backlogs.into_iter().map(|BacklogProblem { config_key, problem, remedy }| {
-        Finding::wrong("backlog", format!("{config_key}: {problem}"), remedy)
+    let backlogs = backlogs.into_iter().map(|BacklogProblem { consequence, config_key, problem, remedy }| {
+        let found = format!("{config_key}: {problem}");
+        match consequence {
+            Consequence::Refused => Finding::wrong("backlog", found, remedy),
+            Consequence::Waits => Finding::note("backlog", found, remedy),
+        }
     });
     let has_broker = Broker::ALL.into_iter().any(|broker| plan.uses_broker(broker));
     let journal_only = journal_only_problem(preflight.journal_only, has_broker);

@@ -20,14 +20,42 @@ pub fn plan_edit(routes: &Routes, edit: &Edit, record: &Record) -> (EditResult, 
     }
 }
 
-/// Whether a record is of a chat. A body that is not a notification has no chat for certain: it counts as one of the chat
-/// if the chat's id stands anywhere in its text.
+/// Whether a record names a chat. A body that is not a notification has no fields for certain: it counts as one that names
+/// the chat if the chat's id stands anywhere in its text.
 fn is_of_chat(record: &Record, chat: &str) -> bool {
     let body = &record.message.body;
+    let in_text = || contains_word(body, chat) || contains_word(body, &chat.replace('@', "\\u0040"));
     match Notification::parse(body) {
-        Ok(notification) => notification.chat().as_deref() == Some(chat),
-        Err(_) => contains_word(body, chat) || contains_word(body, &chat.replace('@', "\\u0040")),
+        // a repeated key hides all but its last value from this
+        Ok(_) => serde_json::from_slice(body).map_or_else(|_| in_text(), |body| names_chat(&body, chat)),
+        Err(_) => in_text(),
     }
+}
+
+/// The members that hold the id of a chat or of a person: GREEN-API's documentation of its notifications. `wid` is a
+/// person's only in a list of participants, else the account's own.
+const CHAT_MEMBERS: [&str; 4] = ["chatId", "sender", "from", "participant"];
+
+fn names_chat(value: &serde_json::Value, chat: &str) -> bool {
+    use serde_json::Value;
+    let is_chat = |value: &Value| match value {
+        Value::String(id) => id == chat,
+        Value::Number(id) => id.to_string() == chat,
+        _ => false,
+    };
+    match value {
+        Value::Object(members) => members.iter().any(|(name, value)| match name.as_str() {
+            "participants" => participants(value).any(is_chat) || names_chat(value, chat),
+            name => CHAT_MEMBERS.contains(&name) && is_chat(value) || names_chat(value, chat),
+        }),
+        Value::Array(items) => items.iter().any(|item| names_chat(item, chat)),
+        _ => false,
+    }
+}
+
+/// Each participant of a call, or of a status message.
+fn participants(list: &serde_json::Value) -> impl Iterator<Item = &serde_json::Value> {
+    list.as_array().into_iter().flatten().map(|one| one.get("wid").unwrap_or(one))
 }
 
 fn is_of_instance(record: &Record, instance: u64) -> bool {
@@ -215,6 +243,39 @@ mod tests {
         dead.message.kind = MessageKind::DeadLetter(DeadLetter::new(Reason::Ambiguous, "twice".into()));
         let (_, became) = rerouted(&dead, Broker::Nats, Broker::Nats);
         assert_eq!(became, Some((vec![None, Some("s2-dead".into())], NATS)));
+    }
+
+    /// The places are those of GREEN-API's documentation.
+    #[test]
+    fn a_chat_is_found_in_every_place_that_has_the_id_of_a_chat_or_of_a_person() {
+        let names = |field: &str, chat: &str| {
+            let mut one = record(NATS, [None, Some("s")]);
+            one.message.body =
+                format!(r#"{{"typeWebhook":"x","instanceData":{{"idInstance":7,"wid":"1@c.us"}},{field}}}"#).into();
+            let erase = Edit::Erase { instance: None, chat: Some(chat.into()) };
+            plan_edit(&routes("t", "s"), &erase, &one).0 == EditResult::Erased
+        };
+        for field in [
+            r#""chatId":"5@c.us""#,
+            r#""from":"5@c.us""#,
+            r#""from":"6@c.us","chatId":"5@c.us""#,
+            r#""senderData":{"chatId":"5@c.us"}"#,
+            r#""senderData":{"chatId":"9@g.us","sender":"5@c.us"}"#,
+            r#""senderData":{"chatId":"9@g.us"},"chatId":"5@c.us""#,
+            r#""avatarInfo":{"chatId":"5@c.us"}"#,
+            r#""messageData":{"contactMessageData":{"chatId":"5@c.us"}}"#,
+            r#""messageData":{"quotedMessage":{"participant":"5@c.us"}}"#,
+            r#""messageData":{"extendedTextMessageData":{"participant":"5@c.us"}}"#,
+            r#""participants":[{"wid":"6@c.us"},{"wid":"5@c.us"}]"#,
+            r#""statusExtendedTextMessageData":{"participants":["5@c.us"]}"#,
+            r#""chatId":"5\u0040c.us""#,
+        ] {
+            assert!(names(field, "5@c.us"), "{field}");
+            assert!(!names(field, "7@c.us"), "{field}");
+        }
+        assert!(names(r#""chatId":10000000"#, "10000000"), "a number");
+        assert!(!names(r#""chatId":"5@c.us""#, "1@c.us"), "the account's own id is in every notification");
+        assert!(!names(r#""messageData":{"textMessageData":{"textMessage":"5@c.us"}}"#, "5@c.us"), "a text");
     }
 
     #[test]

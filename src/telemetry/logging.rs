@@ -46,7 +46,7 @@ impl Default for LogConfig {
 /// A filter of lines that is not one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{0}` is no level, and would show nothing; give error, warn, info, debug or trace, or a filter such as info,async_nats=debug"
+    "`{0}` is no level, or would show nothing of the bridge; give error, warn, info, debug or trace, or a filter such as info,async_nats=debug"
 )]
 pub struct InvalidFilter(String);
 
@@ -64,12 +64,27 @@ pub fn filter(text: &str) -> Result<EnvFilter, InvalidFilter> {
             return Err(invalid(part));
         }
     }
+    if !shows_bridge(text) {
+        return Err(invalid(text));
+    }
     let level = text.trim().parse::<LevelFilter>().ok();
     // the clients tell at `info` what the bridge says in its own words
     let quiet = level.is_some_and(|level| level == LevelFilter::INFO);
     let directives = if quiet { "info,async_nats=warn,librdkafka=warn" } else { text };
     EnvFilter::try_new(directives).map_err(|_| invalid(text))
 }
+
+/// Whether a filter lets anything of the bridge itself through, or says `off` in so many words.
+fn shows_bridge(text: &str) -> bool {
+    text.split(',').any(|part| match part.trim().rsplit_once('=') {
+        // a level for all, which may be off, or a span
+        None => true,
+        Some((target, _)) => target.starts_with(OWN_TARGET) || OWN_TARGET.starts_with(target),
+    })
+}
+
+/// The target of the bridge's own lines begins with it.
+const OWN_TARGET: &str = "greenapi_bridge";
 
 /// Keeps the log written until it is dropped.
 pub struct LogGuard {
@@ -108,13 +123,18 @@ mod tests {
     #[test]
     fn a_filter_that_shows_nothing_is_refused() {
         for valid in
-            ["info", "INFO", "off", "debug,async_nats=warn", "greenapi_bridge::delivery=trace", "a=1", "[span]=info"]
+            ["info", "INFO", "off", "debug,async_nats=warn", "greenapi_bridge::delivery=trace", "info,[span]=debug"]
         {
             assert!(filter(valid).is_ok(), "{valid}");
         }
-        for (wrong, part) in
-            [("verbose", "verbose"), ("info,greenapi_bridge", "greenapi_bridge"), ("a=loud", "a=loud"), ("", "")]
-        {
+        for (wrong, part) in [
+            ("verbose", "verbose"),
+            ("info,greenapi_bridge", "greenapi_bridge"),
+            ("a=loud", "a=loud"),
+            ("", ""),
+            ("greenapi-bridge=debug", "greenapi-bridge=debug"),
+            ("[span]=info", "[span]=info"),
+        ] {
             assert_eq!(filter(wrong).unwrap_err(), InvalidFilter(part.into()), "{wrong}");
         }
         assert_eq!(

@@ -63,6 +63,26 @@ fn a_changed_key_is_refused_until_the_backlog_has_it_too() {
 }
 
 #[test]
+fn destinations_that_no_route_has_any_more_are_reported() {
+    let (folder, mut nats) = (tempfile::tempdir().unwrap(), Nats::start());
+    let mut bridge = connected(folder.path(), &nats);
+    nats.kill();
+    assert_eq!(bridge.post(&text(1)), (200, JOURNAL.into()));
+    stop(&mut bridge);
+    nats.start_again();
+    let path = bridge.config.path().to_owned();
+    assert!(!said("check", &path).1.contains("stored for other destinations"));
+    let configured = fs::read_to_string(&path).unwrap();
+    fs::write(&path, format!("nats.subject = \"other.{{class}}\"\n{configured}")).unwrap();
+    assert_eq!(said("provision", &path).0, Some(0));
+    let (_, checked) = said("check", &path);
+    let found = "for greenapi.incoming.7.incomingCall, now other.incoming): it waits until they accept it";
+    assert!(checked.contains(found) && checked.contains("journal reroute --from nats"), "{checked}");
+    bridge.start_again();
+    assert!(bridge.log().contains("journal backlog has other destinations"), "{}", bridge.log());
+}
+
+#[test]
 fn check_says_that_a_backlog_goes_to_another_stream() {
     let (folder, mut nats) = (tempfile::tempdir().unwrap(), Nats::start());
     let mut bridge = connected(folder.path(), &nats);

@@ -21,11 +21,20 @@ impl Small {
 
     /// An ext4 in a file, which lies in this folder.
     fn ext4(folder: &Path, bytes: u64) -> Option<Self> {
+        Self::made_by("mkfs.ext4", folder, bytes)
+    }
+
+    /// An ext3, which can allocate nothing ahead.
+    fn ext3(folder: &Path, bytes: u64) -> Option<Self> {
+        Self::made_by("mkfs.ext3", folder, bytes)
+    }
+
+    fn made_by(program: &str, folder: &Path, bytes: u64) -> Option<Self> {
         let image = folder.join("image");
         std::fs::File::create(&image).unwrap().set_len(bytes).unwrap();
-        let made = Command::new("mkfs.ext4").args(["-q", "-F", "-m", "0"]).arg(&image).status();
+        let made = Command::new(program).args(["-q", "-F", "-m", "0"]).arg(&image).status();
         if !made.is_ok_and(|status| status.success()) {
-            not_tested("no ext4 can be made here");
+            not_tested(&format!("{program} makes no file system here"));
             return None;
         }
         Self::mounted(|mount| mount.args(["-o", "loop"]).arg(&image))
@@ -115,11 +124,14 @@ fn a_journal_on_a_small_full_disk_forwards_without_a_restart() {
     }
 }
 
+type MakeDisk = fn(&Path, u64) -> Option<Small>;
+
 #[test]
 fn a_disk_that_others_fill_does_not_stop_the_forwarder() {
-    for (bytes, count) in [(300, 3000), (100_000, 300)] {
+    let (allocating, other): (MakeDisk, MakeDisk) = (Small::ext4, Small::ext3);
+    for (make, bytes, count) in [(allocating, 300, 3000), (allocating, 100_000, 300), (other, 300, 1000)] {
         let folder = tempfile::tempdir().unwrap();
-        let Some(disk) = Small::ext4(folder.path(), 256 << 20) else { return };
+        let Some(disk) = make(folder.path(), 256 << 20) else { return };
         let mut nats = Nats::start();
         let config = disk.config().replace("4MiB", "64MiB");
         let bridge = Bridge::start(&nats, &format!("{JOURNAL_FIRST}{config}"));

@@ -48,7 +48,6 @@ pub struct Publisher {
     events: mpsc::Sender<ClientEvent>,
     delivery_timeout: Duration,
     max_message_bytes: usize,
-    dynamic_topics: Arc<DynamicTopics>,
     limits: Arc<TopicLimits>,
     tasks: TaskTracker,
     stop: CancellationToken,
@@ -56,12 +55,26 @@ pub struct Publisher {
 }
 
 /// The topics that payloads chose. librdkafka never forgets a topic, so their number has a limit.
-struct DynamicTopics {
+pub(super) struct DynamicTopics {
     max: usize,
     topics: Mutex<HashSet<String>>,
 }
 
 impl DynamicTopics {
+    pub(super) fn new(max: usize) -> Self {
+        Self { max, topics: Mutex::default() }
+    }
+
+    /// Whether payloads may choose any.
+    pub(super) fn are_allowed(&self) -> bool {
+        self.max > 0
+    }
+
+    /// Those that were chosen so far.
+    pub(super) fn admitted(&self) -> Vec<String> {
+        self.topics.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+    }
+
     fn admit(&self, topic: &str) -> Result<(), Fault> {
         let mut topics = self.topics.lock().unwrap_or_else(PoisonError::into_inner);
         if !topics.contains(topic) {
@@ -126,7 +139,7 @@ impl Publisher {
             )),
             no_report: AtomicBool::new(false),
             topics,
-            dynamic_topics: max_dynamic_topics > 0,
+            dynamic_topics: DynamicTopics::new(max_dynamic_topics),
             min_in_sync: config.provision.min_insync_replicas,
             unsafe_topics: UnsafeTopics::new(config.token_file.is_none()),
         });
@@ -138,7 +151,6 @@ impl Publisher {
             events,
             delivery_timeout,
             max_message_bytes: properties::max_message_bytes(config).unwrap_or(DEFAULT_MAX_MESSAGE_BYTES),
-            dynamic_topics: Arc::new(DynamicTopics { max: max_dynamic_topics, topics: Mutex::default() }),
             limits: Arc::default(),
             tasks,
             _stop_on_drop: Arc::new(stop.clone().drop_guard()),
@@ -173,7 +185,7 @@ impl Publisher {
             return Err(fault);
         }
         if message.topic_from_payload && !message.is_dead_letter() {
-            self.dynamic_topics.admit(topic)?;
+            self.shared.dynamic_topics.admit(topic)?;
         }
         let (counted, batching) = self.in_flight.begin();
         let result = self.send(message, batching).await;

@@ -65,6 +65,8 @@ pub(super) struct UnsafeTopics {
 #[derive(Default)]
 struct LastRead {
     at: Option<Instant>,
+    /// How many topics were read: payloads choose further ones.
+    topics: usize,
     found: Compacted,
 }
 
@@ -107,7 +109,8 @@ impl UnsafeTopics {
     pub(super) fn reread_if_due(&self, clients: &Clients, topics: &[String]) {
         let due = {
             let last = self.last_read.lock();
-            self.readable && last.at.is_none_or(|at| at.elapsed() >= last.found.reread_after())
+            let is_old = last.at.is_none_or(|at| at.elapsed() >= last.found.reread_after());
+            self.readable && (is_old || last.topics != topics.len())
         };
         if !due {
             return;
@@ -115,6 +118,7 @@ impl UnsafeTopics {
         let found = clients.create_admin().map(|client| read_compacted(&client, topics));
         let mut last = self.last_read.lock();
         last.at = Some(Instant::now());
+        last.topics = topics.len();
         match found.and_then(|found| found) {
             Ok(compacted) => last.found = compacted,
             // what was read before counts until the next read

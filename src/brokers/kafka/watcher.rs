@@ -13,6 +13,7 @@ use tracing::{error, info, warn};
 use super::clients::{Batching, Clients};
 use super::context::{ClientEvent, ClientEventKind};
 use super::inspect::{self, DISCONNECTED, Inspection, Topics, inspect, mark_unsafe};
+use super::publisher::DynamicTopics;
 use super::topic_settings::UnsafeTopics;
 use crate::brokers::{BrokerState, FaultReason};
 use crate::telemetry::TimedAvailability;
@@ -35,8 +36,8 @@ pub(super) struct Shared {
     pub(super) no_report: AtomicBool,
     /// The topics whose names are known before a notification comes.
     pub(super) topics: Vec<String>,
-    /// Whether payloads choose further topics.
-    pub(super) dynamic_topics: bool,
+    /// The topics that payloads choose.
+    pub(super) dynamic_topics: DynamicTopics,
     /// What the topics' `min.insync.replicas` is assumed to be.
     pub(super) min_in_sync: usize,
     /// The topics that would lose what they acknowledge.
@@ -143,7 +144,7 @@ impl Watcher {
                 let since = inspect::is_leaderless(&topics).then(|| self.leaderless.unwrap_or_else(Instant::now));
                 self.leaderless = since;
                 let leaderless = since.map_or(Duration::ZERO, |since| since.elapsed());
-                inspect::cluster_state(&topics, self.shared.dynamic_topics, leaderless)
+                inspect::cluster_state(&topics, self.shared.dynamic_topics.are_allowed(), leaderless)
             },
         );
         if state != BrokerState::Up {
@@ -212,7 +213,8 @@ async fn inspect_after(shared: Arc<Shared>, pause: Duration) -> Inspection {
     let inspecting = move || {
         let mut inspection = inspect(&shared.clients, &shared.topics, shared.min_in_sync, lost);
         if let Ok(topics) = &mut inspection.topics {
-            shared.unsafe_topics.reread_if_due(&shared.clients, &shared.topics);
+            let all: Vec<_> = shared.topics.iter().cloned().chain(shared.dynamic_topics.admitted()).collect();
+            shared.unsafe_topics.reread_if_due(&shared.clients, &all);
             mark_unsafe(topics, &shared.unsafe_topics);
         }
         inspection

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::connect::{self, Connecting};
 use super::{Config, ConnectError, connect_failure::ConnectFailure};
-use crate::brokers::Finding;
+use crate::brokers::{FaultReason, Finding};
 
 /// How long a command waits for a server.
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
@@ -16,7 +16,11 @@ const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 /// Connects, and returns the client with the events that come after. The first failure ends it: a command says at once
 /// what is wrong.
 pub(super) async fn connect(config: &Config) -> Result<(Client, mpsc::Receiver<Event>), ConnectFailure> {
-    let wrong = |error: ConnectError| ConnectFailure { found: error.to_string(), remedy: "correct it".into() };
+    let wrong = |error: ConnectError| ConnectFailure {
+        found: error.to_string(),
+        remedy: "correct it".into(),
+        reason: FaultReason::Disconnected,
+    };
     let never = CancellationToken::new();
     let Connecting { client, mut events, mut failure } = connect::connect(config, &never).await.map_err(wrong)?;
     let connected = async {

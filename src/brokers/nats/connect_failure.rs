@@ -4,6 +4,7 @@
 use async_nats::Server;
 
 use super::Config;
+use crate::brokers::FaultReason;
 
 /// Why there is no connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,6 +13,8 @@ pub(super) struct ConnectFailure {
     pub(super) found: String,
     /// What to do.
     pub(super) remedy: String,
+    /// What it counts as.
+    pub(super) reason: FaultReason,
 }
 
 impl std::fmt::Display for ConnectFailure {
@@ -39,9 +42,9 @@ impl ConnectFailure {
         }
         // a server that answered says more than one that did not
         causes.sort_by_key(|(cause, _)| !cause.answered);
-        let remedy = causes.first()?.0.remedy.clone();
+        let Explanation { remedy, reason, .. } = causes.first()?.0.clone();
         let found = causes.into_iter().map(|(cause, servers)| format!("{}: {}", servers.join(", "), cause.found));
-        Some(Self { found: format!("nats.servers = {}", found.collect::<Vec<_>>().join("; ")), remedy })
+        Some(Self { found: format!("nats.servers = {}", found.collect::<Vec<_>>().join("; ")), remedy, reason })
     }
 
     /// No server answers, and no error is known.
@@ -55,25 +58,32 @@ impl ConnectFailure {
     }
 
     fn of_all_servers(config: &Config, found: &str, remedy: &str) -> Self {
-        Self { found: format!("nats.servers = {}: {found}", config.servers.join(", ")), remedy: remedy.into() }
+        let found = format!("nats.servers = {}: {found}", config.servers.join(", "));
+        Self { found, remedy: remedy.into(), reason: FaultReason::Disconnected }
     }
 }
 
 const UNREACHABLE: &str = "start it, or correct nats.servers";
 
 /// What an error of the client means.
-#[derive(PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 struct Explanation {
     found: String,
     remedy: String,
     /// True if the error is the answer of a server.
     answered: bool,
+    reason: FaultReason,
 }
 
 fn explain(error: &str, config: &Config) -> Explanation {
     let error = shorten(error);
     let has = |word: &str| error.contains(word);
-    let answered = |found: String, remedy: &str| Explanation { found, remedy: remedy.into(), answered: true };
+    let answered = |found: String, remedy: &str| Explanation {
+        found,
+        remedy: remedy.into(),
+        answered: true,
+        reason: FaultReason::Disconnected,
+    };
     // an "authorization violation", or an "authentication expired" or "timeout"
     if has("uthorization") || has("uthentication") || has("failed signing nonce") {
         return explain_login(&error, config);
@@ -104,7 +114,7 @@ fn explain(error: &str, config: &Config) -> Explanation {
     if has("certificate") || has("TLS") || has("fatal alert") {
         return answered(error, "correct [nats.tls], nats.servers, or the server's certificate");
     }
-    Explanation { found: error, remedy: UNREACHABLE.into(), answered: false }
+    Explanation { found: error, remedy: UNREACHABLE.into(), answered: false, reason: FaultReason::Disconnected }
 }
 
 /// The server refused the login.
@@ -117,7 +127,7 @@ fn explain_login(error: &str, config: &Config) -> Explanation {
         ),
         login => (format!("{error} with {login}"), "correct that, or what the server allows"),
     };
-    Explanation { found, remedy: remedy.into(), answered: true }
+    Explanation { found, remedy: remedy.into(), answered: true, reason: FaultReason::NotAuthenticated }
 }
 
 /// The configured login: keys and paths, never what is in the files.
@@ -159,7 +169,8 @@ mod tests {
             ("token_file = \"t\"", "with nats.token_file = t"),
             ("", "and no login is set"),
         ] {
-            let ConnectFailure { found, remedy } = failure(&[violation], config);
+            let ConnectFailure { found, remedy, reason } = failure(&[violation], config);
+            assert_eq!(reason, FaultReason::NotAuthenticated);
             let shown = found.strip_prefix("nats.servers = nats://a:1: authorization violation").unwrap();
             assert_eq!(shown.trim_start_matches([' ', ',']), login);
             assert_eq!(remedy.contains("nats.nkey_file"), config.is_empty(), "{remedy}");
@@ -190,7 +201,7 @@ mod tests {
             ("IO error: received fatal alert: CertificateRequired", "nats.tls.certificate_file"),
             ("TLS error: No such file or directory (os error 2)", "[nats.tls]"),
         ] {
-            let ConnectFailure { found, remedy } = failure(&[("nats://a:1", error)], "");
+            let ConnectFailure { found, remedy, .. } = failure(&[("nats://a:1", error)], "");
             assert!(remedy.contains(key) && !found.contains("IO error"), "{error}: {found}; {remedy}");
         }
     }

@@ -147,7 +147,7 @@ impl Watcher {
         }
         if !pause.is_zero() {
             let failure = self.failure.borrow().clone().unwrap_or_else(|| ConnectFailure::unknown(config));
-            self.set(BrokerState::down(FaultReason::Disconnected).with_detail(failure.to_string()));
+            self.set(BrokerState::down(failure.reason).with_detail(failure.to_string()));
         }
         None
     }

@@ -92,8 +92,8 @@ pub(super) enum Command {
     },
     /// Delete all records of an instance or of a chat, dead letters too, and leave no trace of them in the journal's files.
     ///
-    /// What brokers have already is not erased there. A body that is not a notification belongs to a chat if the chat's id
-    /// stands in it.
+    /// What brokers have already is not erased there. A notification is of a chat if it names the id as chat, sender, caller or
+    /// participant; a body that is not a notification, if the id stands anywhere in it.
     #[command(after_help = "Examples:
   greenapi-bridge journal erase --config bridge.toml --chat 79990000000@c.us --dry-run
   greenapi-bridge journal erase --config bridge.toml --instance 1101000001 --yes")]
@@ -112,7 +112,7 @@ pub(super) struct EraseSubject {
     /// All records of this instance.
     #[arg(long, value_name = "INSTANCE", value_parser = args::instance)]
     instance: Option<u64>,
-    /// All records of this chat, in all instances.
+    /// All records that name this chat or person, in all instances, as GREEN-API writes it: 79990000000@c.us, not 79990000000.
     #[arg(long, value_name = "ID")]
     chat: Option<String>,
 }

@@ -42,8 +42,11 @@ A line of the ledger: instance, its sequence number, the id (ce_id), status, whe
 /// How long requests in flight may take after the first signal: longer than the default http.answer_within of 15 s.
 const STOP_WITHIN: Duration = Duration::from_secs(20);
 
-/// Answers that the configuration of the sender or of the bridge causes: every repeat gets the same.
-const REFUSED: [u16; 3] = [401, 403, 404];
+/// Whether every repeat gets the same answer: it is caused by the configuration of the sender or of the bridge, or this is no
+/// bridge. A 408 and a 429 may pass.
+fn is_lasting(status: u16) -> bool {
+    (300..500).contains(&status) && ![408, 429].contains(&status) || [501, 505].contains(&status)
+}
 
 /// How often to check whether progress is due.
 const PROGRESS_TICK: Duration = Duration::from_millis(100);
@@ -96,7 +99,8 @@ pub(super) struct Arguments {
     /// Repeat a notification at most this often; then it is lost. Default: repeat it for 24 h, as GREEN-API does.
     #[arg(long, value_name = "REPEATS", value_parser = count::<u32>)]
     give_up: Option<u32>,
-    /// Go on after a 401, 403 or 404, as GREEN-API does. By default they end the command: no repeat mends them.
+    /// Go on after a 401, 403, 404, 413 or another answer that no repeat mends, as GREEN-API does. By default it ends the
+    /// command.
     #[arg(long)]
     keep_going: bool,
 }
@@ -142,7 +146,7 @@ async fn run(arguments: &Arguments, config: SimulatorConfig, load: Load) -> Exit
 
 /// Whether an answer came that every repeat would get too.
 fn is_refused(summary: &Summary) -> bool {
-    REFUSED.iter().any(|status| summary.answered.contains_key(status))
+    summary.answered.keys().any(|status| is_lasting(*status))
 }
 
 /// Sends until the load is done or a signal comes. The first signal lets requests in flight finish, the second ends them.

@@ -60,6 +60,8 @@ fn remedy(status: u16, with_token: bool) -> Option<&'static str> {
         401 => "the bridge requires a token; give --config or --token-file",
         403 => "the bridge does not accept this source address; add it to its auth.allow_from",
         404 => "this path accepts no notifications; correct --url, or give --config",
+        300..=399 => "this address sends elsewhere; correct --url",
+        400 | 405 | 411 | 415 | 501 | 505 => "this is no bridge, or another of its listeners; correct --url",
         413 => "a body is larger than the bridge accepts; lower --size, or raise http.max_body",
         _ => return None,
     })

@@ -13,7 +13,6 @@ use std::time::Duration;
 use rusqlite::{Connection, ErrorCode, Result, Row, ToSql, ffi, params, params_from_iter};
 use tracing::{error, warn};
 
-use super::fault::is_failed_sync;
 use super::queries::of;
 use super::rows::{COLUMNS, record};
 use super::{directory, edit};
@@ -23,8 +22,6 @@ use crate::message::Broker;
 pub(super) const RESCUE_INTERVAL: Duration = Duration::from_secs(60);
 /// The most records that are logged one by one.
 const MAX_LOGGED: usize = 20;
-/// The most records that one page can hold.
-const MAX_RECORDS_PER_PAGE: usize = 50;
 
 /// True if the error is about the part of the file that was read: other parts may be sound.
 pub(super) fn is_damage(error: &rusqlite::Error) -> bool {
@@ -72,20 +69,19 @@ pub(super) fn schema_cookie(db: &Connection) -> Result<i64> {
 pub(super) fn rescue(db: &mut Connection) -> Result<()> {
     check_space(db)?;
     let unreadable = match move_sound(db) {
-        // the list of empty pages may be damaged: this makes it anew, and reads all that is in use
+        // the freelist may be damaged: this makes it anew, and reads all that is in use
         Err(error) if is_damage(&error) => return edit::rewrite(db, u64::MAX).map(|_| ()),
         moved => moved?,
     };
-    // more than a page has: the tree above them is damaged, and their own pages may be sound
-    if unreadable > MAX_RECORDS_PER_PAGE {
-        warn!("many records cannot be read: `sqlite3 journal.db .recover` on a copy may find more of them");
-        return Ok(());
+    // the pages that were given up stay as they are until an erasure frees them: where the damaged page was one above
+    // others, those may be sound, and nothing here can tell
+    if unreadable > 0 {
+        warn!(
+            records = unreadable,
+            "records cannot be read: `sqlite3 journal.db .recover` on a copy of the folder may find some of them"
+        );
     }
-    match edit::rewrite(db, u64::MAX) {
-        Err(error) if is_failed_sync(&error) => Err(error),
-        // the next erasure frees the pages that were given up
-        _ => Ok(()),
-    }
+    Ok(())
 }
 
 /// Returns how many records cannot be read.

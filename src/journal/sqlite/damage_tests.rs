@@ -94,6 +94,32 @@ fn whichever_page_is_damaged_the_other_records_are_there_and_new_ones_can_be_sto
     assert!(broken.len() == 1, "{broken:?}");
 }
 
+/// The pages below a damaged one may be sound, and other tools find what is on them.
+#[test]
+fn the_pages_below_a_damaged_one_stay_in_the_file() {
+    let (folder, runtime) = (tempfile::tempdir().unwrap(), runtime());
+    let config = Config { directory: folder.path().into(), ..Config::default() };
+    let bodies = |file: &[u8]| memchr::memmem::find_iter(file, &[7; 500]).count();
+    let root = runtime.block_on(async {
+        let (journal, _) = Journal::open(&config, &DeadLetterConfig::default(), DEDUP).unwrap();
+        let stored = (0..40).map(|number| journal.append(message(number, 600), NATS, Brokers::NONE));
+        assert!(join_all(stored).await.iter().all(Result::is_ok));
+        journal.close();
+        let db = rusqlite::Connection::open(folder.path().join("journal.db")).unwrap();
+        db.query_row("SELECT rootpage FROM sqlite_schema WHERE name = 'record'", [], |row| row.get::<_, usize>(0))
+            .unwrap()
+    });
+    let path = folder.path().join("journal.db");
+    let mut file = fs::read(&path).unwrap();
+    let before = bodies(&file);
+    assert!(before >= 40, "{before}");
+    file[(root - 1) * PAGE..root * PAGE].fill(0xa5);
+    fs::write(&path, &file).unwrap();
+    let outcome = runtime.block_on(used(&config)).unwrap();
+    assert_eq!((outcome.arrived, outcome.unreadable), (0, 40));
+    assert!(bodies(&fs::read(&path).unwrap()) >= 40);
+}
+
 #[test]
 fn records_that_nobody_can_name_are_not_given_up() {
     let (folder, runtime) = (tempfile::tempdir().unwrap(), runtime());

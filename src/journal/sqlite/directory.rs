@@ -1,7 +1,7 @@
 //! The folder of a journal: for one process alone, on a disk of this machine.
 
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
-use std::io;
+use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -33,6 +33,9 @@ const NETWORK: [(i64, &str); 9] = [
 
 /// File systems that end with the machine or with the container (`linux/magic.h`).
 const VOLATILE: [(i64, &str); 3] = [(0x0102_1994, "tmpfs"), (0x8584_58f6, "ramfs"), (0x794c_7630, "overlay")];
+
+/// File systems on which nothing can be allocated for a later change, by the number `statfs` gives.
+const COPY_ON_WRITE: [(i64, &str); 2] = [(0x9123_683e, "btrfs"), (0x2fc1_2fc1, "ZFS")];
 
 /// The folder of a journal. After [`Self::lock`] no other process writes it for as long as this lives.
 #[derive(Debug)]
@@ -113,16 +116,17 @@ impl Directory {
         if missing == 0 || self.free() < left.saturating_add(missing) {
             return;
         }
-        let allocated = private(&self.reserve()).map(|file| fallocate(file, FallocateFlags::empty(), 0, RESERVE));
-        // a file system that cannot allocate leaves an empty file, so that it is tried once
-        if let Ok(Err(Errno::NOSPC)) = allocated {
+        if let Ok(file) = private(&self.reserve())
+            && fill_reserve(file).is_err()
+        {
             let _ = std::fs::remove_file(self.reserve());
         }
     }
 
     /// The bytes of the reserve that are not allocated.
     pub(super) fn missing_reserve(&self) -> u64 {
-        if self.reserve().exists() { 0 } else { RESERVE }
+        let there = std::fs::metadata(self.reserve()).map_or(0, |file| file.len());
+        RESERVE.saturating_sub(there)
     }
 
     /// Allocates this many bytes for the WAL, though it is shorter: deletions go there first.
@@ -196,10 +200,24 @@ fn check_contents(path: &Path) -> Result<(), OpenError> {
     }
 }
 
+/// Gives the reserve its bytes: written, where a file system such as ext3 cannot allocate them.
+fn fill_reserve(mut file: File) -> io::Result<()> {
+    match fallocate(&file, FallocateFlags::empty(), 0, RESERVE) {
+        Err(Errno::OPNOTSUPP) => {}
+        allocated => return Ok(allocated?),
+    }
+    file.set_len(0)?;
+    let zeros = vec![0; 64 * 1024];
+    for _ in 0..RESERVE / zeros.len() as u64 {
+        file.write_all(&zeros)?;
+    }
+    file.sync_data()
+}
+
 /// What an operator should know of the folder of a journal, each with its remedy.
 pub(super) fn risks(path: &Path) -> Vec<Risk> {
     #[allow(clippy::unnecessary_cast, clippy::useless_conversion, reason = "its type differs between machines")]
-    let magic = rustix::fs::statfs(path).map_or(0, |of| of.f_type as i64) & 0xffff_ffff;
+    let magic = rustix::fs::statfs(existing(path)).map_or(0, |of| of.f_type as i64) & 0xffff_ffff;
     let volatile = VOLATILE.into_iter().find(|(known, _)| *known == magic).map(|(_, name)| Risk {
         problem: format!("on {name}: what it has ends with the machine or the container"),
         remedy: "give a folder on a disk or a volume",
@@ -209,14 +227,23 @@ pub(super) fn risks(path: &Path) -> Vec<Risk> {
         problem: format!("its mode is {mode:04o}: other users can enter it"),
         remedy: "chmod 700; its files are 0600 anyway",
     });
-    volatile.into_iter().chain(open).collect()
+    let copying = COPY_ON_WRITE.into_iter().find(|(known, _)| *known == magic).map(|(_, name)| Risk {
+        problem: format!("on {name}: each change takes new space, so that a full disk can end the process"),
+        remedy: "give a folder on ext4 or XFS",
+    });
+    volatile.into_iter().chain(copying).chain(open).collect()
+}
+
+/// The path, or the nearest folder above it that exists.
+fn existing(path: &Path) -> &Path {
+    let there = path.ancestors().find(|above| above.exists()).unwrap_or(Path::new("."));
+    if there.as_os_str().is_empty() { Path::new(".") } else { there }
 }
 
 /// The folder of a journal, or the folder in which it can be created. Changes nothing.
 pub(super) fn usable(path: &Path) -> Result<&Path, OpenError> {
     let unusable = |source| OpenError::Directory { path: path.into(), source };
-    let there = path.ancestors().find(|above| above.exists()).unwrap_or(Path::new("."));
-    let there = if there.as_os_str().is_empty() { Path::new(".") } else { there };
+    let there = existing(path);
     if !there.is_dir() {
         return Err(unusable(Errno::NOTDIR.into()));
     }

@@ -79,6 +79,9 @@ fn open_by(
     let (usage, failed) = (Arc::new(Usage::of(config)), CancellationToken::new());
     let (used, accepts) = capacity.check(&connection, true).map_err(|source| capacity.unusable(source))?;
     usage.set(used.on_disk, used.in_use, recovered.unreadable.clone());
+    if let Err(refusal) = accepts {
+        warn!(event = "journal_refuses", reason = refusal.as_str(), "journal refuses records");
+    }
     let state = accepts.map_or_else(JournalState::down, |()| JournalState::Up);
     let (state, states) = watch::channel(TimedAvailability::new(state, SystemTime::now()));
     let (load, activity) = (Arc::new(Load::default()), Arc::new(WriterActivity::new()));

@@ -166,11 +166,7 @@ impl Writer {
     /// As [`Self::write`].
     fn not_written(&mut self, error: &rusqlite::Error, appends: Vec<Append>) -> rusqlite::Result<()> {
         let refusal = refusal(error, &self.capacity.directory);
-        if self.state.borrow().reason() != Some(refusal) {
-            let reason = refusal.as_str();
-            warn!(event = "journal_refuses", reason, %error, "journal refuses records");
-        }
-        self.set(JournalState::down(refusal));
+        self.refuse_records(refusal, Some(error));
         let only_acks = appends.is_empty();
         refuse(appends, refusal);
         if refusal == JournalRefusal::NoSpace {
@@ -209,7 +205,7 @@ impl Writer {
         let (fit, why) = self.capacity.how_many_fit(&self.connection, &bodies)?;
         if let Err(refusal) = why {
             // before any append is refused: its caller finds the journal down
-            self.set(JournalState::down(refusal));
+            self.refuse_records(refusal, None);
             refuse(appends.split_off(fit), refusal);
         }
         Ok(why.is_ok())
@@ -277,11 +273,7 @@ impl Writer {
                 info!(event = "journal_accepts", "journal accepts records");
                 self.set(JournalState::Up);
             }
-            Err(refusal) if up => {
-                let reason = refusal.as_str();
-                warn!(event = "journal_refuses", reason, "journal refuses records");
-                self.set(JournalState::down(refusal));
-            }
+            Err(refusal) if up => self.refuse_records(refusal, None),
             _ => {}
         }
         Ok(())
@@ -314,6 +306,15 @@ impl Writer {
             Err(error) if is_final(&error) => Err(error),
             written => Ok(written.is_ok()),
         }
+    }
+
+    /// Says so once for each reason.
+    fn refuse_records(&self, refusal: JournalRefusal, error: Option<&rusqlite::Error>) {
+        if self.state.borrow().reason() != Some(refusal) {
+            let (reason, error) = (refusal.as_str(), error.map(tracing::field::display));
+            warn!(event = "journal_refuses", reason, error, "journal refuses records");
+        }
+        self.set(JournalState::down(refusal));
     }
 
     fn give_up(self, error: &dyn std::fmt::Display) {

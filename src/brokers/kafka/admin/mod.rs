@@ -200,8 +200,9 @@ impl ClusterAdmin {
 async fn bootstrap(config: &Config) -> Result<Vec<Unusable>, Unusable> {
     let end = Instant::now() + ANSWER_WITHIN;
     loop {
-        let probes = config.bootstrap_servers.iter().map(|address| probe::check_bootstrap_server(config, address));
-        let (unusable, all) = (join_all(probes).await, config.bootstrap_servers.len());
+        let addresses = probe::addresses(&config.bootstrap_servers);
+        let probes = addresses.iter().map(|address| probe::check_bootstrap_server(config, address));
+        let (unusable, all) = (join_all(probes).await, addresses.len());
         let unusable: Vec<_> = unusable.into_iter().filter_map(Result::err).collect();
         let maybe = unusable.len() < all || unusable.iter().any(|one| one.is_inconclusive);
         let Some(first) = unusable.first().filter(|_| !maybe) else { return Ok(unusable) };

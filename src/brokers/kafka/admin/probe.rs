@@ -125,6 +125,19 @@ pub(super) async fn check_advertised_listener(id: i32, address: &str) -> Result<
     reach(address).await.map(|_| ()).map_err(named)
 }
 
+/// `host:port` of each address as librdkafka reads them: one text may have several, each with a protocol before it, and
+/// without a port it is 9092.
+pub(super) fn addresses(configured: &[String]) -> Vec<String> {
+    let each = configured.iter().flat_map(|text| text.split(',')).map(str::trim).filter(|text| !text.is_empty());
+    let with_port = |address: &str| {
+        let address = address.split_once("://").map_or(address, |(_, address)| address);
+        // the port of an IPv6 address comes after its bracket
+        let name_end = address.rfind(']').unwrap_or(0);
+        if address[name_end..].contains(':') { address.to_owned() } else { format!("{address}:9092") }
+    };
+    each.map(with_port).collect()
+}
+
 /// Resolves the name of an address and connects to it.
 ///
 /// # Errors

@@ -29,7 +29,7 @@ pub async fn check(
 ) -> Vec<Finding> {
     let (client, mut events) = match command_client::connect(config).await {
         Ok(connected) => connected,
-        Err(ConnectFailure { found, remedy }) => return vec![Finding::wrong("server", found, remedy)],
+        Err(ConnectFailure { found, remedy, .. }) => return vec![Finding::wrong("server", found, remedy)],
     };
     let name = &config.stream;
     let mut found = vec![Finding::fine("server", format!("nats-server {}", client.server_info().version))];
