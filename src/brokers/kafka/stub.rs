@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use super::{ClientError, Config};
 use crate::brokers::{Fault, FaultReason, Finding, Provisioned};
 use crate::message::{DlqRecord, Message};
+use crate::telemetry::TimedAvailability;
 
 /// How long a delivery report may take: this build awaits none.
 pub const DELIVERY_TIMEOUT: Duration = Duration::ZERO;

@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use super::{Config, ConnectError};
 use crate::brokers::{Fault, FaultReason, Finding, JournalBacklog, Provisioned};
 use crate::message::{DlqRecord, Message};
+use crate::telemetry::TimedAvailability;
 
 /// How long a message may have no ack: this build sends none.
 #[derive(Clone, Copy)]
