@@ -3,6 +3,7 @@
 import contextlib
 import os
 import pathlib
+import threading
 
 from environment import Broken, run
 
@@ -12,10 +13,10 @@ class Skipped(Exception):
 
 
 class Disk:
-    """A file system at a folder, and its end."""
+    """A file system at a folder, that anyone may fill, and its end."""
 
     def __init__(self, folder):
-        self.folder = folder
+        self.folder, self.filler = folder, folder / "filler"
         folder.mkdir()
 
     def mount(self, *words):
@@ -30,14 +31,10 @@ class Disk:
         with contextlib.suppress(Broken):
             run(["umount", self.folder])
 
-
-class Small(Disk):
-    """A tmpfs that anyone may fill."""
-
-    def __init__(self, folder):
-        super().__init__(folder)
-        self.mount("-t", "tmpfs", "-o", "size=32m,mode=700", "tmpfs")
-        self.filler = folder / "filler"
+    def free(self):
+        """The bytes that are left."""
+        left = os.statvfs(self.folder)
+        return left.f_bavail * left.f_frsize
 
     def fill(self):
         """To the last byte."""
@@ -51,8 +48,16 @@ class Small(Disk):
         self.filler.unlink(missing_ok=True)
 
 
-class Failing(Disk):
-    """An ext4 that its kernel makes read-only, as it does after an error of the device."""
+class Small(Disk):
+    """A tmpfs."""
+
+    def __init__(self, folder):
+        super().__init__(folder)
+        self.mount("-t", "tmpfs", "-o", "size=32m,mode=700", "tmpfs")
+
+
+class Ext4(Disk):
+    """An ext4 in a file."""
 
     def __init__(self, folder):
         super().__init__(folder)
@@ -60,16 +65,56 @@ class Failing(Disk):
         with open(self.image, "wb") as image:
             image.truncate(64 << 20)
         try:
-            run(["mkfs.ext4", "-q", "-F", self.image])
+            # without blocks that only root may use: the bridge may be root
+            run(["mkfs.ext4", "-q", "-F", "-m", "0", self.image])
         except FileNotFoundError:
             raise Skipped("mkfs.ext4 is not installed") from None
         self.put_in()
-        if not self.trigger().exists():
-            self.unmount()
-            raise Skipped("this kernel offers no way to make one ext4 fail")
 
     def put_in(self):
         self.mount("-o", "loop,errors=remount-ro", self.image)
+
+
+class Contended(Ext4):
+    """An ext4 on which another program takes every byte that becomes free."""
+
+    def __init__(self, folder):
+        super().__init__(folder)
+        self.stopping, self.program = threading.Event(), None
+
+    def keep_full(self):
+        self.fill()
+        self.stopping.clear()
+        self.program = threading.Thread(target=self._take_what_is_free, daemon=True)
+        self.program.start()
+
+    def _take_what_is_free(self):
+        while not self.stopping.wait(0.1):
+            self.fill()
+
+    def empty(self):
+        self._stop()
+        super().empty()
+
+    def unmount(self):
+        self._stop()
+        super().unmount()
+
+    def _stop(self):
+        self.stopping.set()
+        if self.program is not None:
+            self.program.join()
+            self.program = None
+
+
+class Failing(Ext4):
+    """An ext4 that its kernel makes read-only, as it does after an error of the device."""
+
+    def __init__(self, folder):
+        super().__init__(folder)
+        if not self.trigger().exists():
+            self.unmount()
+            raise Skipped("this kernel offers no way to make one ext4 fail")
 
     def trigger(self):
         """Of the device by its number: a path may have several names."""

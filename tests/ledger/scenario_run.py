@@ -185,11 +185,11 @@ class ScenarioRun:
         self.broker.kill()
         self.broker_kills += 1
 
-    def until(self, what, reached):
-        deadline = time.monotonic() + PATIENCE
+    def until(self, what, reached, within=PATIENCE):
+        deadline = time.monotonic() + within
         while not reached():
             if time.monotonic() > deadline:
-                self.problems.append(f"after {PATIENCE} s without a fault: {what}")
+                self.problems.append(f"after {within} s: {what}")
                 return
             self.sleep(0.2)
 

@@ -4,7 +4,7 @@ import contextlib
 import sqlite3
 import time
 
-from disk_scenarios import DiskFull, ReadOnly
+from disk_scenarios import DiskFull, FilledByOthers, ReadOnly
 from outage_scenarios import All, Cut, JournalFirst, KillBridge, KillBroker, Stall, StopBroker
 from scenario import Scenario, between
 
@@ -240,6 +240,7 @@ SCENARIOS = {
     "stall": Stall,
     "down-at-start": DownAtStart,
     "disk-full": DiskFull,
+    "filled-by-others": FilledByOthers,
     "read-only": ReadOnly,
     "sigterm": Terminate,
     "short-window": ShortWindow,
