@@ -7,6 +7,7 @@ import time
 from disk_scenarios import DiskFull, FilledByOthers, ReadOnly
 from outage_scenarios import All, Cut, JournalFirst, KillBridge, KillBroker, Stall, StopBroker
 from scenario import Scenario, between
+from stream_scenarios import MaxPayload
 
 
 class DownAtStart(Scenario):
@@ -246,6 +247,7 @@ SCENARIOS = {
     "short-window": ShortWindow,
     "refused": Refused,
     "missing": Missing,
+    "max-payload": MaxPayload,
     "two-brokers": TwoBrokers,
     "return": Return,
     "route": Route,

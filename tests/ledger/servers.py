@@ -68,14 +68,33 @@ def part_of(headers):
     return tuple(int(number) for number in part.split("/")) if part else WHOLE
 
 
+MAX_PAYLOAD = 1 << 20  # nats-server's default
+
+
 class Nats(Broker):
     name = "nats"
 
     def __init__(self, folder):
         super().__init__(folder)
-        self.command = [CACHE / "python/bin/nats-server", "-a", "127.0.0.1", "-p", self.port, "-js", "-sd", folder / "data"]
+        self.config = folder / "nats.conf"
+        self.limit_payload(MAX_PAYLOAD)
+        self.command = [
+            CACHE / "python/bin/nats-server", "-c", self.config, "-a", "127.0.0.1", "-p", self.port, "-js", "-sd", folder / "data",
+        ]
         self.proxy.to(self.port)
         self.start()
+
+    def limit_payload(self, max_payload):
+        """A changed configuration, and a reload of it."""
+        self.max_payload = max_payload
+        self.config.write_text(f"max_payload: {max_payload}\n")
+        if self.process is not None:
+            self.process.child.send_signal(signal.SIGHUP)
+
+    def restore(self):
+        super().restore()
+        if self.max_payload != MAX_PAYLOAD:
+            self.limit_payload(MAX_PAYLOAD)
 
     def section(self, prefix, through_proxy=False, moved=False, **_):
         port = self.proxy.port if through_proxy else self.port
