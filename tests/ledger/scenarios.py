@@ -7,7 +7,7 @@ import time
 from disk_scenarios import DiskFull, FilledByOthers, ReadOnly
 from outage_scenarios import All, Cut, JournalFirst, KillBridge, KillBroker, Stall, StopBroker
 from scenario import Scenario, between
-from stream_scenarios import MaxPayload
+from stream_scenarios import MaxPayload, SubjectTransform
 
 
 class DownAtStart(Scenario):
@@ -248,6 +248,7 @@ SCENARIOS = {
     "refused": Refused,
     "missing": Missing,
     "max-payload": MaxPayload,
+    "subject-transform": SubjectTransform,
     "two-brokers": TwoBrokers,
     "return": Return,
     "route": Route,

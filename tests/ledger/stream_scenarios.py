@@ -1,4 +1,4 @@
-"""What changes at nats-server while the bridge publishes."""
+"""What changes at nats-server while the bridge publishes: how much it takes, and where its stream stores."""
 
 from scenario import Scenario, between
 from servers import MAX_PAYLOAD
@@ -37,3 +37,34 @@ class MaxPayload(Scenario):
         if all(line.id in cut for line in large if line.at > first_cut):
             return ["no body was stored whole once the limit was raised"]
         return []
+
+
+class SubjectTransform(Scenario):
+    """the stream stores under other subjects; kills of the broker, and of the bridge for longer than the stream's window"""
+
+    kinds = ("nats",)
+    needs_journal = True
+    seconds = 14
+    # what was published when the bridge is killed is in its journal
+    config = {"publish": "0s"}
+
+    def prepare(self, run):
+        run.configure(**self.config)
+        run.provision()
+        transform = {"src": f"{run.prefix}.>", "dest": "stored.>"}
+        run.broker.change(run.prefix, subject_transform=transform, duplicate_window=2_000_000_000)
+        run.bridge.start()
+
+    def round(self, run):
+        between(run, 0.2, 1.5)
+        if run.random.random() < 0.4:
+            run.kill_broker()
+            between(run, 0.5, 3)
+            run.broker.start()
+            # while it forwards
+            between(run, 0, 1.5)
+        run.kill_bridge(run.random.choice([0, 2.5, 3.5]))
+
+    def check(self, run, checkers):
+        others = {to for to in checkers["nats"].destinations.values() if not to.startswith("stored.")}
+        return [f"not transformed: {others}"] if others else []
