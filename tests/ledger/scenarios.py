@@ -256,6 +256,6 @@ SCENARIOS = {
     "all": All,
 }
 # with --short: a fault of each kind, and all of them together
-SHORT = ["kill-bridge", "kill-broker", "disk-full", "short-window", "two-brokers", "all"]
+SHORT = ["kill-bridge", "kill-broker", "disk-full", "short-window", "max-payload", "two-brokers", "all"]
 # where --kills are divided
 KILLING = ["kill-bridge", "journal-first", "kill-broker", "all"]
