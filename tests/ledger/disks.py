@@ -89,7 +89,7 @@ class Contended(Ext4):
         self.program.start()
 
     def _take_what_is_free(self):
-        while not self.stopping.wait(0.02):
+        while not self.stopping.wait(0.1):
             self.fill()
 
     def empty(self):
