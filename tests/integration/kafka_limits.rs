@@ -9,7 +9,7 @@ use bytes::Bytes;
 use greenapi_bridge::brokers::kafka::{Config, Publisher};
 use greenapi_bridge::message::{Broker, Event, Id, Message, PerBroker};
 
-use crate::harness::{Bridge, Connection, Kafka, body, command, eventually, not_tested, signal, text};
+use crate::harness::{Bridge, Connection, Kafka, body, command, eventually, not_tested, refusals, signal, text};
 
 fn create(kafka: &Kafka, topic: &str, most: usize) {
     let setting = format!("max.message.bytes={most}");
@@ -157,7 +157,7 @@ fn properties_reach_the_client_and_wrong_ones_are_refused_at_start() {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), format!("{}properties = {{ {property} }}\n", kafka.config("props"))).unwrap();
         let answer = command("run", file.path());
-        let said = String::from_utf8(answer.stderr).unwrap();
+        let said = refusals(&answer.stderr);
         assert_eq!(answer.status.code(), Some(2), "{said}");
         assert!(says.iter().all(|says| said.contains(says)), "{said}");
     }

@@ -35,7 +35,7 @@ fn strict_validation_sends_a_broken_field_to_the_dead_letter_with_its_pointer() 
         (&dead["reason"], &dead["detail"]),
         (&"schema".into(), &"/senderData/chatId is an integer, a string is needed".into())
     );
-    assert_eq!((&dead["instance"], &dead["type"]), (&7.into(), &"incomingMessageReceived".into()));
+    assert_eq!((&dead["instance"], &dead["type"]), (&"7".into(), &"incomingMessageReceived".into()));
     assert_eq!(command(&format!("dead-letter show {}", id(&broken)), config).stdout, broken);
     assert!(!bridge.log().contains("secret") && !bridge.log().contains("79990000002"));
 

@@ -79,11 +79,7 @@ fn open_by(
     let (usage, failed) = (Arc::new(Usage::of(config)), CancellationToken::new());
     let (used, accepts) = capacity.check(&connection, true).map_err(|source| capacity.unusable(source))?;
     usage.set(used.on_disk, used.in_use, recovered.unreadable.clone());
-    if let Err(refusal) = accepts {
-        warn!(event = "journal_refuses", reason = refusal.as_str(), "journal refuses records");
-    }
-    let state = accepts.map_or_else(JournalState::down, |()| JournalState::Up);
-    let (state, states) = watch::channel(TimedAvailability::new(state, SystemTime::now()));
+    let (state, states) = watch::channel(TimedAvailability::new(first_state(accepts), SystemTime::now()));
     let (load, activity) = (Arc::new(Load::default()), Arc::new(WriterActivity::new()));
     let writer = Writer {
         connection,
@@ -114,6 +110,12 @@ fn open_by(
         Mutex::new(Some(writer)).into(),
     );
     Ok((Journal { name, commands, load, reader, state: states, appended: last, usage, failed, writer }, recovered))
+}
+
+fn first_state(accepts: Result<(), JournalRefusal>) -> JournalState {
+    let Err(refusal) = accepts else { return JournalState::Up };
+    warn!(event = "journal_refuses", reason = refusal.as_str(), "journal refuses records");
+    JournalState::down(refusal)
 }
 
 /// What the start reads.
