@@ -172,12 +172,19 @@ fn capacity(config: &journal::Config, preflight: &Preflight) -> Finding {
     }
 }
 
+/// No command knows the topics of this template.
+fn dynamic_topic(template: &str) -> Finding {
+    let found = format!("{template}: notifications choose the topic, so no topic of it is checked");
+    Finding::note("topics", found, "create every topic it can give: a notification for a missing one is a dead letter")
+}
+
 /// Connects to every broker that a route leads to, and checks it.
 async fn check_brokers(config: &Config, plan: &Plan) -> Vec<Section> {
     let mut sections = Vec::new();
     let window = config.dedupe.window;
     if let Some(kafka) = config.kafka.as_ref().filter(|_| plan.uses_broker(Broker::Kafka)) {
-        let findings = kafka::check(kafka, &plan.topics(), window).await;
+        let mut findings = kafka::check(kafka, &plan.topics(), window).await;
+        findings.extend(plan.dynamic_topics().into_iter().map(dynamic_topic));
         sections.push(Section { name: "kafka", location: kafka.bootstrap_servers.join(", "), findings });
     }
     if let Some(nats) = config.nats.as_ref().filter(|_| plan.uses_broker(Broker::Nats)) {

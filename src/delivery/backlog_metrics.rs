@@ -16,7 +16,7 @@ pub(super) async fn update_regularly(fallback: JournalFallback, metrics: Arc<Met
     let scraped = fallback.clone();
     metrics.journal.on_scrape(move |shown| {
         let usage = scraped.journal.usage();
-        shown.bytes(usage.bytes(), usage.capacity());
+        shown.bytes(usage.used(), usage.capacity().saturating_sub(usage.wal_share()));
         shown.queue_length(scraped.journal.queue_length());
         shown.unreadable(usage.unreadable().len());
         for broker in Broker::ALL {

@@ -35,8 +35,11 @@ impl JournalMetrics {
         Ok(Self {
             records: registry.int_gauges("journal_records", records, "broker")?,
             lanes: registry.int_gauges("journal_lanes", "Lanes with a backlog at the broker", "broker")?,
-            bytes: registry.gauge("journal_bytes", "Bytes of the journal on disk")?,
-            capacity: registry.gauge("journal_capacity_bytes", "Maximum bytes of the journal: journal.max_bytes")?,
+            bytes: registry.gauge("journal_bytes", "Bytes of the records in the journal")?,
+            capacity: registry.gauge(
+                "journal_capacity_bytes",
+                "Maximum bytes of the records: journal.max_bytes without the share of the write-ahead log",
+            )?,
             queue_length: registry
                 .gauge("journal_queue_length", "Appends and acks that wait for the journal's disk")?,
             unreadable: registry.gauge(
@@ -71,7 +74,7 @@ impl JournalMetrics {
         self.edits.at(edit).inc_by(records);
     }
 
-    /// The journal's bytes on disk, and the most it may take.
+    /// The bytes of the journal's records, and the most they may take.
     pub fn bytes(&self, bytes: u64, capacity: u64) {
         self.bytes.set(bytes.cast_signed());
         self.capacity.set(capacity.cast_signed());

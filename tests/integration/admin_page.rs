@@ -49,7 +49,7 @@ fn the_page_shows_the_state_in_both_themes_and_on_every_screen() {
     for number in 1..=3 {
         assert_eq!(bridge.post(&intruding(number)).0, 200);
     }
-    eventually("its size is known", Duration::from_secs(5), || bridge.metric("journal_bytes") > 40_000.0);
+    eventually("its size is known", Duration::from_secs(5), || bridge.metric("journal_bytes") > 20_000.0);
     let mut grounds = Vec::new();
     for (width, scheme) in [(1000, "light"), (1000, "dark"), (360, "light"), (360, "dark")] {
         let seen = look(&bridge, "/", &["--width", &width.to_string(), "--scheme", scheme]);

@@ -39,7 +39,7 @@ pub async fn check(
             found.push(Finding::fine("stream", format!("{name}, on file, never loses what it acknowledges")));
             found.extend(journal.and_then(|backlog| of_another_stream(config, backlog, &info)));
             found.extend(audit::audit_stream(config, &info, &client, subjects, window));
-            advisories.extend((info.config.num_replicas > 1).then(|| advisories::leader_elected(name)));
+            advisories.push(advisories::leader_elected(name));
         }
         Inspection::Missing => {
             let context = inspect::context(&client, config);
