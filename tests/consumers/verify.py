@@ -1,0 +1,421 @@
+"""Runs the consumers against real brokers, and compares their ledgers with what was sent. tests/consumers/run starts it."""
+
+import argparse
+import asyncio
+import atexit
+import base64
+import collections
+import hashlib
+import http.client
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.dont_write_bytecode = True
+sys.path += [str(ROOT / "tests/ledger"), str(ROOT / "tests/consumers")]
+
+import confluent_kafka  # noqa: E402
+import jsonschema  # noqa: E402
+import nats  # noqa: E402
+from confluent_kafka import KafkaException  # noqa: E402
+from confluent_kafka.admin import AdminClient  # noqa: E402
+from environment import BRIDGE, CACHE, Broken, Process, free_port, prepare, run  # noqa: E402
+from expected import expect  # noqa: E402
+from loss_checker import Answered  # noqa: E402
+from servers import Kafka, Nats  # noqa: E402
+
+BUILT = CACHE / "consumers"
+COMMANDS = {
+    "python": [BUILT / "python/bin/python", ROOT / "tests/consumers/python/consume.py"],
+    "node": ["node", BUILT / "node/built/consume.js"],
+    "go": [BUILT / "go/consume"],
+    "java": ["java", "-cp", f"{BUILT}/java/classes:{BUILT}/java/lib/*", "Consume"],
+}
+CLASSES = ["incoming", "outgoing", "state", "device", "other"]
+PATIENCE = 60
+TOKEN = "a-token-for-the-consumers"
+
+
+class Wrong(Exception):
+    """What a consumer did is not what it must do."""
+
+
+def until(what, reached, patience=PATIENCE):
+    deadline = time.monotonic() + patience
+    while not reached():
+        if time.monotonic() > deadline:
+            raise Wrong(f"not within {patience} s: {what}")
+        time.sleep(0.1)
+
+
+class NatsSide:
+    """JetStream as the checks see it."""
+
+    name = "nats"
+
+    def __init__(self, folder):
+        self.server = Nats(folder)
+        self.address = f"nats://127.0.0.1:{self.server.port}"
+        self.section = f'[nats]\nservers = ["{self.address}"]\n'
+
+    def publish(self, destination, key, headers, body):
+        """As a program that is not the bridge does."""
+
+        async def publish():
+            client = await nats.connect(self.address)
+            await client.jetstream().publish(f"greenapi.{destination}.{key}.foreign", body, headers=headers)
+            await client.close()
+
+        asyncio.run(publish())
+
+    def repeat(self, sent, body):
+        self.publish(sent.topic, sent.instance, {f"ce-{name}": value for name, value in sent.attributes.items()}, body)
+
+    def about(self, group):
+        return self.server.ask(f"CONSUMER.INFO.GREENAPI.{group}")
+
+    def committed(self, group):
+        return self.about(group)["ack_floor"]["stream_seq"]
+
+    def finished(self, group):
+        about = self.about(group)
+        return about["num_pending"] == 0 and about["num_ack_pending"] == 0
+
+    def workers(self, group):
+        return self.about(group).get("num_waiting", 0)
+
+
+class KafkaSide:
+    """Kafka as the checks see it."""
+
+    name = "kafka"
+
+    def __init__(self, folder):
+        self.server = Kafka(folder)
+        self.address = f"127.0.0.1:{self.server.port}"
+        self.section = f'[kafka]\nbootstrap_servers = ["{self.address}"]\n[kafka.provision]\npartitions = 3\n'
+
+    def publish(self, destination, key, headers, body):
+        producer = confluent_kafka.Producer({"bootstrap.servers": self.address, "partitioner": "murmur2_random"})
+        producer.produce(f"greenapi.{destination}", body, key, headers=headers)
+        producer.flush()
+
+    def repeat(self, sent, body):
+        self.publish(sent.topic, sent.instance, {f"ce_{name}": value for name, value in sent.attributes.items()}, body)
+
+    def positions(self, group):
+        """The committed offset and the end of each partition."""
+        quiet = {"bootstrap.servers": self.address, "log_level": 3}
+        consumer = confluent_kafka.Consumer({**quiet, "group.id": group})
+        partitions = [confluent_kafka.TopicPartition(f"greenapi.{name}", one) for name in CLASSES for one in range(3)]
+        committed = consumer.committed(partitions, timeout=10)
+        ends = [consumer.get_watermark_offsets(partition, timeout=10)[1] for partition in partitions]
+        consumer.close()
+        return [(max(one.offset, 0), end) for one, end in zip(committed, ends)]
+
+    def committed(self, group):
+        return sum(offset for offset, _ in self.positions(group))
+
+    def finished(self, group):
+        return all(offset == end for offset, end in self.positions(group))
+
+    def workers(self, group):
+        # a name of its own: without one the client would be gone before its answer comes
+        admin = AdminClient({"bootstrap.servers": self.address, "log_level": 3})
+        said = admin.describe_consumer_groups([group])[group].result(10)
+        return sum(1 for member in said.members if member.assignment.topic_partitions)
+
+
+class Sent:
+    """One notification that was answered 200, and has a destination that is not the dead letter."""
+
+    def __init__(self, event_id, instance, topic, result=None, attributes=None):
+        self.id, self.instance, self.topic, self.attributes = event_id, instance, topic, attributes
+        self.result = result  # the name of its type; None: one of the known types; "parked": may be parked
+
+
+class Bridge:
+    """The program under test, and all that was sent to it."""
+
+    def __init__(self, folder, sections):
+        self.folder, self.port, self.config, self.sent = folder, free_port(), folder / "bridge.toml", []
+        (folder / "tokens").write_text(TOKEN + "\n")
+        (folder / "tokens").chmod(0o600)
+        head = f'[http]\nlisten = "127.0.0.1:{self.port}"\n[auth]\ntokens_file = "tokens"\n'
+        self.config.write_text(head + "".join(sections))
+        schema = json.loads(run([BRIDGE, "schema"]))
+        self.schema = jsonschema.Draft7Validator(schema)
+        self.types = [name for name in schema["definitions"] if "typeWebhook" in schema["definitions"][name].get("properties", {})]
+
+    def provision(self):
+        """A broker listens before it takes streams and topics."""
+        for tries_left in reversed(range(60)):
+            try:
+                return run([BRIDGE, "provision", "--config", self.config])
+            except Broken:
+                if tries_left == 0:
+                    raise
+                time.sleep(0.5)
+
+    def start(self):
+        self.process = Process([BRIDGE, "run", "--config", self.config], self.port, self.folder / "bridge.log")
+
+    def post(self, body):
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        connection.request("POST", "/green-api/webhook/", body, {"Authorization": f"Bearer {TOKEN}"})
+        answer = connection.getresponse()
+        said = answer.read()
+        connection.close()
+        if answer.status != 200:
+            raise Broken(f"the bridge answers {answer.status} {said}; see {self.folder / 'bridge.log'}")
+        return json.loads(said)["stored"]
+
+    def send_files(self, files):
+        """Bodies, each after the other, as GREEN-API does it."""
+        for file in files:
+            body = file.read_bytes()
+            expected = expect(body)
+            if self.post(body) != "broker":
+                continue  # a dead letter, or the same bytes again
+            attributes = {name[3:]: value for name, value in expected["headers"].items() if name.startswith("ce-")}
+            attributes.pop("datacontenttype", None)
+            self.sent.append(Sent(expected["id"], attributes["instance"], expected["class"], self.result_of(body), attributes))
+
+    def result_of(self, body):
+        """The name of its type, or "parked" where the types of some language cannot hold it."""
+        odd = []
+
+        def integer(text):
+            odd.extend([text] if abs(int(text)) >= 2**63 else [])
+            return int(text)
+
+        def fraction(text):
+            odd.append(text)  # JSON Schema takes 1.0 for an integer, Go does not
+            return float(text)
+
+        def members(pairs):
+            odd.extend(["a key twice"] if len(dict(pairs)) < len(pairs) else [])
+            return dict(pairs)
+
+        try:
+            notification = json.loads(body, parse_int=integer, parse_float=fraction, object_pairs_hook=members)
+            known = notification["typeWebhook"] in self.types
+            valid = not odd and self.schema.is_valid(notification)
+        except (ValueError, RecursionError):
+            return "parked"
+        name = notification["typeWebhook"]
+        return ("parked" if not valid else name[0].upper() + name[1:] if known else "Notification")
+
+    def send_samples(self, name, topic, *flags):
+        ledger = self.folder / f"{name}.sent"
+        run(
+            [BRIDGE, "send", "--url", f"http://127.0.0.1:{self.port}/green-api/webhook/", "--ledger", ledger,
+             "--token-file", self.folder / "tokens", "--rate", 0, *flags],
+        )
+        for line in ledger.read_text().splitlines():
+            answered = Answered.read(line)
+            if answered.stored == "broker":
+                self.sent.append(Sent(answered.id, answered.instance, topic))
+
+
+class Consumer:
+    """A consumer at work; what it prints says which events it took."""
+
+    def __init__(self, language, side, group, ledger, log):
+        command = [*COMMANDS[language], side.name, side.address, group, ledger]
+        self.log, self.out = log, log.with_suffix(".out")
+        environment = {**os.environ, "PYTHONPATH": str(BUILT / "python-types")}
+        with open(log, "ab") as errors, open(self.out, "ab") as out:
+            self.child = subprocess.Popen(
+                [str(word) for word in command], stdin=subprocess.DEVNULL, stdout=out, stderr=errors, env=environment
+            )
+
+        atexit.register(self.child.kill)
+
+    def ended_by_itself(self):
+        return self.child.poll() is not None
+
+    def until(self, what, reached):
+        def reached_or_ended():
+            if self.ended_by_itself():
+                raise Wrong(f"ended by itself, exit code {self.child.returncode}: {self.log.read_text()[-2000:]}")
+            return reached()
+
+        until(what, reached_or_ended)
+
+    def end(self):
+        self.child.terminate()
+        try:
+            code = self.child.wait(20)
+        except subprocess.TimeoutExpired:
+            self.child.kill()
+            raise Wrong("does not end within 20 s of SIGTERM") from None
+        if code not in (0, 143):  # a Java program that ends in order after SIGTERM says 143
+            raise Wrong(f"exit code {code} after SIGTERM: {self.log.read_text()[-2000:]}")
+
+    def took(self):
+        return [line.split()[0] for line in self.out.read_text().splitlines()]
+
+
+def tolerant(ask):
+    """A group that does not exist yet is at no position."""
+    try:
+        return ask()
+    except (Broken, KafkaException):
+        return 0
+
+
+def compare(sent, poison, ledger, by_topic):
+    """The ledger has everything once, byte for byte, as its type, and each instance in order."""
+    parked = {}
+    if (aside := pathlib.Path(f"{ledger}.parked")).exists():
+        parked = {line.split()[0]: base64.b64decode(line.split()[1]) for line in aside.read_text().splitlines()}
+    lines = [line.split() for line in ledger.read_text().splitlines()]
+    ids = collections.Counter(line[0] for line in lines)
+    problems = [f"{event_id} is there {count} times" for event_id, count in ids.items() if count > 1]
+    if hashlib.sha256(poison).hexdigest() not in parked:
+        problems.append("the poison is not parked")
+    problems += [f"{digest} was altered" for digest, body in parked.items() if hashlib.sha256(body).hexdigest() != digest]
+    parked_ids = {digest[:32] for digest in parked}
+    expected = {one.id: one for one in sent}
+    for one in sent:
+        if one.id not in ids and not (one.id in parked_ids and one.result == "parked"):
+            problems.append(f"{one.id} of {one.instance} is {'parked' if one.id in parked_ids else 'missing'}")
+    for event_id, instance, digest, result in lines:
+        one = expected.get(event_id)
+        if one is None:
+            problems.append(f"{event_id} was not sent")
+        elif digest[:32] != event_id or instance != one.instance:
+            problems.append(f"{event_id} was altered, or is of another instance")
+        elif one.result not in (None, "parked", result) or (one.result is None and result == "Notification"):
+            problems.append(f"{event_id} is a {one.result}, and was parsed as {result}")
+    order, arrived = collections.defaultdict(list), collections.defaultdict(list)
+    for one in sent:
+        if one.id in ids:
+            order[one.instance, one.topic if by_topic else ""].append(one.id)
+    for line in lines:
+        if line[0] in expected:
+            arrived[line[1], expected[line[0]].topic if by_topic else ""].append(line[0])
+    problems += [f"{instance} {topic} is out of order" for (instance, topic), wanted in order.items() if arrived[instance, topic] != wanted]
+    if problems:
+        raise Wrong("; ".join(problems[:5]) + (f"; and {len(problems) - 5} more" if len(problems) > 5 else ""))
+    return len(lines), len(parked)
+
+
+class Checks:
+    def __init__(self, folder, sides):
+        self.folder, self.sides = folder, sides
+        self.bridge = Bridge(folder, [side.section for side in sides])
+        self.poison = b"\xff no JSON"
+
+    def say(self, began, text):
+        print(f"  {time.monotonic() - began:5.1f} s  {text}", flush=True)
+
+    def send(self):
+        began = time.monotonic()
+        folders = [ROOT / "tests/payloads", *filter(None, [os.environ.get("BRIDGE_TEST_PAYLOADS")])]
+        files = [file for folder in folders for kind in ("valid", "invalid") for file in sorted(pathlib.Path(folder, kind).glob("*.json"))]
+        before = len(self.bridge.sent)
+        self.bridge.send_files(files)
+        first = self.bridge.sent[before]
+        body = next(body for body in (file.read_bytes() for file in files) if hashlib.sha256(body).hexdigest()[:32] == first.id)
+        for topic in CLASSES[:3]:
+            self.bridge.send_samples(topic, topic, "--types", topic, "--first-instance", 1_103_000_001)
+        for side in self.sides:
+            side.publish("other", "foreign", None, self.poison)
+            side.repeat(first, body)
+        self.say(began, f"{len(files)} files, {len(self.bridge.sent)} events sent")
+
+    def sharing(self, side):
+        """Two workers of one group: each takes a share, and each instance stays in order."""
+        ledger = self.folder / f"sharing-{side.name}"
+        return ledger, [Consumer("python", side, "sharing", ledger, self.folder / f"sharing-{side.name}-{one}.log") for one in (1, 2)]
+
+    def share(self):
+        began = time.monotonic()
+        at_work = {side: self.sharing(side) for side in self.sides}
+        for side, (_, workers) in at_work.items():
+            workers[0].until("two workers", lambda: tolerant(lambda: side.workers("sharing")) == 2)
+        self.bridge.send_samples("sharing", "incoming", "--types", "incoming", "--instances", 20, "--count", 300)
+        for side, (ledger, workers) in at_work.items():
+            side.publish("other", "foreign", None, self.poison)
+            workers[0].until("everything is committed", lambda: side.finished("sharing"))
+            for worker in workers:
+                worker.end()
+            compare(self.bridge.sent, self.poison, ledger, side.name == "kafka")
+            shares = [len(worker.took()) for worker in workers]
+            if min(shares) == 0 or sum(shares) != len(self.bridge.sent):
+                raise Wrong(f"the workers took {shares} of {len(self.bridge.sent)}")
+            if side.name == "kafka":
+                instances = [{one.instance for one in self.bridge.sent if one.id in worker.took()} for worker in workers]
+                if instances[0] & instances[1]:
+                    raise Wrong("both workers took events of one instance")
+            self.say(began, f"{side.name}: two workers of one group took {shares[0]} and {shares[1]}")
+
+    def consume(self, language, side):
+        began = time.monotonic()
+        group, name = f"{language}-first", f"{language}-{side.name}"
+        ledger, log = self.folder / name, self.folder / f"{name}.log"
+        # Work that fails commits nothing.
+        full = self.folder / f"{name}-full"
+        full.symlink_to("/dev/full")
+        failing = Consumer(language, side, group, full, log)
+        until("it ends because its work fails", failing.ended_by_itself)
+        if failing.child.returncode == 0 or (committed := side.committed(group)) != 0:
+            raise Wrong(f"work failed, and exit code {failing.child.returncode}, committed {committed}")
+        reader = Consumer(language, side, group, ledger, log)
+        reader.until("everything is committed", lambda: side.finished(group))
+        reader.end()
+        count, parked = compare(self.bridge.sent, self.poison, ledger, side.name == "kafka")
+        # Another group gets everything again; the ids in the ledger say that all of it is done.
+        before = ledger.read_bytes()
+        again = Consumer(language, side, f"{language}-second", ledger, log)
+        again.until("everything is committed again", lambda: tolerant(lambda: side.finished(f"{language}-second")))
+        again.end()
+        if ledger.read_bytes() != before:
+            raise Wrong("a second reading has changed the ledger")
+        self.say(began, f"{language} from {side.name}: {count} events and {parked} parked")
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--broker", choices=["nats", "kafka"], action="append")
+    parser.add_argument("languages", nargs="*", default=[])
+    return parser.parse_args()
+
+
+def main():
+    options = arguments()
+    prepare()
+    began = time.monotonic()
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="consumers-"))
+    kinds = {"nats": NatsSide, "kafka": KafkaSide}
+    sides = [kinds[name](folder / name) for name in options.broker or kinds]
+    checks = Checks(folder, sides)
+    checks.bridge.provision()
+    checks.bridge.start()
+    checks.say(began, "brokers and bridge are up")
+    failed = 0
+    try:
+        checks.share()
+        checks.send()
+    except (Wrong, Broken) as problem:
+        print(f"  ✗ {problem}", flush=True)
+        return 1
+    for language in options.languages:
+        for side in sides:
+            try:
+                checks.consume(language, side)
+            except (Wrong, Broken) as problem:
+                failed += 1
+                print(f"  ✗ {language} from {side.name}: {problem}", flush=True)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
