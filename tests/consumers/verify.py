@@ -10,6 +10,7 @@ import http.client
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -39,6 +40,10 @@ COMMANDS = {
 CLASSES = ["incoming", "outgoing", "state", "device", "other"]
 PATIENCE = 60
 TOKEN = "a-token-for-the-consumers"
+
+
+def say(began, text):
+    print(f"  {time.monotonic() - began:5.1f} s  {text}", flush=True)
 
 
 class Wrong(Exception):
@@ -144,6 +149,7 @@ class Bridge:
 
     def __init__(self, folder, sections):
         self.folder, self.port, self.config, self.sent = folder, free_port(), folder / "bridge.toml", []
+        folder.mkdir(exist_ok=True)
         (folder / "tokens").write_text(TOKEN + "\n")
         (folder / "tokens").chmod(0o600)
         head = f'[http]\nlisten = "127.0.0.1:{self.port}"\n[auth]\ntokens_file = "tokens"\n'
@@ -180,7 +186,7 @@ class Bridge:
         for file in files:
             body = file.read_bytes()
             expected = expect(body)
-            if self.post(body) != "broker":
+            if self.post(body) not in ("broker", "journal"):
                 continue  # a dead letter, or the same bytes again
             attributes = {name[3:]: value for name, value in expected["headers"].items() if name.startswith("ce-")}
             attributes.pop("datacontenttype", None)
@@ -219,15 +225,14 @@ class Bridge:
         )
         for line in ledger.read_text().splitlines():
             answered = Answered.read(line)
-            if answered.stored == "broker":
+            if answered.stored in ("broker", "journal"):
                 self.sent.append(Sent(answered.id, answered.instance, topic))
 
 
 class Consumer:
     """A consumer at work; what it prints says which events it took."""
 
-    def __init__(self, language, side, group, ledger, log):
-        command = [*COMMANDS[language], side.name, side.address, group, ledger]
+    def __init__(self, command, log):
         self.log, self.out = log, log.with_suffix(".out")
         environment = {**os.environ, "PYTHONPATH": str(BUILT / "python-types")}
         with open(log, "ab") as errors, open(self.out, "ab") as out:
@@ -262,12 +267,22 @@ class Consumer:
         return [line.split()[0] for line in self.out.read_text().splitlines()]
 
 
+def of_group(language, side, group, ledger, log):
+    return Consumer([*COMMANDS[language], side.name, side.address, group, ledger], log)
+
+
 def tolerant(ask):
     """A group that does not exist yet is at no position."""
     try:
         return ask()
     except (Broken, KafkaException):
         return 0
+
+
+def payloads():
+    folders = [ROOT / "tests/payloads", *filter(None, [os.environ.get("BRIDGE_TEST_PAYLOADS")])]
+    kinds = [pathlib.Path(folder, kind) for folder in folders for kind in ("valid", "invalid")]
+    return [file for kind in kinds for file in sorted(kind.glob("*.json"))]
 
 
 def compare(sent, poison, ledger, by_topic):
@@ -313,13 +328,9 @@ class Checks:
         self.bridge = Bridge(folder, [side.section for side in sides])
         self.poison = b"\xff no JSON"
 
-    def say(self, began, text):
-        print(f"  {time.monotonic() - began:5.1f} s  {text}", flush=True)
-
     def send(self):
         began = time.monotonic()
-        folders = [ROOT / "tests/payloads", *filter(None, [os.environ.get("BRIDGE_TEST_PAYLOADS")])]
-        files = [file for folder in folders for kind in ("valid", "invalid") for file in sorted(pathlib.Path(folder, kind).glob("*.json"))]
+        files = payloads()
         before = len(self.bridge.sent)
         self.bridge.send_files(files)
         first = self.bridge.sent[before]
@@ -329,12 +340,12 @@ class Checks:
         for side in self.sides:
             side.publish("other", "foreign", None, self.poison)
             side.repeat(first, body)
-        self.say(began, f"{len(files)} files, {len(self.bridge.sent)} events sent")
+        say(began, f"{len(files)} files, {len(self.bridge.sent)} events sent")
 
     def sharing(self, side):
         """Two workers of one group: each takes a share, and each instance stays in order."""
         ledger = self.folder / f"sharing-{side.name}"
-        return ledger, [Consumer("python", side, "sharing", ledger, self.folder / f"sharing-{side.name}-{one}.log") for one in (1, 2)]
+        return ledger, [of_group("python", side, "sharing", ledger, self.folder / f"sharing-{side.name}-{one}.log") for one in (1, 2)]
 
     def share(self):
         began = time.monotonic()
@@ -355,7 +366,7 @@ class Checks:
                 instances = [{one.instance for one in self.bridge.sent if one.id in worker.took()} for worker in workers]
                 if instances[0] & instances[1]:
                     raise Wrong("both workers took events of one instance")
-            self.say(began, f"{side.name}: two workers of one group took {shares[0]} and {shares[1]}")
+            say(began, f"{side.name}: two workers of one group took {shares[0]} and {shares[1]}")
 
     def consume(self, language, side):
         began = time.monotonic()
@@ -364,22 +375,57 @@ class Checks:
         # Work that fails commits nothing.
         full = self.folder / f"{name}-full"
         full.symlink_to("/dev/full")
-        failing = Consumer(language, side, group, full, log)
+        failing = of_group(language, side, group, full, log)
         until("it ends because its work fails", failing.ended_by_itself)
         if failing.child.returncode == 0 or (committed := side.committed(group)) != 0:
             raise Wrong(f"work failed, and exit code {failing.child.returncode}, committed {committed}")
-        reader = Consumer(language, side, group, ledger, log)
+        reader = of_group(language, side, group, ledger, log)
         reader.until("everything is committed", lambda: side.finished(group))
         reader.end()
         count, parked = compare(self.bridge.sent, self.poison, ledger, side.name == "kafka")
         # Another group gets everything again; the ids in the ledger say that all of it is done.
         before = ledger.read_bytes()
-        again = Consumer(language, side, f"{language}-second", ledger, log)
+        again = of_group(language, side, f"{language}-second", ledger, log)
         again.until("everything is committed again", lambda: tolerant(lambda: side.finished(f"{language}-second")))
         again.end()
         if ledger.read_bytes() != before:
             raise Wrong("a second reading has changed the ledger")
-        self.say(began, f"{language} from {side.name}: {count} events and {parked} parked")
+        say(began, f"{language} from {side.name}: {count} events and {parked} parked")
+
+
+def consume_events(folder):
+    """A bridge without a broker, and a consumer that is killed and goes on where it was."""
+    began, admin = time.monotonic(), free_port()
+    bridge = Bridge(folder, [f'[journal]\ndirectory = "data"\n[admin]\nlisten = "127.0.0.1:{admin}"\n'])
+    bridge.start()
+    bridge.send_files(payloads())
+    ledger, log, script = folder / "ledger", folder / "consumer.log", ROOT / "tests/consumers/events/consume.py"
+    command = [sys.executable, script, f"http://127.0.0.1:{admin}"]
+    (folder / "full").symlink_to("/dev/full")
+    failing = Consumer([*command, folder / "full"], log)
+    until("it ends because its work fails", failing.ended_by_itself)
+
+    def done():
+        return ledger.read_bytes().count(b"\n") if ledger.exists() else 0
+
+    first = Consumer([*command, ledger], log)
+    first.until("the first events", lambda: done() >= 20)
+    first.child.kill()
+    first.child.wait()
+    bridge.send_samples("more", "incoming", "--instances", 3, "--first-instance", 1_104_000_001)
+    taken = len(failing.took()) + len(first.took())
+    second = Consumer([*command, ledger], log)
+    second.until("all events", lambda: done() >= len(bridge.sent))
+    second.end()
+    # all print to one file; the one that was killed may have been in the middle of an event
+    if not (len(bridge.sent) <= len(second.took()) - 1 <= len(bridge.sent) + 1):
+        raise Wrong(f"{len(second.took())} were taken of {len(bridge.sent)}, {taken} before the kill: it did not go on where it was")
+    lines = [line.split() for line in ledger.read_text().splitlines()]
+    if [line[0] for line in lines if line[1] < "1104"] != [one.id for one in bridge.sent if one.instance < "1104"]:
+        raise Wrong("the ledger is not what was sent, in its order")
+    if sorted(line[0] for line in lines) != sorted(one.id for one in bridge.sent) or any(line[2][:32] != line[0] for line in lines):
+        raise Wrong("the ledger is not what was sent, byte for byte")
+    say(began, f"events without a broker: {len(lines)}, killed in the middle")
 
 
 def arguments():
@@ -394,27 +440,36 @@ def main():
     prepare()
     began = time.monotonic()
     folder = pathlib.Path(tempfile.mkdtemp(prefix="consumers-"))
-    kinds = {"nats": NatsSide, "kafka": KafkaSide}
-    sides = [kinds[name](folder / name) for name in options.broker or kinds]
-    checks = Checks(folder, sides)
-    checks.bridge.provision()
-    checks.bridge.start()
-    checks.say(began, "brokers and bridge are up")
-    failed = 0
-    try:
-        checks.share()
-        checks.send()
-    except (Wrong, Broken) as problem:
-        print(f"  ✗ {problem}", flush=True)
+    languages = [language for language in options.languages if language != "events"]
+    failed = []
+
+    def attempt(what, check, *words):
+        try:
+            check(*words)
+            return True
+        except (Wrong, Broken) as problem:
+            failed.append(what)
+            print(f"  ✗ {what}: {problem}", flush=True)
+            return False
+
+    if "events" in options.languages:
+        attempt("events", consume_events, folder / "events")
+    if languages:
+        kinds = {"nats": NatsSide, "kafka": KafkaSide}
+        sides = [kinds[name](folder / name) for name in options.broker or kinds]
+        checks = Checks(folder, sides)
+        checks.bridge.provision()
+        checks.bridge.start()
+        say(began, "brokers and bridge are up")
+        if attempt("work-sharing", checks.share) and attempt("sending", checks.send):
+            for language in languages:
+                for side in sides:
+                    attempt(f"{language} from {side.name}", checks.consume, language, side)
+    if failed:
+        print(f"{len(failed)} failed; what was written stays in {folder}")
         return 1
-    for language in options.languages:
-        for side in sides:
-            try:
-                checks.consume(language, side)
-            except (Wrong, Broken) as problem:
-                failed += 1
-                print(f"  ✗ {language} from {side.name}: {problem}", flush=True)
-    return 1 if failed else 0
+    shutil.rmtree(folder, ignore_errors=True)
+    return 0
 
 
 if __name__ == "__main__":
