@@ -5,6 +5,7 @@ import asyncio
 import atexit
 import base64
 import collections
+import contextlib
 import hashlib
 import http.client
 import json
@@ -428,6 +429,67 @@ def consume_events(folder):
     say(began, f"events without a broker: {len(lines)}, killed in the middle")
 
 
+class Recipes:
+    """What docs/consume.md shows besides the consumers."""
+
+    def __init__(self, checks):
+        self.checks, self.folder, self.sent = checks, checks.folder, checks.bridge.sent
+        self.sides = {side.name: side for side in checks.sides}
+
+    def script(self, name, *words):
+        return [sys.executable, ROOT / "tests/consumers/recipes" / name, self.sides["nats"].address, *words]
+
+    def shards(self):
+        """Three shards at once: each instance is in one of them, and in order."""
+        workers = [Consumer(self.script("shard.py", shard, 3), self.folder / f"shard-{shard}.log") for shard in range(3)]
+        expected = collections.defaultdict(list)
+        for one in self.sent:
+            expected[one.instance].append(one.id)
+
+        def took():
+            lines = [[line.split() for line in worker.out.read_text().splitlines()] for worker in workers]
+            return [[line for line in shard if line[0] in self.ids] for shard in lines]
+
+        self.ids = {one.id for one in self.sent}
+        # the repeat that was published again comes once more
+        workers[0].until("all events", lambda: sum(map(len, took())) == len(self.sent) + 1)
+        for worker in workers:
+            worker.end()
+        instances = [{line[1] for line in shard} for shard in took()]
+        if sum(map(len, instances)) != len(expected) or not all(instances):
+            raise Wrong(f"the shards have {instances}")
+        for shard in took():
+            arrived = collections.defaultdict(dict)
+            for event_id, instance in shard:
+                arrived[instance][event_id] = True
+            wrong = [instance for instance, ids in arrived.items() if list(ids) != expected[instance]]
+            if wrong:
+                raise Wrong(f"out of order: {wrong}")
+        return f"three shards took {[len(shard) for shard in took()]}"
+
+    def last_state(self):
+        """The bucket has the last stateInstanceChanged of an instance, byte for byte."""
+        run(self.script("last_state.py"))
+        last = {}
+        for one in self.sent:
+            if one.attributes and one.attributes["type"] == "com.green-api.stateInstanceChanged":
+                last[one.instance] = one.id
+        asked = "1101990001" if "1101990001" in last else next(iter(last))
+
+        def value():
+            with contextlib.suppress(Broken):
+                said = run(self.script("last_state.py", asked))
+                return hashlib.sha256(said.removesuffix("\n").encode()).hexdigest()[:32] == last[asked]
+
+        until("the last state", value)
+        return f"the last state of {len(last)} instances"
+
+    def run(self, attempt):
+        for recipe in [self.shards, self.last_state] if "nats" in self.sides else []:
+            began = time.monotonic()
+            attempt(f"recipe {recipe.__name__}", lambda: say(began, recipe()))
+
+
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--broker", choices=["nats", "kafka"], action="append")
@@ -465,6 +527,7 @@ def main():
             for language in languages:
                 for side in sides:
                     attempt(f"{language} from {side.name}", checks.consume, language, side)
+            Recipes(checks).run(attempt)
     if failed:
         print(f"{len(failed)} failed; what was written stays in {folder}")
         return 1
