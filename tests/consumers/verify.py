@@ -38,6 +38,9 @@ COMMANDS = {
     "go": [BUILT / "go/consume"],
     "java": ["java", "-cp", f"{BUILT}/java/classes:{BUILT}/java/lib/*", "Consume"],
 }
+RECIPES = ROOT / "tests/consumers/recipes"
+# what another program wrote: no JSON, and nothing at all
+POISON = [b"\xff no JSON", b""]
 CLASSES = ["incoming", "outgoing", "state", "device", "other"]
 PATIENCE = 60
 TOKEN = "a-token-for-the-consumers"
@@ -49,6 +52,10 @@ def say(began, text):
 
 class Wrong(Exception):
     """What a consumer did is not what it must do."""
+
+
+class Skipped(Exception):
+    """What this machine does not allow."""
 
 
 def until(what, reached, patience=PATIENCE):
@@ -78,6 +85,10 @@ class NatsSide:
             await client.close()
 
         asyncio.run(publish())
+
+    def poison(self):
+        self.publish("other", "foreign", None, POISON[0])
+        self.publish("other", "foreign", {"ce-id": "%zz"}, POISON[1])
 
     def repeat(self, sent, body):
         self.publish(sent.topic, sent.instance, {f"ce-{name}": value for name, value in sent.attributes.items()}, body)
@@ -110,6 +121,10 @@ class KafkaSide:
         producer = confluent_kafka.Producer({"bootstrap.servers": self.address, "partitioner": "murmur2_random"})
         producer.produce(f"greenapi.{destination}", body, key, headers=headers)
         producer.flush()
+
+    def poison(self):
+        self.publish("other", "foreign", None, POISON[0])
+        self.publish("other", "foreign", None, None)
 
     def repeat(self, sent, body):
         self.publish(sent.topic, sent.instance, {f"ce_{name}": value for name, value in sent.attributes.items()}, body)
@@ -191,6 +206,7 @@ class Bridge:
                 continue  # a dead letter, or the same bytes again
             attributes = {name[3:]: value for name, value in expected["headers"].items() if name.startswith("ce-")}
             attributes.pop("datacontenttype", None)
+            attributes["recordedtime"] = "2026-11-29T12:00:00Z"  # differs from run to run
             self.sent.append(Sent(expected["id"], attributes["instance"], expected["class"], self.result_of(body), attributes))
 
     def result_of(self, body):
@@ -286,15 +302,15 @@ def payloads():
     return [file for kind in kinds for file in sorted(kind.glob("*.json"))]
 
 
-def compare(sent, poison, ledger, by_topic):
+def compare(sent, ledger, by_topic):
     """The ledger has everything once, byte for byte, as its type, and each instance in order."""
     parked = {}
     if (aside := pathlib.Path(f"{ledger}.parked")).exists():
-        parked = {line.split()[0]: base64.b64decode(line.split()[1]) for line in aside.read_text().splitlines()}
+        parked = {line.split()[0]: base64.b64decode(line[64:]) for line in aside.read_text().splitlines()}
     lines = [line.split() for line in ledger.read_text().splitlines()]
     ids = collections.Counter(line[0] for line in lines)
     problems = [f"{event_id} is there {count} times" for event_id, count in ids.items() if count > 1]
-    if hashlib.sha256(poison).hexdigest() not in parked:
+    if not {hashlib.sha256(body).hexdigest() for body in POISON} <= set(parked):
         problems.append("the poison is not parked")
     problems += [f"{digest} was altered" for digest, body in parked.items() if hashlib.sha256(body).hexdigest() != digest]
     parked_ids = {digest[:32] for digest in parked}
@@ -327,7 +343,6 @@ class Checks:
     def __init__(self, folder, sides):
         self.folder, self.sides = folder, sides
         self.bridge = Bridge(folder, [side.section for side in sides])
-        self.poison = b"\xff no JSON"
 
     def send(self):
         began = time.monotonic()
@@ -339,7 +354,7 @@ class Checks:
         for topic in CLASSES[:3]:
             self.bridge.send_samples(topic, topic, "--types", topic, "--first-instance", 1_103_000_001)
         for side in self.sides:
-            side.publish("other", "foreign", None, self.poison)
+            side.poison()
             side.repeat(first, body)
         say(began, f"{len(files)} files, {len(self.bridge.sent)} events sent")
 
@@ -355,11 +370,11 @@ class Checks:
             workers[0].until("two workers", lambda: tolerant(lambda: side.workers("sharing")) == 2)
         self.bridge.send_samples("sharing", "incoming", "--types", "incoming", "--instances", 20, "--count", 300)
         for side, (ledger, workers) in at_work.items():
-            side.publish("other", "foreign", None, self.poison)
+            side.poison()
             workers[0].until("everything is committed", lambda: side.finished("sharing"))
             for worker in workers:
                 worker.end()
-            compare(self.bridge.sent, self.poison, ledger, side.name == "kafka")
+            compare(self.bridge.sent, ledger, side.name == "kafka")
             shares = [len(worker.took()) for worker in workers]
             if min(shares) == 0 or sum(shares) != len(self.bridge.sent):
                 raise Wrong(f"the workers took {shares} of {len(self.bridge.sent)}")
@@ -383,7 +398,7 @@ class Checks:
         reader = of_group(language, side, group, ledger, log)
         reader.until("everything is committed", lambda: side.finished(group))
         reader.end()
-        count, parked = compare(self.bridge.sent, self.poison, ledger, side.name == "kafka")
+        count, parked = compare(self.bridge.sent, ledger, side.name == "kafka")
         # Another group gets everything again; the ids in the ledger say that all of it is done.
         before = ledger.read_bytes()
         again = of_group(language, side, f"{language}-second", ledger, log)
@@ -437,7 +452,7 @@ class Recipes:
         self.sides = {side.name: side for side in checks.sides}
 
     def script(self, name, *words):
-        return [sys.executable, ROOT / "tests/consumers/recipes" / name, self.sides["nats"].address, *words]
+        return [sys.executable, RECIPES / name, self.sides["nats"].address, *words]
 
     def shards(self):
         """Three shards at once: each instance is in one of them, and in order."""
@@ -450,7 +465,6 @@ class Recipes:
             lines = [[line.split() for line in worker.out.read_text().splitlines()] for worker in workers]
             return [[line for line in shard if line[0] in self.ids] for shard in lines]
 
-        self.ids = {one.id for one in self.sent}
         # the repeat that was published again comes once more
         workers[0].until("all events", lambda: sum(map(len, took())) == len(self.sent) + 1)
         for worker in workers:
@@ -484,8 +498,67 @@ class Recipes:
         until("the last state", value)
         return f"the last state of {len(last)} instances"
 
+    def postgres(self):
+        """Each event is one row, and a second reading changes nothing."""
+        as_postgres = ["runuser", "-u", "postgres", "--"] if os.getuid() == 0 else []
+        data, port = pathlib.Path(tempfile.mkdtemp(prefix="postgres-")), free_port()
+        if as_postgres:
+            shutil.chown(data, "postgres")
+        tools = next(iter(sorted(pathlib.Path("/usr/lib/postgresql").glob("*/bin"))), pathlib.Path("/usr/bin"))
+        try:
+            run([*as_postgres, tools / "initdb", "-D", data / "data", "-A", "trust", "-U", "postgres"], cwd=data)
+        except (Broken, OSError):
+            raise Skipped("Postgres is not installed") from None
+        command = [*as_postgres, tools / "postgres", "-D", data / "data", "-p", port, "-k", data, "-h", "127.0.0.1"]
+        server = Process(command, port, self.folder / "postgres-server.log", cwd=data)
+        url = f"postgresql://postgres@127.0.0.1:{port}/postgres"
+
+        def query(sql):
+            return run([tools / "psql", "-At", "-c", sql, url]).split()
+
+        until("Postgres takes connections", lambda: tolerant(lambda: query("SELECT 1")))
+        run([tools / "psql", "-q", "-f", RECIPES / "postgres.sql", url])
+        for group in ("postgres", "postgres-again"):
+            words = [BUILT / "recipes/bin/python", RECIPES / "postgres.py", self.sides["kafka"].address, group, url]
+            copier = Consumer(words, self.folder / f"{group}.log")
+            copier.until("everything is committed", lambda: tolerant(lambda: self.sides["kafka"].finished(group)))
+            copier.end()
+        rows = query("SELECT ce_id || '|' || instance || '|' || encode(sha256(body), 'hex') FROM event")
+        self.same([row.split("|") for row in rows])
+        server.stop()
+        shutil.rmtree(data)
+        return f"Postgres has {len(rows)} rows"
+
+    def connect(self):
+        """The file of the sink has every body."""
+        where, port = self.folder / "connect", free_port()
+        where.mkdir()
+        (where / "plugins").symlink_to(BUILT / "connect/plugins")
+        side = self.sides["kafka"]
+        worker = (RECIPES / "connect-worker.properties").read_text().replace("127.0.0.1:9092", side.address)
+        (where / "worker.properties").write_text(worker + f"listeners=http://127.0.0.1:{port}\n")
+        sink = RECIPES / "connect-sink.properties"
+        java = [*side.server.java, "org.apache.kafka.connect.cli.ConnectStandalone", where / "worker.properties", sink]
+        connect = Process(java, port, self.folder / "connect.log", cwd=where)
+        until("everything is committed", lambda: tolerant(lambda: side.finished("connect-greenapi-file")), 90)
+        connect.stop()
+        text = (where / "events.txt").read_bytes()
+        missing = [file.name for file in payloads() if hashlib.sha256(file.read_bytes()).hexdigest()[:32] in self.ids and file.read_bytes() + b"\n" not in text]
+        if missing:
+            raise Wrong(f"the file lacks {missing}")
+        return f"Kafka Connect wrote {len(text)} bytes"
+
+    def same(self, rows):
+        """Rows of id, instance and digest are what was sent, each once."""
+        expected = sorted((one.id, one.instance) for one in self.sent)
+        if sorted((row[0], row[1]) for row in rows) != expected or any(row[2][:32] != row[0] for row in rows):
+            raise Wrong(f"{len(rows)} rows are not the {len(expected)} events that were sent, byte for byte")
+
     def run(self, attempt):
-        for recipe in [self.shards, self.last_state] if "nats" in self.sides else []:
+        self.ids = {one.id for one in self.sent}
+        recipes = [self.shards, self.last_state] if "nats" in self.sides else []
+        recipes += [self.postgres, self.connect] if "kafka" in self.sides else []
+        for recipe in recipes:
             began = time.monotonic()
             attempt(f"recipe {recipe.__name__}", lambda: say(began, recipe()))
 
@@ -502,12 +575,18 @@ def main():
     prepare()
     began = time.monotonic()
     folder = pathlib.Path(tempfile.mkdtemp(prefix="consumers-"))
-    languages = [language for language in options.languages if language != "events"]
+    languages = [language for language in options.languages if language in COMMANDS]
     failed = []
 
     def attempt(what, check, *words):
         try:
             check(*words)
+            return True
+        except Skipped as why:
+            print(f"  {what}: skipped, {why}", flush=True)
+            if path := os.environ.get("BRIDGE_TEST_SKIPS"):
+                with open(path, "a", encoding="utf-8") as skips:
+                    skips.write(f"{what}: {why}\n")
             return True
         except (Wrong, Broken) as problem:
             failed.append(what)
@@ -516,7 +595,7 @@ def main():
 
     if "events" in options.languages:
         attempt("events", consume_events, folder / "events")
-    if languages:
+    if languages or "recipes" in options.languages:
         kinds = {"nats": NatsSide, "kafka": KafkaSide}
         sides = [kinds[name](folder / name) for name in options.broker or kinds]
         checks = Checks(folder, sides)
@@ -527,7 +606,8 @@ def main():
             for language in languages:
                 for side in sides:
                     attempt(f"{language} from {side.name}", checks.consume, language, side)
-            Recipes(checks).run(attempt)
+            if "recipes" in options.languages:
+                Recipes(checks).run(attempt)
     if failed:
         print(f"{len(failed)} failed; what was written stays in {folder}")
         return 1

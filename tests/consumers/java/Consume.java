@@ -83,7 +83,7 @@ public class Consume {
             consumer.subscribe(CLASSES.stream().map(name -> "greenapi." + name).toList());
             while (true) {
                 for (var record : consumer.poll(Duration.ofSeconds(1))) {
-                    handle(() -> KafkaMessageFactory.createReader(record), record.value());
+                    handle(() -> KafkaMessageFactory.createReader(record), record.value() == null ? new byte[0] : record.value());
                     consumer.commitSync(Map.of(new TopicPartition(record.topic(), record.partition()),
                         new OffsetAndMetadata(record.offset() + 1)));
                 }

@@ -34,8 +34,12 @@ function work (event: CloudEvent<unknown>, notification: object, type: string, d
 
 /** The SDK's own bindings would parse the body, and refuse one that begins with a space; this leaves it as received. */
 function toEvent (headers: [string, string][], data: Buffer) {
-  const attributes = headers.filter(([name]) => /^ce[-_]/.test(name)).map(([name, value]) => [name.slice(3), value])
-  return new CloudEvent<unknown>({ ...Object.fromEntries(attributes), data })
+  const attributes: Record<string, string> = {}
+  for (const [name, value] of headers) {
+    if (name.startsWith('ce_')) attributes[name.slice(3)] = value // Kafka
+    if (name.startsWith('ce-')) attributes[name.slice(3)] = decodeURIComponent(value) // JetStream
+  }
+  return new CloudEvent<unknown>({ ...attributes, data } as { type: string, source: string })
 }
 
 function handle (headers: [string, string][], body: Buffer) {
@@ -65,7 +69,7 @@ async function readKafka () {
   process.once('SIGTERM', () => stream.close())
   try {
     for await (const message of stream) {
-      handle([...message.headers], message.value)
+      handle([...message.headers], message.value ?? Buffer.alloc(0))
       await message.commit()
     }
   } finally {
@@ -83,7 +87,7 @@ async function readNats () {
   const messages = await (await jetstream(connection).consumers.get('GREENAPI', group)).consume()
   process.once('SIGTERM', () => messages.close())
   for await (const message of messages) {
-    const headers = message.headers?.keys().map(name => [name, decodeURIComponent(message.headers!.get(name))])
+    const headers = message.headers?.keys().map(name => [name, message.headers!.get(name)])
     handle(headers as [string, string][] ?? [], Buffer.from(message.data))
     await message.ackAck()
   }

@@ -69,7 +69,7 @@ def read_kafka(servers, group, ledger, done):
             for message in consumer.consume(100, timeout=1):
                 if message.error():
                     raise KafkaException(message.error())
-                raw = kafka.KafkaMessage(dict(message.headers() or []), message.key(), message.value())
+                raw = kafka.KafkaMessage(dict(message.headers() or []), message.key(), message.value() or b"")
                 handle(lambda: kafka.from_binary(raw, ExactBytes()), raw.value, ledger, done)
                 consumer.commit(message, asynchronous=False)
     finally:
