@@ -27,6 +27,7 @@ use crate::delivery::Delivery;
 use crate::http_server::{self, Limits, serve};
 use crate::journal::Journal;
 use crate::message::Broker;
+use crate::notification::Validation;
 use crate::route::Routes;
 use crate::shutdown::{Config as ShutdownConfig, Shutdown};
 use crate::units::records;
@@ -82,9 +83,10 @@ impl Bridge {
     /// # Errors
     /// [`BuildError`].
     pub async fn build(config: Config) -> Result<Self, BuildError> {
-        // what can be refused without any effect: secrets and routes
+        // what can be refused without any effect: secrets, routes and schemas
         let (tokens, admin_tokens) = (config.webhook_tokens()?, config.admin_tokens()?);
-        let (routes, edit_routes) = (routes(&config)?, Arc::new(routes(&config)?));
+        let routes = routes(&config)?;
+        let validation = Validation::new(&config.validation).map_err(|error| unusable("validation.mode", &error))?;
         // the addresses
         let webhook_address = BoundAddress::bind("http.listen", config.http.listen)?;
         let bind_admin = |admin: &AdminConfig| BoundAddress::bind("admin.listen", admin.listen);
@@ -105,13 +107,19 @@ impl Bridge {
         let delivery = Delivery::new(targets, recovered, publish, dedupe, tasks.clone(), metrics.clone());
         delivery.start_forwarding();
         delivery.start_outage_log();
-        let pages = pages.map(|pages| pages.with_edits(delivery.clone(), edit_routes, config.http.max_body));
+        let pages = with_edits(pages, &config, &delivery, &validation)?;
         // the endpoint
-        let allowed = AllowList::new(config.auth.allow_from.as_deref());
-        let permits = Permits::new(&config.http.limits);
-        let (http, shared_metrics) = (config.http.clone(), metrics.clone());
-        let endpoint =
-            Endpoint { allowed, tokens, routes, delivery, permits, metrics: shared_metrics, shutdown, config: http };
+        let endpoint = Endpoint {
+            allowed: AllowList::new(config.auth.allow_from.as_deref()),
+            tokens,
+            validation,
+            routes,
+            delivery,
+            permits: Permits::new(&config.http.limits),
+            metrics: metrics.clone(),
+            shutdown,
+            config: config.http.clone(),
+        };
         // the listeners
         let listener = webhook_address.listen()?;
         let mut admin = Vec::new();
@@ -254,6 +262,17 @@ fn journal_pages(
     let (Some(_), Some(section), Some(journal)) = (&config.admin, &config.journal, journal) else { return Ok(None) };
     let pages = JournalPages::open(journal, &section.directory, shutdown);
     pages.map(Some).map_err(|error| unusable("journal.directory", &error))
+}
+
+/// Lets the pages edit the journal.
+fn with_edits(
+    pages: Option<JournalPages>,
+    config: &Config,
+    delivery: &Arc<Delivery>,
+    validation: &Validation,
+) -> Result<Option<JournalPages>, BuildError> {
+    let (routes, max_body) = (Arc::new(routes(config)?), config.http.max_body);
+    Ok(pages.map(|pages| pages.with_edits(delivery.clone(), routes, validation.clone(), max_body)))
 }
 
 fn unusable(key: &str, problem: &dyn std::fmt::Display) -> BuildError {

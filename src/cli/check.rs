@@ -11,6 +11,7 @@ use crate::brokers::{Finding, JournalBacklog, Verdict, kafka, nats};
 use crate::config::Config;
 use crate::journal::{self, Journal, JournalReader, JournalRefusal, Preflight};
 use crate::message::Broker;
+use crate::notification::ValidationMode;
 use crate::units::{records, sequence_numbers};
 
 /// The findings about one broker, or about the endpoint or the journal.
@@ -80,7 +81,7 @@ fn verdict(wrong: usize, notes: usize, offline: bool) -> String {
     }
 }
 
-/// Which senders the endpoint accepts.
+/// Which senders the endpoint accepts, and which notifications.
 fn endpoint(config: &Config, tokens: Option<&Tokens>) -> Vec<Finding> {
     let counted = tokens.map(Tokens::count).map(|(all, bound)| format!("{all}, of which {bound} bound to instances"));
     let anonymous =
@@ -88,7 +89,9 @@ fn endpoint(config: &Config, tokens: Option<&Tokens>) -> Vec<Finding> {
     let tokens = counted.map(|counted| Finding::fine("tokens", counted)).or_else(anonymous);
     let from = config.auth.allow_from.as_ref().map(|all| all.iter().map(ToString::to_string).collect::<Vec<_>>());
     let from = from.map_or("any address".into(), |all| format!("only {}", all.join(", ")));
-    tokens.into_iter().chain([Finding::fine("from", from)]).collect()
+    let strict = config.validation.mode == ValidationMode::Strict;
+    let strict = strict.then(|| Finding::fine("validation", "strict: what breaks its schema is a dead letter"));
+    tokens.into_iter().chain([Finding::fine("from", from)]).chain(strict).collect()
 }
 
 /// Whether a bridge would start with the journal, and could store records in it.

@@ -227,9 +227,14 @@ mod tests {
                 "http.workers = \"two\": give a whole number, 0 or more; it comes from BRIDGE_HTTP__WORKERS",
             ),
             (
-                "BRIDGE_VALIDATION__MODE",
+                "BRIDGE_INSPECTOR__LISTEN",
                 "x",
-                "validation: this version does not have it; remove it; it comes from BRIDGE_VALIDATION__MODE",
+                "inspector: this version does not have it; remove it; it comes from BRIDGE_INSPECTOR__LISTEN",
+            ),
+            (
+                "BRIDGE_VALIDATION__MODE",
+                "lax",
+                "validation.mode = \"lax\": unknown value; give \"tolerant\" or \"strict\"; it comes from BRIDGE_VALIDATION__MODE",
             ),
         ] {
             assert_eq!(fault("", &[(name, value)]), says);

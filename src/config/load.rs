@@ -201,7 +201,7 @@ mod tests {
             "http.lisen = \"x\": unknown key; the nearest known one is `listen`"
         );
         assert_eq!(fault("[nast]\nx = 1"), "nast: unknown key; the nearest known one is `nats`");
-        assert!(fault("[zzz]\nx = 1").starts_with("zzz: unknown key; known are http, auth, route,"));
+        assert!(fault("[zzz]\nx = 1").starts_with("zzz: unknown key; known are http, auth, validation, route,"));
         assert!(fault("[http]\nlisten = \"bridge:1\"").ends_with("such as \"127.0.0.1:3000\" or \":3000\""));
         assert!(fault("[nats]\nprovision.replicas = \"three\"").contains("a number of replicas, or \"auto\""));
         assert!(fault("[http]\nbody_time = \"10\"").starts_with("http.body_time = \"10\": not a duration"));

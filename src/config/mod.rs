@@ -25,7 +25,9 @@ pub use names::misspelt_variables;
 use crate::auth::Tokens;
 use crate::message::Broker;
 use crate::route::{BrokerTemplate, RouteError};
-use crate::{admin, auth, brokers::kafka, brokers::nats, delivery, journal, route, shutdown, telemetry, webhook};
+use crate::{
+    admin, auth, brokers::kafka, brokers::nats, delivery, journal, notification, route, shutdown, telemetry, webhook,
+};
 
 /// The whole configuration.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -35,6 +37,8 @@ pub struct Config {
     pub http: webhook::Config,
     /// `[auth]`.
     pub auth: auth::Config,
+    /// `[validation]`.
+    pub validation: notification::ValidationConfig,
     /// `[route]`.
     pub route: route::Config,
     /// `[kafka]`. None means no Kafka.

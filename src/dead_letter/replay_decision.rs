@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use super::{DeadLetter, DeadLetterDestination, DlqHeaders};
 use crate::message::{Destinations, Event, Message, MessageKind};
-use crate::notification::Notification;
+use crate::notification::Validation;
 use crate::route::{Received, Routes};
 
 /// What this version and these routes make of a dead letter.
@@ -17,11 +17,12 @@ pub enum ReplayDecision {
     NotReplayable(String),
 }
 
-/// Decides what a replay makes of a dead letter that was replayed `earlier_replays` times: it is routed as if it came
-/// now. Sends nothing.
+/// Decides what a replay makes of a dead letter that was replayed `earlier_replays` times: it is validated and routed as
+/// if it came now. Sends nothing.
 pub fn decide_replay(
     dead_letter: &DeadLetter,
     routes: &Routes,
+    validation: &Validation,
     earlier_replays: u32,
     now: SystemTime,
 ) -> ReplayDecision {
@@ -29,7 +30,7 @@ pub fn decide_replay(
         return ReplayDecision::NotReplayable(why);
     }
     let received = Received { body: dead_letter.body.clone(), at: now, trace: dead_letter.headers.trace() };
-    let notification = match Notification::parse(&received.body) {
+    let notification = match validation.parse(&received.body) {
         Ok(notification) => notification,
         Err(refused) => return ReplayDecision::NotReplayable(format!("still not a notification: {refused}")),
     };

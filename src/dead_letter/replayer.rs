@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep_until};
 use super::{DeadLetter, DlqHeaders, JournalBacklog, ReplayDecision, ReplayMarkers, decide_replay, replay_marker};
 use crate::brokers::{Fault, FaultKind, Publisher, RETRY};
 use crate::message::{Broker, Message};
+use crate::notification::Validation;
 use crate::route::Routes;
 
 /// How long a transient fault is retried, and how long a replay waits for the journal's backlog.
@@ -45,6 +46,7 @@ pub struct DeadLetterDestination<'q> {
 /// Replays the dead letters of one broker to it.
 pub struct Replayer<'r> {
     routes: &'r Routes,
+    validation: Validation,
     /// `None` means a dry run: nothing is sent.
     publisher: Option<Publisher>,
     queue: DeadLetterDestination<'r>,
@@ -58,13 +60,14 @@ impl<'r> Replayer<'r> {
     /// `markers` says which dead letters were replayed, and `backlog` what goes first. Without a publisher it is a dry run.
     pub fn new(
         routes: &'r Routes,
+        validation: Validation,
         publisher: Option<Publisher>,
         queue: DeadLetterDestination<'r>,
         markers: ReplayMarkers,
         backlog: JournalBacklog,
         include_replayed: bool,
     ) -> Self {
-        Self { routes, publisher, queue, markers: Mutex::new(markers), backlog, include_replayed }
+        Self { routes, validation, publisher, queue, markers: Mutex::new(markers), backlog, include_replayed }
     }
 
     /// Closes the publisher.
@@ -109,7 +112,7 @@ impl<'r> Replayer<'r> {
             return ReplayOutcome::AlreadyReplayed;
         }
         let (earlier, now) = (self.with_markers(|markers| markers.times(headers.id)), SystemTime::now());
-        let message = match decide_replay(letter, self.routes, earlier, now) {
+        let message = match decide_replay(letter, self.routes, &self.validation, earlier, now) {
             ReplayDecision::Replay(message) => message,
             ReplayDecision::NotReplayable(why) => return ReplayOutcome::NotReplayable(why),
         };

@@ -21,6 +21,7 @@ use tokio_util::task::TaskTracker;
 use crate::delivery::{DedupeConfig, Delivery, EditError, ImportCounts, PublishConfig};
 use crate::journal::{self, Journal, OpenError, Record};
 use crate::message::Broker;
+use crate::notification::Validation;
 use crate::route::Routes;
 use crate::telemetry::Metrics;
 use edit_log::EditLog;
@@ -49,6 +50,7 @@ pub enum JournalEditError {
 pub struct JournalEditor {
     delivery: Arc<Delivery>,
     routes: Arc<Routes>,
+    validation: Validation,
     /// Whether no bridge runs on the journal, so that an edit may take its time.
     offline: bool,
     log: EditLog,
@@ -56,9 +58,9 @@ pub struct JournalEditor {
 
 impl JournalEditor {
     /// Edits the journal of a running bridge.
-    pub fn new(delivery: Arc<Delivery>, routes: Arc<Routes>) -> Self {
+    pub fn new(delivery: Arc<Delivery>, routes: Arc<Routes>, validation: Validation) -> Self {
         let log = EditLog::new(delivery.metrics().clone());
-        Self { delivery, routes, offline: false, log }
+        Self { delivery, routes, validation, offline: false, log }
     }
 
     /// Opens a journal that no bridge runs on, until [`Self::close`].
@@ -70,12 +72,13 @@ impl JournalEditor {
         dead_letter: &journal::DeadLetterConfig,
         dedupe: &DedupeConfig,
         routes: Arc<Routes>,
+        validation: Validation,
         metrics: Arc<Metrics>,
     ) -> Result<Self, OpenError> {
         let opened = Journal::open(config, dead_letter, dedupe.limits())?;
         let publish = PublishConfig::default();
         let delivery = Delivery::new(Vec::new(), Some(opened), &publish, dedupe, TaskTracker::new(), metrics);
-        Ok(Self { offline: true, ..Self::new(delivery, routes) })
+        Ok(Self { offline: true, ..Self::new(delivery, routes, validation) })
     }
 
     /// Closes the journal, once everything is on disk.

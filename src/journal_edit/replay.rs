@@ -73,7 +73,7 @@ impl JournalEditor {
         let Some(letter) = from_journal(record) else {
             return Ok(ReplayResult::NotReplayable("it cannot be read any more".into()));
         };
-        match decide_replay(&letter, &self.routes, times, SystemTime::now()) {
+        match decide_replay(&letter, &self.routes, &self.validation, times, SystemTime::now()) {
             ReplayDecision::NotReplayable(why) => Ok(ReplayResult::NotReplayable(why)),
             ReplayDecision::Replay(message) => {
                 let to = describe_destinations(&self.routes, &message);

@@ -64,6 +64,8 @@ pub enum Reason {
     NoType,
     /// No `instanceData.idInstance` that is an instance.
     NoInstance,
+    /// A field breaks the schema of its type; only with strict validation.
+    Schema,
     /// Larger than the broker accepts in one message.
     TooLarge,
     /// The broker will never accept this message.
@@ -76,13 +78,14 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, in the order of its labels.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::NotJson,
         Self::NotObject,
         Self::TooDeep,
         Self::Ambiguous,
         Self::NoType,
         Self::NoInstance,
+        Self::Schema,
         Self::TooLarge,
         Self::Rejected,
         Self::NoDestination,
@@ -98,6 +101,7 @@ impl Reason {
             Self::Ambiguous => "ambiguous",
             Self::NoType => "no_type",
             Self::NoInstance => "no_instance",
+            Self::Schema => "schema",
             Self::TooLarge => "too_large",
             Self::Rejected => "rejected",
             Self::NoDestination => "no_destination",

@@ -3,16 +3,19 @@
 //! In: a body. Out: a [`Notification`], read as far as routing needs it, or a [`ParseError`].
 //! [`Notification::parse`] is the only constructor. It requires three things: a JSON object, a `typeWebhook` and an
 //! `instanceData.idInstance`, because GREEN-API's own samples and real traffic lack or bend every other field.
-//! Everything else passes untouched.
+//! Everything else passes untouched. [`Validation`] also checks the other fields, if the operator asks for it.
 
 mod class;
 mod json;
+mod json_value;
 mod parse;
 mod parse_error;
 pub mod schemas;
+mod validation;
 
 pub use class::{Class, TypeTable};
 pub use parse_error::ParseError;
+pub use validation::{Validation, ValidationConfig, ValidationMode};
 
 use std::borrow::Cow;
 

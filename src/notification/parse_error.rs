@@ -4,7 +4,7 @@ use thiserror::Error;
 
 /// Why a body is not a notification, with what could still be read of it.
 ///
-/// The text is for people and never repeats a piece of the body.
+/// The text is for people and never repeats a piece of the body. What is about one field begins with its JSON pointer.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum ParseError {
     /// Not a JSON text.
@@ -28,7 +28,7 @@ pub enum ParseError {
         instance: Option<u64>,
     },
     /// No `typeWebhook` that is a string.
-    #[error("typeWebhook is {found}, a string is needed")]
+    #[error("/typeWebhook is {found}, a string is needed")]
     NoType {
         /// What is there instead.
         found: &'static str,
@@ -36,10 +36,22 @@ pub enum ParseError {
         instance: Option<u64>,
     },
     /// No `instanceData.idInstance` that names an instance.
-    #[error("instanceData.idInstance is {found}, an unsigned integer is needed")]
+    #[error("/instanceData/idInstance is {found}, an unsigned integer is needed")]
     NoInstance {
         /// What is there instead.
         found: &'static str,
+        /// The type as sent.
+        kind: String,
+    },
+    /// A field breaks the schema of its type; only with strict validation.
+    #[error("{pointer} {problem}")]
+    BreaksSchema {
+        /// The JSON pointer of the field.
+        pointer: String,
+        /// What is wrong with it.
+        problem: String,
+        /// The instance.
+        instance: u64,
         /// The type as sent.
         kind: String,
     },
@@ -61,6 +73,7 @@ impl ParseError {
     pub fn instance(&self) -> Option<u64> {
         match self {
             Self::NoType { instance, .. } | Self::TooDeep { instance } | Self::Ambiguous { instance, .. } => *instance,
+            Self::BreaksSchema { instance, .. } => Some(*instance),
             Self::NotJson(_) | Self::NotObject | Self::NoInstance { .. } => None,
         }
     }
@@ -68,7 +81,7 @@ impl ParseError {
     /// The type as sent, where it could be read unambiguously.
     pub fn kind(&self) -> Option<&str> {
         match self {
-            Self::NoInstance { kind, .. } => Some(kind),
+            Self::NoInstance { kind, .. } | Self::BreaksSchema { kind, .. } => Some(kind),
             _ => None,
         }
     }

@@ -193,6 +193,7 @@ fn reason(error: &ParseError) -> Reason {
         ParseError::Ambiguous { .. } => Reason::Ambiguous,
         ParseError::NoType { .. } => Reason::NoType,
         ParseError::NoInstance { .. } => Reason::NoInstance,
+        ParseError::BreaksSchema { .. } => Reason::Schema,
     }
 }
 

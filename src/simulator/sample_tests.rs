@@ -3,6 +3,7 @@ use std::collections::{HashMap, HashSet};
 use proptest::prelude::*;
 
 use super::*;
+use crate::notification::Validation;
 use crate::notification::schemas::message_types;
 
 fn body(sample: &Sample, fields: Fields, size: usize) -> Vec<u8> {
@@ -43,6 +44,14 @@ fn every_type_and_every_message_type_in_each_direction_has_a_sample() {
     let products: HashSet<_> =
         all.iter().map(|sample| Notification::parse(&body(sample, FIELDS, 0)).unwrap().product().unwrap()).collect();
     assert_eq!(products, HashSet::from(["whatsapp".into(), "telegram".into(), "v3".into()]));
+}
+
+#[test]
+fn every_sample_passes_strict_validation() {
+    let strict = Validation::new(&toml::from_str("mode = \"strict\"").unwrap()).unwrap();
+    for sample in Sample::all() {
+        assert_eq!(strict.parse(&body(&sample, FIELDS, 0)).err(), None, "{} {:?}", sample.kind, sample.message_type);
+    }
 }
 
 #[test]

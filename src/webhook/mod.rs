@@ -32,7 +32,7 @@ pub use permits::Permits;
 use crate::auth::{AllowList, Binding, Tokens};
 use crate::delivery::{Delivery, Outcome};
 use crate::message::TraceContext;
-use crate::notification::{Class, Notification};
+use crate::notification::{Class, Validation};
 use crate::route::{Received, Routes};
 use crate::shutdown::Shutdown;
 use crate::telemetry::{Metrics, Refusal};
@@ -54,6 +54,8 @@ pub struct Endpoint {
     pub allowed: AllowList,
     /// Tokens. None means that anyone may send.
     pub tokens: Option<Tokens>,
+    /// What is required of notifications.
+    pub validation: Validation,
     /// Where notifications go.
     pub routes: Routes,
     /// Stores them.
@@ -147,7 +149,7 @@ impl Endpoint {
         deadline: Instant,
         permit: Permit,
     ) -> Result<(Option<Class>, NotificationLog, impl Future<Output = Outcome> + use<>), Refused> {
-        let (class, message) = match Notification::parse(&received.body) {
+        let (class, message) = match self.validation.parse(&received.body) {
             Ok(notification) => {
                 check_binding(binding, Some(notification.instance))?;
                 let class = Some(self.routes.class_of(&notification));

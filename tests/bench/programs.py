@@ -137,7 +137,8 @@ def start(broker, folder, quick, against=()):
     def served(name, *command, **more):
         return Served(name, command, folder, bridge.token_file, **more)
 
-    programs = [bridge, *others, served("bare hyper", EXAMPLES / "bench-bare", "ADDRESS")]
+    strict = Bridge(broker, folder, '[validation]\nmode = "strict"\n', name="this, strict")
+    programs = [bridge, *others, strict, served("bare hyper", EXAMPLES / "bench-bare", "ADDRESS")]
     shortest = EXAMPLES / f"bench-shortest-{broker.name}"
     if broker.name == "nats":
         programs.append(served("shortest", shortest, "ADDRESS", broker.server))

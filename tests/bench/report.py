@@ -3,7 +3,7 @@
 import statistics
 from xml.sax.saxutils import escape
 
-MINE, BARE, DIRECT = "this bridge", "bare hyper", "direct, no HTTP"
+MINE, STRICT, BARE, DIRECT = "this bridge", "this, strict", "bare hyper", "direct, no HTTP"
 MB = 1024 * 1024
 # What two builds of the bridge are compared by.
 COMPARED = (("per_second", "requests"), ("cpu", "CPU"), ("p50", "p50"), ("p99", "p99"))
@@ -58,6 +58,7 @@ def judgements(section):
     """What, the figure, its unit, and the most (or least) it should be."""
     once, many = section["once"], shortest(section, 1)
     yield "CPU at 64, of the shortest's", ratio(section, "64", "cpu", MINE, many), "x", "<=", 1.10
+    yield "CPU at 64 with strict validation, of tolerant's", ratio(section, "64", "cpu", STRICT, MINE), "x", "<=", 1.5
     yield "throughput at 64, of the shortest's", ratio(section, "64", "per_second", MINE, many), "x", ">=", 0.95
     if section["broker"] == "kafka":
         one = shortest(section, 0)

@@ -122,3 +122,5 @@ mod stream_recreated;
 mod tail;
 #[cfg(all(feature = "kafka", feature = "nats"))]
 mod two_brokers;
+#[cfg(feature = "nats")]
+mod validation;

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 use greenapi_bridge::message::{Broker, Message, TraceContext};
-use greenapi_bridge::notification::Notification;
+use greenapi_bridge::notification::{Notification, Validation};
 use greenapi_bridge::route::{BrokerTemplate, Config, Received, Routes};
 use serde_json::Value;
 
@@ -67,5 +67,40 @@ fn every_body_is_routed_as_the_contract_says() {
         let named = headers.keys().filter(|name| name.starts_with("ce-") && *name != "ce-datacontenttype").count();
         assert_eq!(seen, named, "{}", file.display());
         assert_eq!(headers["content-type"].as_str(), Some(message.event.content_type()), "{}", file.display());
+    }
+}
+
+/// The bodies under `valid` that break a rule of GREEN-API's documentation, with the first such field. A bridge must take them,
+/// unless it validates strictly.
+const BREAK_A_RULE: [(&str, &str); 12] = [
+    ("incomingMessageReceived__textMessage__null-fields", "/idMessage"),
+    ("incomingMessageReceived__textMessage__null-messagedata", "/messageData"),
+    ("incomingMessageReceived__textMessage__timestamp-absent", "/timestamp"),
+    ("incomingMessageReceived__textMessage__timestamp-boolean", "/timestamp"),
+    ("incomingMessageReceived__textMessage__timestamp-float", "/timestamp"),
+    ("incomingMessageReceived__textMessage__timestamp-null", "/timestamp"),
+    ("incomingMessageReceived__textMessage__timestamp-object", "/timestamp"),
+    ("incomingMessageReceived__textMessage__timestamp-string", "/timestamp"),
+    ("incomingMessageReceived__textMessage__timestamp-twice-last-no-integer", "/timestamp"),
+    ("incomingMessageReceived__textMessage__without-messagedata", "/messageData"),
+    ("incomingMessageReceived__textMessage__without-senderdata", "/senderData"),
+    ("stateInstanceChanged__none__minimal", "/timestamp"),
+];
+
+#[test]
+fn strict_validation_accepts_what_is_published_and_refuses_what_breaks_a_rule() {
+    let strict = Validation::new(&toml::from_str("mode = \"strict\"").unwrap()).unwrap();
+    for file in bodies() {
+        let body = std::fs::read(&file).unwrap();
+        let refused = strict.parse(&body).err().map(|error| error.to_string());
+        let name = file.file_stem().unwrap().to_str().unwrap();
+        let rule = BREAK_A_RULE.iter().find(|(broken, _)| *broken == name).map(|(_, pointer)| *pointer);
+        match (Notification::parse(&body), rule) {
+            (Err(error), _) => assert_eq!(refused, Some(error.to_string()), "{name}"),
+            (Ok(_), None) => assert_eq!(refused, None, "{name}"),
+            (Ok(_), Some(pointer)) => {
+                assert_eq!(refused.as_deref().and_then(|text| text.split(' ').next()), Some(pointer), "{name}");
+            }
+        }
     }
 }

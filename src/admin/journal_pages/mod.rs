@@ -19,6 +19,7 @@ use super::status_page::JournalSummary;
 use crate::delivery::Delivery;
 use crate::journal::{Journal, OpenError};
 use crate::journal_edit::JournalEditor;
+use crate::notification::Validation;
 use crate::route::Routes;
 use crate::shutdown::Shutdown;
 use edits::Edits;
@@ -44,8 +45,14 @@ impl JournalPages {
     /// Adds the edits. `max_body` is the most bytes of a notification that the bridge accepts: the import of one may be
     /// as large.
     #[must_use]
-    pub fn with_edits(self, delivery: Arc<Delivery>, routes: Arc<Routes>, max_body: usize) -> Self {
-        let edits = Edits::new(JournalEditor::new(delivery, routes), max_body);
+    pub fn with_edits(
+        self,
+        delivery: Arc<Delivery>,
+        routes: Arc<Routes>,
+        validation: Validation,
+        max_body: usize,
+    ) -> Self {
+        let edits = Edits::new(JournalEditor::new(delivery, routes, validation), max_body);
         Self { edits: Some(edits), ..self }
     }
 

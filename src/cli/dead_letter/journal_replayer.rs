@@ -6,11 +6,13 @@ use crate::cli::journal::{AdminOptions, CommandError, JournalAccess};
 use crate::config::Config;
 use crate::dead_letter::{DeadLetter, DlqHeaders, ReplayDecision, ReplayMarkers, ReplayOutcome, decide_replay};
 use crate::journal_edit::{ReplayRequest, ReplayResult, describe_destinations};
+use crate::notification::Validation;
 use crate::route::Routes;
 
 /// Replays dead letters of a journal.
 pub(super) struct JournalReplayer<'r> {
     routes: &'r Routes,
+    validation: Validation,
     /// None means a dry run.
     journal: Option<JournalAccess>,
     markers: ReplayMarkers,
@@ -23,6 +25,7 @@ impl<'r> JournalReplayer<'r> {
     pub(super) async fn open(
         config: &Config,
         routes: &'r Routes,
+        validation: Validation,
         admin: Option<&AdminOptions>,
         markers: ReplayMarkers,
         include_replayed: bool,
@@ -31,7 +34,7 @@ impl<'r> JournalReplayer<'r> {
             Some(admin) => Some(admin.open(config).await.map_err(CommandError::into_message)?),
             None => None,
         };
-        Ok(Self { routes, journal, markers, include_replayed })
+        Ok(Self { routes, validation, journal, markers, include_replayed })
     }
 
     pub(super) fn is_done(&self, headers: &DlqHeaders) -> bool {
@@ -76,10 +79,13 @@ impl<'r> JournalReplayer<'r> {
     /// The outcome of a dry run.
     fn plan(&self, dead_letter: DeadLetter) -> (DlqHeaders, ReplayOutcome) {
         let earlier_replays = self.markers.times(dead_letter.headers.id);
-        let outcome = match decide_replay(&dead_letter, self.routes, earlier_replays, SystemTime::now()) {
-            ReplayDecision::Replay(message) => ReplayOutcome::Replayed(describe_destinations(self.routes, &message)),
-            ReplayDecision::NotReplayable(why) => ReplayOutcome::NotReplayable(why),
-        };
+        let outcome =
+            match decide_replay(&dead_letter, self.routes, &self.validation, earlier_replays, SystemTime::now()) {
+                ReplayDecision::Replay(message) => {
+                    ReplayOutcome::Replayed(describe_destinations(self.routes, &message))
+                }
+                ReplayDecision::NotReplayable(why) => ReplayOutcome::NotReplayable(why),
+            };
         (dead_letter.headers, outcome)
     }
 }
@@ -118,6 +124,7 @@ mod tests {
             DeadLetter::whole(headers, body.into())
         };
         let mut replayer = JournalReplayer {
+            validation: Validation::default(),
             routes: &routes,
             journal: None,
             markers: ReplayMarkers::default(),

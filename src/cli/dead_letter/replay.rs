@@ -19,6 +19,7 @@ use crate::dead_letter::{
     ReplayMarkers, ReplayOutcome, Replayer, Source, location_name, parse_id,
 };
 use crate::message::{Broker, Id};
+use crate::notification::Validation;
 use crate::route::Routes;
 use crate::telemetry::JournalEdit;
 
@@ -144,9 +145,10 @@ async fn replayer<'r>(
     markers: ReplayMarkers,
 ) -> Result<LocationReplayer<'r>, String> {
     let (again, dry_run) = (arguments.again, arguments.dry_run);
+    let validation = Validation::new(&config.validation)?;
     let Some(broker) = location else {
         let admin = (!dry_run).then_some(&arguments.admin);
-        let replayer = JournalReplayer::open(config, routes, admin, markers, again).await?;
+        let replayer = JournalReplayer::open(config, routes, validation, admin, markers, again).await?;
         return Ok(LocationReplayer::Journal(replayer));
     };
     let backlog = JournalBacklog::open(config.journal.as_ref())?;
@@ -154,7 +156,7 @@ async fn replayer<'r>(
     let template = configured.iter().find(|template| template.broker == broker);
     let destination = template.map_or("", |template| template.dead_letter.as_str());
     let queue = DeadLetterDestination { broker, destination };
-    let replayer = Replayer::new(routes, publisher, queue, markers, backlog, again);
+    let replayer = Replayer::new(routes, validation, publisher, queue, markers, backlog, again);
     Ok(LocationReplayer::Broker(Box::new(replayer)))
 }
 

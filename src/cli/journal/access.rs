@@ -16,6 +16,7 @@ use crate::http_client::{AdminClient, Target};
 use crate::journal::{OpenError, Record, line};
 use crate::journal_edit::{EditReport, EditRequest, JournalEditor, ReplayRequest, ReplayResult};
 use crate::message::Broker;
+use crate::notification::Validation;
 use crate::route::Routes;
 
 /// How to reach the bridge that runs on the journal.
@@ -59,6 +60,7 @@ impl AdminOptions {
             &config.dead_letter,
             &config.dedupe,
             routes(config)?,
+            Validation::new(&config.validation).map_err(unusable)?,
             metrics,
         );
         match opened {
