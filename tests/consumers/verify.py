@@ -536,7 +536,7 @@ class Recipes:
         (where / "plugins").symlink_to(BUILT / "connect/plugins")
         side = self.sides["kafka"]
         worker = (RECIPES / "connect-worker.properties").read_text().replace("127.0.0.1:9092", side.address)
-        (where / "worker.properties").write_text(worker + f"listeners=http://127.0.0.1:{port}\n")
+        (where / "worker.properties").write_text(worker + f"listeners=http://127.0.0.1:{port}\noffset.flush.interval.ms=1000\n")
         sink = RECIPES / "connect-sink.properties"
         java = [*side.server.java, "org.apache.kafka.connect.cli.ConnectStandalone", where / "worker.properties", sink]
         connect = Process(java, port, self.folder / "connect.log", cwd=where)

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use greenapi_bridge::notification::Notification;
+use greenapi_bridge::notification::{Class, Notification};
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -131,9 +131,6 @@ fn every_block_that_names_a_file_stands_in_that_file() {
 fn consume_shows_an_example_of_each_class() {
     let text = read("docs/consume.md");
     let (_, code, _) = blocks(&text).into_iter().find(|(language, ..)| *language == "json").unwrap();
-    let classes = code.lines().map(|line| {
-        let body = bytes::Bytes::from(line.to_owned());
-        Notification::parse(&body).unwrap().class().as_str()
-    });
+    let classes = code.lines().map(|line| Class::of(&Notification::parse(line.as_bytes()).unwrap().kind).as_str());
     assert_eq!(classes.collect::<Vec<_>>(), ["incoming", "outgoing", "state", "device", "other"]);
 }

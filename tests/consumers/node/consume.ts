@@ -34,12 +34,12 @@ function work (event: CloudEvent<unknown>, notification: object, type: string, d
 
 /** The SDK's own bindings would parse the body, and refuse one that begins with a space; this leaves it as received. */
 function toEvent (headers: [string, string][], data: Buffer) {
-  const attributes: Record<string, string> = {}
+  const attributes: Record<string, any> = {}
   for (const [name, value] of headers) {
     if (name.startsWith('ce_')) attributes[name.slice(3)] = value // Kafka
     if (name.startsWith('ce-')) attributes[name.slice(3)] = decodeURIComponent(value) // JetStream
   }
-  return new CloudEvent<unknown>({ ...attributes, data } as { type: string, source: string })
+  return new CloudEvent<unknown>({ ...attributes, data })
 }
 
 function handle (headers: [string, string][], body: Buffer) {
