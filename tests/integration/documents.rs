@@ -115,7 +115,9 @@ fn every_block_that_names_a_file_stands_in_that_file() {
     for document in documents() {
         let text = read(&document);
         for (_, code, before) in blocks(&text) {
-            let Some((_, file)) = before.strip_suffix("):").and_then(|line| line.rsplit_once("](../")) else { continue };
+            let Some((_, file)) = before.strip_suffix("):").and_then(|line| line.rsplit_once("](../")) else {
+                continue;
+            };
             let source = read(file);
             // a line with … alone stands for lines that are left out
             for part in code.split("…\n") {
