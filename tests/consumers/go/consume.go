@@ -16,14 +16,10 @@ import (
 	"reflect"
 	"strings"
 	"syscall"
-	"time"
 
 	"github.com/cloudevents/sdk-go/v2/binding"
 	cloudevents "github.com/cloudevents/sdk-go/v2/event"
 	cehttp "github.com/cloudevents/sdk-go/v2/protocol/http"
-	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
-	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 var (
@@ -93,74 +89,6 @@ func handle(ctx context.Context, headers http.Header, body []byte) error {
 	done[event.ID()] = true
 	fmt.Println(event.ID(), event.Type())
 	return nil
-}
-
-func readKafka(ctx context.Context, address, group string) error {
-	client, err := kgo.NewClient(kgo.SeedBrokers(address), kgo.ConsumerGroup(group), kgo.DisableAutoCommit(),
-		kgo.ConsumeTopics(named("greenapi.%s")...), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
-	if err != nil {
-		return err
-	}
-	defer client.Close()
-	for {
-		fetches := client.PollFetches(ctx)
-		if err := fetches.Err(); err != nil {
-			return err
-		}
-		for records := fetches.RecordIter(); !records.Done(); {
-			record, headers := records.Next(), http.Header{}
-			for _, header := range record.Headers {
-				headers.Set(strings.Replace(header.Key, "ce_", "ce-", 1), string(header.Value))
-			}
-			if err := handle(ctx, headers, record.Value); err != nil {
-				return err
-			}
-			if err := client.CommitRecords(ctx, record); err != nil {
-				return err
-			}
-		}
-	}
-}
-
-func readNats(ctx context.Context, address, group string) error {
-	connection, err := nats.Connect(address)
-	if err != nil {
-		return err
-	}
-	defer connection.Close()
-	stream, err := jetstream.New(connection)
-	if err != nil {
-		return err
-	}
-	// One unacknowledged message at a time keeps the order, also when this ends in the middle or shares its work.
-	consumer, err := stream.CreateOrUpdateConsumer(ctx, "GREENAPI", jetstream.ConsumerConfig{
-		Durable: group, MaxAckPending: 1, AckWait: 5 * time.Second, FilterSubjects: named("greenapi.%s.>"),
-	}) // no work takes 5 s
-	if err != nil {
-		return err
-	}
-	messages, err := consumer.Messages()
-	if err != nil {
-		return err
-	}
-	context.AfterFunc(ctx, messages.Stop)
-	for {
-		message, err := messages.Next()
-		if err != nil {
-			return err
-		}
-		headers := http.Header{}
-		for name := range message.Headers() {
-			headers.Set(name, message.Headers().Get(name))
-		}
-		headers.Del("ce-datacontenttype") // HTTP has it as content-type, which is there too
-		if err := handle(ctx, headers, message.Data()); err != nil {
-			return err
-		}
-		if err := message.DoubleAck(ctx); err != nil {
-			return err
-		}
-	}
 }
 
 func named(format string) (names []string) {

@@ -8,26 +8,16 @@ import com.fasterxml.jackson.databind.ObjectMapper;
 import greenapi.*; // quicktype makes them from what `greenapi-bridge schema` prints
 import io.cloudevents.CloudEvent;
 import io.cloudevents.core.message.MessageReader;
-import io.cloudevents.http.HttpMessageFactory;
-import io.cloudevents.kafka.KafkaMessageFactory;
-import io.nats.client.Nats;
-import io.nats.client.api.ConsumerConfiguration;
 import java.beans.Introspector;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.security.MessageDigest;
-import java.time.Duration;
 import java.util.*;
 import java.util.function.Function;
 import java.util.function.Supplier;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
-import org.apache.kafka.clients.consumer.KafkaConsumer;
-import org.apache.kafka.clients.consumer.OffsetAndMetadata;
-import org.apache.kafka.common.TopicPartition;
-import org.apache.kafka.common.errors.WakeupException;
-import org.apache.kafka.common.serialization.ByteArrayDeserializer;
 
 /** Consumes the events of GREEN-API from Kafka or JetStream. Usage: java Consume kafka|nats ADDRESS GROUP LEDGER */
 public class Consume {
@@ -74,51 +64,10 @@ public class Consume {
         }
     }
 
-    static void readKafka(String servers, String group) throws Exception {
-        Map<String, Object> options = Map.of("bootstrap.servers", servers, "group.id", group, "enable.auto.commit", false,
-            "auto.offset.reset", "earliest");
-        var bytes = new ByteArrayDeserializer();
-        try (var consumer = new KafkaConsumer<>(options, bytes, bytes)) {
-            onTerm(consumer::wakeup);
-            consumer.subscribe(CLASSES.stream().map(name -> "greenapi." + name).toList());
-            while (true) {
-                for (var record : consumer.poll(Duration.ofSeconds(1))) {
-                    handle(() -> KafkaMessageFactory.createReader(record), record.value() == null ? new byte[0] : record.value());
-                    consumer.commitSync(Map.of(new TopicPartition(record.topic(), record.partition()),
-                        new OffsetAndMetadata(record.offset() + 1)));
-                }
-            }
-        } catch (WakeupException ended) {
-            // by SIGTERM; what was not committed comes again
-        }
-    }
-
-    static void readNats(String server, String durable) throws Exception {
-        // One unacknowledged message at a time keeps the order, also when this ends in the middle or shares its work.
-        var options = ConsumerConfiguration.builder().durable(durable).maxAckPending(1).ackWait(Duration.ofSeconds(5))
-            .filterSubjects(CLASSES.stream().map(name -> "greenapi." + name + ".>").toList()).build(); // no work takes 5 s
-        try (var connection = Nats.connect(server)) {
-            connection.jetStreamManagement().addOrUpdateConsumer("GREENAPI", options);
-            var consumer = connection.getStreamContext("GREENAPI").getConsumerContext(durable);
-            while (!ending) {
-                var message = consumer.next(1000);
-                if (message != null) {
-                    var headers = new HashMap<String, List<String>>();
-                    if (message.hasHeaders()) message.getHeaders().entrySet().forEach(one -> headers.put(one.getKey(), one.getValue()));
-                    handle(() -> HttpMessageFactory.createReaderFromMultimap(headers, message.getData()), message.getData());
-                    message.ackSync(Duration.ofSeconds(5));
-                }
-            }
-        }
-    }
-
-    static volatile boolean ending;
-
     /** Java ends with its last hook, so the hook waits for the work at hand. */
     static void onTerm(Runnable stop) {
         Thread main = Thread.currentThread();
         Runtime.getRuntime().addShutdownHook(new Thread(() -> {
-            ending = true;
             stop.run();
             try {
                 main.join();
@@ -134,10 +83,9 @@ public class Consume {
             Files.readAllLines(ledger, UTF_8).forEach(line -> done.add(line.split(" ")[0]));
         }
         if (arguments[0].equals("kafka")) {
-            readKafka(arguments[1], arguments[2]);
+            FromKafka.read(arguments[1], arguments[2]);
         } else {
-            onTerm(() -> { });
-            readNats(arguments[1], arguments[2]);
+            FromJetStream.read(arguments[1], arguments[2]);
         }
     }
 }
