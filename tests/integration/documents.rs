@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use greenapi_bridge::notification::{Class, Notification};
+
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
@@ -92,4 +94,45 @@ fn every_metric_that_operate_names_exists() {
         let name = metric.split('{').next().unwrap();
         assert!(known.contains(&format!("greenapi_bridge_{name}")), "docs/operate.md names {metric}");
     }
+}
+
+/// The fenced blocks of a document, each with its language and the line before it.
+fn blocks(text: &str) -> Vec<(&str, &str, &str)> {
+    let mut parts = text.split("```");
+    let mut before = parts.next().unwrap();
+    let mut blocks = Vec::new();
+    while let (Some(block), Some(after)) = (parts.next(), parts.next()) {
+        let (language, code) = block.split_once('\n').unwrap();
+        blocks.push((language, code, before.trim_end().lines().last().unwrap_or_default()));
+        before = after;
+    }
+    blocks
+}
+
+#[test]
+fn every_block_that_names_a_file_stands_in_that_file() {
+    let mut checked = 0;
+    for document in documents() {
+        let text = read(&document);
+        for (_, code, before) in blocks(&text) {
+            let Some((_, file)) = before.strip_suffix("):").and_then(|line| line.rsplit_once("](../")) else {
+                continue;
+            };
+            let source = read(file);
+            // a line with … alone stands for lines that are left out
+            for part in code.split("…\n") {
+                assert!(source.contains(part), "{document}: this is not in {file}:\n{part}");
+            }
+            checked += 1;
+        }
+    }
+    assert!(checked >= 10, "{checked}");
+}
+
+#[test]
+fn consume_shows_an_example_of_each_class() {
+    let text = read("docs/consume.md");
+    let (_, code, _) = blocks(&text).into_iter().find(|(language, ..)| *language == "json").unwrap();
+    let classes = code.lines().map(|line| Class::of(&Notification::parse(line.as_bytes()).unwrap().kind).as_str());
+    assert_eq!(classes.collect::<Vec<_>>(), ["incoming", "outgoing", "state", "device", "other"]);
 }
