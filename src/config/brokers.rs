@@ -122,7 +122,12 @@ fn kafka_section(kafka: &kafka::Config) -> Result<(), ConfigError> {
         let problem = "less than min_insync_replicas, so nothing would be acknowledged; raise it or lower the other";
         return Err(ConfigError::new("kafka.provision.replicas", count, problem));
     }
-    kafka::check_properties(kafka).map_err(client_error)
+    Ok(())
+}
+
+/// Every property that may not be set.
+pub(super) fn property_errors(kafka: &kafka::Config) -> Vec<ConfigError> {
+    kafka::check_properties(kafka).into_iter().map(client_error).collect()
 }
 
 fn client_error(error: kafka::ClientError) -> ConfigError {

@@ -1,6 +1,7 @@
 //! Checks across the parts of a configuration. What they refuse stops the start, with the remedy.
 
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use super::{Config, ConfigError, brokers};
 use crate::admin::AdminConfig;
@@ -13,10 +14,31 @@ const MAX_COUNT: usize = 10_000_000;
 /// More threads than this are a typing error.
 const MAX_WORKERS: usize = 64;
 
-/// What is wrong: one mistake of each kind.
+type Check = fn(&Config) -> Result<(), ConfigError>;
+
+/// One for each kind of mistake, so that none hides another.
+const CHECKS: [Check; 15] = [
+    log_level,
+    distinct_listeners,
+    anonymous_beside_tokens,
+    webhook_listener,
+    allowed_addresses,
+    admin_listener,
+    limits,
+    journal_first,
+    publish_timeout,
+    answer_within,
+    shutdown_delay,
+    dead_letter_retention,
+    built,
+    journal,
+    destinations,
+];
+
+/// What is wrong: one mistake of each kind, and every property of Kafka's client that may not be set.
 pub(super) fn check(config: &Config) -> Vec<ConfigError> {
-    let checks = [log_level, listeners, limits, times, built, journal, destinations];
-    checks.iter().filter_map(|check| check(config).err()).collect()
+    let properties = config.kafka.iter().flat_map(brokers::property_errors);
+    CHECKS.iter().filter_map(|check| check(config).err()).chain(properties).collect()
 }
 
 fn log_level(config: &Config) -> Result<(), ConfigError> {
@@ -55,13 +77,19 @@ fn journal(config: &Config) -> Result<(), ConfigError> {
         );
         return Err(ConfigError::new("journal.min_free", journal.min_free, problem));
     }
-    for (key, retention) in [("journal", journal.retention), ("dead_letter", config.dead_letter.retention)] {
-        if retention.is_zero() {
-            let problem = "would delete what was answered 200 at once; give a time such as \"7d\"";
-            return Err(ConfigError::new(&format!("{key}.retention"), "0s", problem));
-        }
+    retention("journal.retention", journal.retention)
+}
+
+fn dead_letter_retention(config: &Config) -> Result<(), ConfigError> {
+    if config.journal.is_none() {
+        return Ok(());
     }
-    Ok(())
+    retention("dead_letter.retention", config.dead_letter.retention)
+}
+
+fn retention(key: &str, retention: Duration) -> Result<(), ConfigError> {
+    let problem = "would delete what was answered 200 at once; give a time such as \"7d\"";
+    if retention.is_zero() { Err(ConfigError::new(key, "0s", problem)) } else { Ok(()) }
 }
 
 /// Whether this build has what is asked for.
@@ -107,21 +135,32 @@ fn distinct_listeners(config: &Config) -> Result<(), ConfigError> {
     Ok(())
 }
 
-fn listeners(config: &Config) -> Result<(), ConfigError> {
-    distinct_listeners(config)?;
-    let listen = config.http.listen;
+fn anonymous_beside_tokens(config: &Config) -> Result<(), ConfigError> {
     if config.auth.tokens_file.is_some() && config.auth.allow_anonymous {
         let problem = "with auth.tokens_file, one of the two has no meaning; remove one";
         return Err(ConfigError::new("auth.allow_anonymous", true, problem));
     }
+    Ok(())
+}
+
+fn webhook_listener(config: &Config) -> Result<(), ConfigError> {
+    let listen = config.http.listen;
     if !listen.ip().is_loopback() && config.auth.tokens_file.is_none() && !config.auth.allow_anonymous {
         let problem = "reachable beyond this machine without a token; set auth.tokens_file, or auth.allow_anonymous = true if anyone may send";
         return Err(ConfigError::new("http.listen", listen, problem));
     }
+    Ok(())
+}
+
+fn allowed_addresses(config: &Config) -> Result<(), ConfigError> {
     if config.auth.allow_from.as_ref().is_some_and(Vec::is_empty) {
         let problem = "would refuse everyone; name addresses, or leave it out to take any";
         return Err(ConfigError::new("auth.allow_from", "[]", problem));
     }
+    Ok(())
+}
+
+fn admin_listener(config: &Config) -> Result<(), ConfigError> {
     let without_token = |admin: &&AdminConfig| !admin.listen.ip().is_loopback() && admin.tokens_file.is_none();
     if let Some(admin) = config.admin.as_ref().filter(without_token) {
         let problem = "reachable beyond this machine without a token; set admin.tokens_file, or give a loopback address such as 127.0.0.1:3001";
@@ -178,23 +217,37 @@ fn limits(config: &Config) -> Result<(), ConfigError> {
     Ok(())
 }
 
-fn times(config: &Config) -> Result<(), ConfigError> {
-    let (publish, answer, grace) = (config.publish_timeout(), config.http.answer_within, config.shutdown.grace);
-    if publish.is_zero() && config.journal.is_none() {
+fn journal_first(config: &Config) -> Result<(), ConfigError> {
+    if config.publish_timeout().is_zero() && config.journal.is_none() {
         return Err(ConfigError::new(
             "publish.timeout",
             "0s",
             "means the journal first, and there is no journal; give a time such as \"12s\"",
         ));
     }
+    Ok(())
+}
+
+fn publish_timeout(config: &Config) -> Result<(), ConfigError> {
+    let (publish, answer) = (config.publish_timeout(), config.http.answer_within);
     if publish >= answer {
         let problem = format!("must be less than http.answer_within = {}; lower it", show(answer));
         return Err(ConfigError::new("publish.timeout", show(publish), problem));
     }
+    Ok(())
+}
+
+fn answer_within(config: &Config) -> Result<(), ConfigError> {
+    let (answer, grace) = (config.http.answer_within, config.shutdown.grace);
     if answer >= grace {
         let problem = format!("must be less than shutdown.grace = {}; lower it or raise the grace", show(grace));
         return Err(ConfigError::new("http.answer_within", show(answer), problem));
     }
+    Ok(())
+}
+
+fn shutdown_delay(config: &Config) -> Result<(), ConfigError> {
+    let grace = config.shutdown.grace;
     if config.shutdown.delay >= grace {
         let problem = format!("must be less than shutdown.grace = {}; lower it", show(grace));
         return Err(ConfigError::new("shutdown.delay", show(config.shutdown.delay), problem));

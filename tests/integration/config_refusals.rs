@@ -116,6 +116,32 @@ fn contradictory_configurations_are_refused() {
 }
 
 #[test]
+fn each_mistake_has_its_line_however_many_there_are() {
+    let config = file(
+        "http.listen = \"0.0.0.0:3000\"\nhttp.answer_within = \"60s\"\nadmin.listen = \"0.0.0.0:3001\"\n\
+         auth.allow_from = []\njournal.min_free = \"1MiB\"\n[kafka.properties]\n\"linger.ms\" = 7\n\
+         \"sasl.jaas.config\" = \"x\"\n\"topic.acks\" = 1\n\"sasl.password\" = \"x\"\n",
+    );
+    let refused = program(&["check", "--offline", "--config", &config.path().display().to_string()], &[]);
+    let said = refusals(&refused.stderr);
+    for key in [
+        "http.listen",
+        "http.answer_within",
+        "admin.listen",
+        "auth.allow_from",
+        "journal.min_free",
+        "kafka.properties.\"linger.ms\"",
+        "kafka.properties.\"sasl.jaas.config\"",
+        "kafka.properties.\"topic.acks\"",
+        "kafka.properties.\"sasl.password\"",
+    ] {
+        let of_key = |line: &&str| line.trim_start_matches("greenapi-bridge: ").starts_with(key);
+        assert_eq!(said.lines().filter(of_key).count(), 1, "{key}: {said}");
+    }
+    assert_eq!((refused.status.code(), said.lines().count()), (Some(2), 9), "{said}");
+}
+
+#[test]
 fn contradictory_environment_variables_are_refused() {
     for (name, value, says) in [
         ("BRIDGE_HTTP__LISTEN", "0.0.0.0:3000", ["http.listen", "0.0.0.0:3000", "auth.tokens_file"]),

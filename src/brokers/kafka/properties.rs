@@ -76,55 +76,53 @@ pub(super) fn is_secret(name: &str) -> bool {
 /// The properties that set acknowledgements.
 pub(super) const ACKS: [&str; 2] = ["acks", "request.required.acks"];
 
-/// Checks that the operator may set every property as it is. Reads no file.
-///
-/// # Errors
-/// The first property that may not be set so, with the reason.
-pub fn check_properties(config: &Config) -> Result<(), ClientError> {
-    let wrong = |key: String, problem: String| Err(ClientError { key, problem });
-    let all = || config.properties.keys().chain(config.secret_files.keys());
-    if let Some((name, instead)) = JAVA.iter().find(|(name, _)| all().any(|given| given == name)) {
-        let section = if config.properties.contains_key(*name) { "properties" } else { "secret_files" };
-        let problem = format!("only Kafka's Java clients have it, and the bridge uses librdkafka: {instead}");
-        return wrong(format!("{section}.\"{name}\""), problem);
+/// Checks that the operator may set every property as it is, and returns those that may not, with the reason. Reads no file.
+pub fn check_properties(config: &Config) -> Vec<ClientError> {
+    let properties = config.properties.keys().map(|name| ("properties", name));
+    let secrets = config.secret_files.keys().map(|name| ("secret_files", name));
+    let each = properties.chain(secrets).filter_map(|(section, name)| {
+        let problem = problem_of(config, section, name)?;
+        // what an acknowledgement is depends on this value
+        let value = config.properties.get(name).filter(|_| ACKS.contains(&name.as_str()) && section == "properties");
+        let value = value.map(|value| format!(" = {value}")).unwrap_or_default();
+        Some(ClientError { key: format!("{section}.\"{name}\"{value}"), problem })
+    });
+    let wrong: Vec<_> = each.collect();
+    if !wrong.is_empty() {
+        return wrong;
     }
-    for (name, value) in &config.properties {
+    let logins = [check_token_source(config), check_password(config)];
+    logins.into_iter().filter_map(Result::err).collect()
+}
+
+/// Why a property may not be set so.
+fn problem_of(config: &Config, section: &str, name: &str) -> Option<String> {
+    if let Some((_, instead)) = JAVA.iter().find(|(java, _)| *java == name) {
+        return Some(format!("only Kafka's Java clients have it, and the bridge uses librdkafka: {instead}"));
+    }
+    if section == "properties" {
         if is_secret(name) {
-            let problem = format!("secrets come from files: [kafka.secret_files] \"{name}\" = \"…\"");
-            return wrong(format!("properties.\"{name}\""), problem);
+            return Some(format!("secrets come from files: [kafka.secret_files] \"{name}\" = \"…\""));
         }
-        if config.secret_files.contains_key(name) {
-            return wrong(format!("secret_files.\"{name}\""), "two sources, here and in properties; keep one".into());
-        }
-        let safe = ["all", "-1"].contains(&value.to_string().as_str());
-        if ACKS.contains(&name.as_str()) && !safe && !config.allow_unsafe_acks {
+        let safe = config.properties.get(name).is_some_and(|value| ["all", "-1"].contains(&value.to_string().as_str()));
+        if ACKS.contains(&name) && !safe && !config.allow_unsafe_acks {
             let problem = "a 200 would no longer mean stored; leave it out, or set allow_unsafe_acks = true";
-            return wrong(format!("properties.\"{name}\" = {value}"), problem.into());
+            return Some(problem.into());
         }
+    } else if config.properties.contains_key(name) {
+        return Some("two sources, here and in properties; keep one".into());
+    } else if ACKS.contains(&name) {
+        return Some("not a secret, and what a 200 promises depends on it; set it in properties".into());
     }
-    let names = config.properties.keys().map(|name| ("properties", name));
-    for (section, name) in names.chain(config.secret_files.keys().map(|name| ("secret_files", name))) {
-        if section == "secret_files" && ACKS.contains(&name.as_str()) {
-            return wrong(
-                format!("{section}.\"{name}\""),
-                "not a secret, and what a 200 promises depends on it; set it in properties".into(),
-            );
-        }
-        if name.starts_with("topic.") && !TOPIC_NAMES.iter().any(|begin| name.starts_with(begin)) {
-            // librdkafka knows each property of a topic by both names, and the order decides which one counts
-            let plain = &name["topic.".len()..];
-            return wrong(format!("{section}.\"{name}\""), format!("write it without `topic.`: \"{plain}\""));
-        }
-        if name.starts_with("test.mock.") {
-            let problem = "it replaces the brokers by a mock, which stores nothing; leave it out";
-            return wrong(format!("{section}.\"{name}\""), problem.into());
-        }
-        if let Some((_, why)) = OWNED.iter().find(|(owned, _)| owned == name) {
-            return wrong(format!("{section}.\"{name}\""), format!("the bridge owns it: {why}; leave it out"));
-        }
+    if name.starts_with("topic.") && !TOPIC_NAMES.iter().any(|begin| name.starts_with(begin)) {
+        // librdkafka knows each property of a topic by both names, and the order decides which one counts
+        return Some(format!("write it without `topic.`: \"{}\"", &name["topic.".len()..]));
     }
-    check_token_source(config)?;
-    check_password(config)
+    if name.starts_with("test.mock.") {
+        return Some("it replaces the brokers by a mock, which stores nothing; leave it out".into());
+    }
+    let owned = OWNED.iter().find(|(owned, _)| *owned == name);
+    owned.map(|(_, why)| format!("the bridge owns it: {why}; leave it out"))
 }
 
 /// A login with a user name needs a password.
@@ -182,7 +180,7 @@ mod tests {
     use super::*;
 
     fn fault(toml: &str) -> String {
-        check_properties(&toml::from_str(toml).unwrap()).unwrap_err().to_string()
+        check_properties(&toml::from_str(toml).unwrap()).remove(0).to_string()
     }
 
     #[test]
@@ -220,8 +218,8 @@ mod tests {
             assert!(fault.starts_with(begins), "{fault}");
             assert!(!fault.contains("hush"), "{fault}");
         }
-        assert_eq!(check_properties(&toml::from_str("properties.acks = 1\nallow_unsafe_acks = true").unwrap()), Ok(()));
-        assert_eq!(check_properties(&toml::from_str("properties.\"security.protocol\" = \"SSL\"").unwrap()), Ok(()));
+        assert_eq!(check_properties(&toml::from_str("properties.acks = 1\nallow_unsafe_acks = true").unwrap()), []);
+        assert_eq!(check_properties(&toml::from_str("properties.\"security.protocol\" = \"SSL\"").unwrap()), []);
     }
 
     #[test]
@@ -231,9 +229,9 @@ mod tests {
         for (mechanism, refused) in [("PLAIN", true), ("scram-sha-512", true), ("GSSAPI", false)] {
             let toml = format!("{user}properties.\"sasl.mechanism\" = \"{mechanism}\"\n");
             let said = check_properties(&toml::from_str(&toml).unwrap());
-            let names_file = |error: ClientError| error.to_string().contains("[kafka.secret_files] \"sasl.password\"");
-            assert_eq!(said.is_err_and(names_file), refused, "{mechanism}");
-            assert_eq!(check_properties(&toml::from_str(&format!("{toml}{file}")).unwrap()), Ok(()));
+            let names_file = |error: &ClientError| error.to_string().contains("[kafka.secret_files] \"sasl.password\"");
+            assert_eq!(said.first().is_some_and(names_file), refused, "{mechanism}");
+            assert_eq!(check_properties(&toml::from_str(&format!("{toml}{file}")).unwrap()), []);
         }
     }
 
@@ -258,7 +256,7 @@ mod tests {
             assert!(fault(&toml).starts_with(begins), "{toml}: {}", fault(&toml));
         }
         for toml in [format!("{file}{bearer}"), format!("{bearer}{unsigned}{config}")] {
-            assert_eq!(check_properties(&toml::from_str(&toml).unwrap()), Ok(()), "{toml}");
+            assert_eq!(check_properties(&toml::from_str(&toml).unwrap()), [], "{toml}");
         }
     }
 }
