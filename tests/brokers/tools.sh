@@ -66,7 +66,10 @@ need_chromium() {
 
 # What JavaScript runs with.
 need_node() {
-  command -v node >/dev/null && command -v npm >/dev/null || install_packages nodejs npm
+  local missing=()
+  command -v node >/dev/null || missing+=(nodejs)
+  command -v npm >/dev/null || missing+=(npm)
+  ((${#missing[@]} == 0)) || install_packages "${missing[@]}"
 }
 
 # Cargo, new enough for Cargo.toml's rust-version. Call it in the folder of Cargo.toml.
