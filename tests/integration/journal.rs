@@ -153,6 +153,30 @@ fn two_bridges_cannot_write_one_journal() {
     assert_eq!(bridge.post(&text(1)).0, 200);
 }
 
+/// The last program that closes a database removes its write-ahead log: while a bridge runs, none but it may be the last.
+#[test]
+fn a_look_into_the_journal_by_another_program_loses_nothing() {
+    let (folder, mut nats) = (tempfile::tempdir().unwrap(), Nats::start());
+    let mut bridge = start(&nats, folder.path(), "");
+    nats.kill();
+    for number in 0..20 {
+        assert_eq!(bridge.post(&text(number)), (200, JOURNAL.into()));
+    }
+    let look = "import sqlite3, sys\nbase = sqlite3.connect(sys.argv[1])\n\
+                print(base.execute('SELECT count(*) FROM record').fetchone()[0])\nbase.close()";
+    let mut python = std::process::Command::new(std::env::var("BRIDGE_TEST_PYTHON").unwrap());
+    let looked = python.args(["-c", look]).arg(folder.path().join("data/journal.db")).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&looked.stdout), "20\n", "{}", String::from_utf8_lossy(&looked.stderr));
+    assert!(folder.path().join("data/journal.db-wal").exists(), "it is in use");
+    for number in 20..40 {
+        assert_eq!(bridge.post(&text(number)), (200, JOURNAL.into()));
+    }
+    nats.start_again();
+    bridge.kill_and_start_again();
+    forwarded(&bridge, 40);
+    assert_eq!(nats.read().iter().map(body).collect::<Vec<_>>(), (0..40).map(text).collect::<Vec<_>>());
+}
+
 #[test]
 fn a_body_changed_on_disk_goes_to_the_dead_letter_under_its_own_id() {
     let (folder, mut nats) = (tempfile::tempdir().unwrap(), Nats::start());

@@ -43,6 +43,9 @@ pub(super) struct Directory {
     path: PathBuf,
     /// Which file the database is.
     inode: u64,
+    /// The database, open for as long as SQLite has it open: to close a file releases the locks that this process has on
+    /// it, those of SQLite too. Another program that looks into the journal would then remove the WAL in use.
+    database: Option<File>,
     _lock: Option<File>,
 }
 
@@ -63,8 +66,9 @@ impl Directory {
             Err(TryLockError::WouldBlock) => return Err(OpenError::InUse { path: path.into() }),
             Err(TryLockError::Error(source)) => return Err(unusable(source)),
         }
-        let inode = private(&path.join(DATABASE)).and_then(|file| file.metadata()).map_err(unusable)?.ino();
-        let taken = Self { path: path.into(), inode, _lock: Some(lock) };
+        let database = private(&path.join(DATABASE)).map_err(unusable)?;
+        let inode = database.metadata().map_err(unusable)?.ino();
+        let taken = Self { path: path.into(), inode, database: Some(database), _lock: Some(lock) };
         taken.sync().map_err(unusable)?;
         Ok(taken)
     }
@@ -72,7 +76,7 @@ impl Directory {
     /// The folder of a journal that another process may write.
     pub(super) fn without_lock(path: &Path) -> Self {
         let inode = std::fs::metadata(database(path)).map_or(0, |file| file.ino());
-        Self { path: path.into(), inode, _lock: None }
+        Self { path: path.into(), inode, database: None, _lock: None }
     }
 
     pub(super) fn database(&self) -> PathBuf {
@@ -131,14 +135,15 @@ impl Directory {
 
     /// Allocates this many bytes for the WAL, though it is shorter: deletions go there first.
     pub(super) fn allocate_wal(&self, bytes: u64) {
-        // without them the WAL takes what the file system has left
-        allocate(&self.wal(), bytes);
+        // without them the WAL takes what the file system has left; no process has locks on this file
+        let wal = OpenOptions::new().write(true).open(self.wal());
+        let _ = wal.is_ok_and(|wal| allocate(&wal, bytes));
     }
 
     /// The same for the database: a checkpoint moves what is in the WAL there, behind its end. False means that the file
     /// system has too little left.
     pub(super) fn allocate_database(&self, bytes: u64) -> bool {
-        allocate(&self.database(), bytes)
+        self.database.as_ref().is_none_or(|database| allocate(database, bytes))
     }
 
     pub(super) fn database_bytes(&self) -> u64 {
@@ -273,10 +278,9 @@ pub(super) fn database(directory: &Path) -> PathBuf {
 
 /// Allocates the first bytes of a file; its length stays. False means that the file system has too little left. One that
 /// cannot allocate counts as if it had: a write that fails will show it.
-fn allocate(path: &Path, bytes: u64) -> bool {
-    let file = OpenOptions::new().write(true).open(path);
-    let allocated = file.map(|file| fallocate(file, FallocateFlags::KEEP_SIZE, 0, bytes));
-    !matches!(allocated, Ok(Err(Errno::NOSPC | Errno::DQUOT)))
+fn allocate(file: &File, bytes: u64) -> bool {
+    let allocated = fallocate(file, FallocateFlags::KEEP_SIZE, 0, bytes);
+    !matches!(allocated, Err(Errno::NOSPC | Errno::DQUOT))
 }
 
 fn private(path: &Path) -> io::Result<File> {
