@@ -73,12 +73,14 @@ fn failed_writes_are_refused_until_the_disk_works_again() {
 
 #[test]
 fn a_journal_whose_file_was_removed_stores_nothing() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut bridge = Bridge::with(&config(folder.path()), false).ready();
-    assert_eq!(bridge.post(&body(0)).0, 200);
-    std::fs::remove_file(folder.path().join("data/journal.db")).unwrap();
-    assert_eq!(bridge.exit_code(), Some(1));
-    assert!(bridge.log().contains("its file was removed from its folder"), "{}", bridge.log());
+    for name in ["journal.db", "journal.db-wal"] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut bridge = Bridge::with(&config(folder.path()), false).ready();
+        assert_eq!(bridge.post(&body(0)).0, 200);
+        std::fs::remove_file(folder.path().join("data").join(name)).unwrap();
+        assert_eq!(bridge.exit_code(), Some(1), "{name}");
+        assert!(bridge.log().contains("was removed from its folder"), "{}", bridge.log());
+    }
 }
 
 #[test]

@@ -46,6 +46,8 @@ pub(super) struct Directory {
     /// The database, open for as long as SQLite has it open: to close a file releases the locks that this process has on
     /// it, those of SQLite too. Another program that looks into the journal would then remove the WAL in use.
     database: Option<File>,
+    /// The WAL in use.
+    wal: Option<File>,
     _lock: Option<File>,
 }
 
@@ -68,7 +70,7 @@ impl Directory {
         }
         let database = private(&path.join(DATABASE)).map_err(unusable)?;
         let inode = database.metadata().map_err(unusable)?.ino();
-        let taken = Self { path: path.into(), inode, database: Some(database), _lock: Some(lock) };
+        let taken = Self { path: path.into(), inode, database: Some(database), wal: None, _lock: Some(lock) };
         taken.sync().map_err(unusable)?;
         Ok(taken)
     }
@@ -76,18 +78,19 @@ impl Directory {
     /// The folder of a journal that another process may write.
     pub(super) fn without_lock(path: &Path) -> Self {
         let inode = std::fs::metadata(database(path)).map_or(0, |file| file.ino());
-        Self { path: path.into(), inode, database: None, _lock: None }
+        Self { path: path.into(), inode, database: None, wal: None, _lock: None }
     }
 
     pub(super) fn database(&self) -> PathBuf {
         database(&self.path)
     }
 
-    /// Whether the database was removed from its folder: what is written to it then is lost.
+    /// Whether the database or its WAL was removed from its folder: what is written to it then is lost.
     pub(super) fn is_removed(&self) -> bool {
+        let wal_is_removed = self.wal.as_ref().and_then(|wal| wal.metadata().ok()).is_some_and(|wal| wal.nlink() == 0);
         match std::fs::metadata(self.database()) {
-            Ok(there) => there.ino() != self.inode,
-            Err(error) => error.kind() == io::ErrorKind::NotFound,
+            Ok(there) => there.ino() != self.inode || wal_is_removed,
+            Err(error) => error.kind() == io::ErrorKind::NotFound || wal_is_removed,
         }
     }
 
@@ -134,10 +137,12 @@ impl Directory {
     }
 
     /// Allocates this many bytes for the WAL, though it is shorter: deletions go there first.
-    pub(super) fn allocate_wal(&self, bytes: u64) {
-        // without them the WAL takes what the file system has left; no process has locks on this file
-        let wal = OpenOptions::new().write(true).open(self.wal());
-        let _ = wal.is_ok_and(|wal| allocate(&wal, bytes));
+    pub(super) fn allocate_wal(&mut self, bytes: u64) {
+        if self.wal.is_none() {
+            self.wal = OpenOptions::new().write(true).open(self.wal()).ok();
+        }
+        // without them the WAL takes what the file system has left
+        let _ = self.wal.as_ref().is_some_and(|wal| allocate(wal, bytes));
     }
 
     /// The same for the database: a checkpoint moves what is in the WAL there, behind its end. False means that the file

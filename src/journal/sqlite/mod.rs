@@ -164,18 +164,18 @@ fn start_threads(
 
 /// A connection to a journal of this version, with nothing in its WAL. This process is its only writer from now on.
 fn prepare(config: &Config) -> Result<(Connection, Capacity), OpenError> {
-    let capacity = Capacity::of(config, Directory::lock(&config.directory)?);
+    let mut capacity = Capacity::of(config, Directory::lock(&config.directory)?);
     warn_of_risks(&config.directory);
     let path = capacity.directory.database();
-    let unusable = |source| capacity.unusable(source);
     capacity.prepare_start(final_pages(&path))?;
-    let mut connection = opened(&path).map_err(unusable)?;
+    let mut connection = opened(&path).map_err(|source| capacity.unusable(source))?;
     // before any setting: the database of another program stays as it is
     version(&capacity, &connection)?;
-    make_durable(&connection).map_err(unusable)?;
-    schema::migrate(&mut connection).map_err(unusable)?;
-    // after a failed sync the WAL may be complete in the page cache only: checkpoint it before anything is appended
-    Capacity::truncate_wal(&connection).map_err(unusable)?;
+    let prepared = make_durable(&connection)
+        .and_then(|()| schema::migrate(&mut connection))
+        // after a failed sync the WAL may be complete in the page cache only: checkpoint it before anything is appended
+        .and_then(|()| Capacity::truncate_wal(&connection));
+    prepared.map_err(|source| capacity.unusable(source))?;
     capacity.directory.allocate_wal(capacity::WAL_BYTES);
     Ok((connection, capacity))
 }

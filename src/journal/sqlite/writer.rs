@@ -78,7 +78,7 @@ impl Writer {
             if last_tick.elapsed() >= self.tick {
                 last_tick = Instant::now();
                 if self.capacity.directory.is_removed() {
-                    return self.give_up(&"its file was removed from its folder");
+                    return self.give_up(&"its database or its write-ahead log was removed from its folder");
                 }
                 if let Err(error) = self.housekeep() {
                     return self.give_up(&error);
