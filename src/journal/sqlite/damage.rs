@@ -10,13 +10,15 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::Duration;
 
+use rusqlite::types::Value;
 use rusqlite::{Connection, ErrorCode, Result, Row, ToSql, ffi, params, params_from_iter};
 use tracing::{error, warn};
 
+use super::leaves::DatabaseCopy;
 use super::queries::of;
 use super::rows::{COLUMNS, record};
 use super::{directory, edit};
-use crate::message::Broker;
+use crate::message::{Broker, Id};
 
 /// Minimum time between two rescues, also if the first one failed.
 pub(super) const RESCUE_INTERVAL: Duration = Duration::from_secs(60);
@@ -87,16 +89,19 @@ pub(super) fn rescue(db: &mut Connection) -> Result<()> {
 /// Returns how many records cannot be read.
 fn move_sound(db: &mut Connection) -> Result<usize> {
     // before the transaction: after such an error SQLite writes nothing more in it
-    let FoundSeqs { seqs, all } = find_seqs(db, (0, i64::MAX))?;
-    if !all {
+    let FoundSeqs { seqs, all: is_complete } = find_seqs(db, (0, i64::MAX))?;
+    if !is_complete {
         // this would give up records whose numbers are unknown: an operator must look at the file
         return Err(damage_met());
     }
-    let (mut sound, mut unreadable) = (Vec::new(), Vec::new());
+    let all = seqs.len();
+    let (mut sound, mut unreadable) = (Vec::new(), BTreeSet::new());
     for seq in seqs {
-        if is_sound(db, seq)? { sound.push(seq) } else { unreadable.push(seq) }
+        if is_sound(db, seq)? { sound.push(seq) } else { _ = unreadable.insert(seq) }
     }
     let salvaged: Vec<_> = unreadable.iter().map(|seq| (*seq, raw(db, *seq))).collect();
+    // where it cannot be made, the rows below a damaged page stay hidden
+    let copy_of_all = if unreadable.is_empty() { None } else { DatabaseCopy::of(db).ok() };
     // every byte of them: the length alone is in the first page of a row
     let window = db.query_row("SELECT sum(length(hex(ids)) + at) FROM seen", [], |_| Ok(()));
     let counted = self::unreadable(db).map(|_| ());
@@ -104,7 +109,15 @@ fn move_sound(db: &mut Connection) -> Result<usize> {
     replace_table(&transaction, "record", |old| {
         let copy = format!("INSERT INTO record ({COLUMNS}) SELECT {COLUMNS} FROM {old} WHERE seq = ?1");
         let mut copy = transaction.prepare(&copy)?;
-        sound.iter().try_for_each(|seq| copy.execute([seq]).map(|_| ()))
+        sound.iter().try_for_each(|seq| copy.execute([seq]).map(|_| ()))?;
+        let Some(all) = &copy_of_all else { return Ok(()) };
+        let hidden = unreadable.clone();
+        all.visit_rows(&hidden, |seq, row| {
+            if unreadable.contains(&seq) && insert_found(&transaction, seq, row)? {
+                unreadable.remove(&seq);
+            }
+            Ok(())
+        })
     })?;
     empty_if_damaged(
         &transaction,
@@ -118,12 +131,12 @@ fn move_sound(db: &mut Connection) -> Result<usize> {
         window,
         "the dedup window is lost: repeats of what it had are stored once more",
     )?;
-    for (seq, raw) in &salvaged {
+    for (seq, raw) in salvaged.iter().filter(|(seq, _)| unreadable.contains(seq)) {
         let (rest, body) = raw.as_ref().map(|(rest, body)| (rest, body)).unzip();
         transaction.execute("REPLACE INTO unreadable VALUES (?1, ?2, ?3)", params![seq, rest, body])?;
     }
     transaction.commit()?;
-    log_unreadable(&unreadable, sound.len());
+    log_unreadable(&unreadable, all - unreadable.len());
     Ok(unreadable.len())
 }
 
@@ -142,16 +155,16 @@ fn check_space(db: &Connection) -> Result<()> {
     let number = |pragma| db.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0)).map(i64::unsigned_abs);
     let bytes = number("page_count")? * number("page_size")?;
     let free = db.path().and_then(|path| Path::new(path).parent()).map_or(u64::MAX, directory::free);
-    // in the log first, and then in the database
-    if free < bytes.saturating_mul(2) {
+    // a copy of all, and the sound records in the log first, and then in the database
+    if free < bytes.saturating_mul(3) {
         let needed =
-            format!("moving its sound records needs {} MiB free there", bytes.saturating_mul(2).div_ceil(1 << 20));
+            format!("moving its sound records needs {} MiB free there", bytes.saturating_mul(3).div_ceil(1 << 20));
         return Err(rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_FULL), Some(needed)));
     }
     Ok(())
 }
 
-fn log_unreadable(unreadable: &[i64], moved: usize) {
+fn log_unreadable(unreadable: &BTreeSet<i64>, moved: usize) {
     for seq in unreadable.iter().take(MAX_LOGGED) {
         let remedy = format!("`greenapi-bridge journal drop --seq {seq}` removes it");
         error!(event = "record_unreadable", seq, remedy, "record cannot be read: no broker gets it");
@@ -174,6 +187,30 @@ fn is_sound(db: &Connection, seq: i64) -> Result<bool> {
         }
     }
     Ok(false)
+}
+
+/// Adds a row that was found without its table, if it is a record with the body it had. Brokers may have it: their acks may
+/// be on the page that is lost.
+fn insert_found(db: &Connection, seq: i64, mut row: Vec<Value>) -> Result<bool> {
+    // in the order of the schema; the last column was added later, and an old row may not have it
+    const STORED: &str = "seq, owed, id, received, instance, class, reason, kafka, nats, rest, body, unknown";
+    let backlog = match (row.get(1), row.get(2), row.get(10)) {
+        (Some(Value::Integer(backlog)), Some(Value::Blob(id)), Some(Value::Blob(body)))
+            if Id::of(body).as_u128().to_be_bytes() == id.as_slice() =>
+        {
+            *backlog
+        }
+        _ => return Ok(false),
+    };
+    row.truncate(11);
+    row.push(Value::Integer(backlog));
+    row[0] = Value::Integer(seq);
+    let parameters = vec!["?"; row.len()].join(", ");
+    db.execute(&format!("REPLACE INTO record ({STORED}) VALUES ({parameters})"), params_from_iter(row))?;
+    if is_sound(db, seq)? {
+        return Ok(true);
+    }
+    db.execute("DELETE FROM record WHERE seq = ?1", [seq]).map(|_| false)
 }
 
 /// What SQLite can read of a record that this program cannot, for an operator.

@@ -288,7 +288,7 @@ fn allocate(file: &File, bytes: u64) -> bool {
     !matches!(allocated, Err(Errno::NOSPC | Errno::DQUOT))
 }
 
-fn private(path: &Path) -> io::Result<File> {
+pub(super) fn private(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
 }
 

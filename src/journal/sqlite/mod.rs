@@ -16,6 +16,7 @@ mod fault;
 mod find;
 mod gather;
 mod handle;
+mod leaves;
 mod preflight;
 mod queries;
 mod queue;
