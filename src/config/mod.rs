@@ -131,7 +131,9 @@ impl Config {
         // a misspelt variable means that somebody wanted to configure something
         let misspelt = !misspelt_variables(environment.iter().map(|(name, _)| name.clone())).is_empty();
         let (mut config, from_environment) = load::read(file, environment.into_iter())?;
-        if file.is_none() && from_environment.is_empty() && !misspelt {
+        // how much is logged says nothing of what is stored where
+        let unconfigured = from_environment.iter().all(|key| key.starts_with("log."));
+        if file.is_none() && unconfigured && !misspelt {
             config.use_embedded_journal();
         }
         let folder = file.and_then(std::path::Path::parent).unwrap_or(std::path::Path::new(""));
@@ -284,6 +286,8 @@ mod tests {
         assert_eq!(config.journal.unwrap().directory, std::path::Path::new("data"));
         assert_eq!(config.admin.unwrap().listen, "127.0.0.1:3001".parse().unwrap());
         assert!(config.kafka.is_none() && config.nats.is_none());
+        let logged = [("BRIDGE_LOG__LEVEL".to_owned(), "warn".to_owned())];
+        assert!(Config::load(None, logged.into_iter()).unwrap().journal.is_some(), "a log level configures no storage");
         for name in ["BRIDGE_HTTP__LISTEN", "BRIDGE_NATS_SERVERS"] {
             assert_eq!(load(&[name]).unwrap_err().to_string().split(':').next(), Some("route.brokers"), "{name}");
         }

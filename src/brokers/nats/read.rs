@@ -26,7 +26,7 @@ const MAX_BATCH_BYTES: usize = 16 * 1024 * 1024;
 const MAX_BATCH: usize = 256;
 
 /// The server deletes a consumer that asks for nothing this long.
-const INACTIVE_AFTER: Duration = Duration::from_secs(600);
+const INACTIVE_AFTER: Duration = Duration::from_secs(120);
 
 /// The header with the size of the body, where only headers are sent.
 const SIZE: &str = "Nats-Msg-Size";

@@ -29,8 +29,8 @@ pub(super) const EXAMPLES: &str = "Examples:
 
 #[derive(Debug, Clone, Subcommand)]
 pub(super) enum Command {
-    /// List the dead letters of each broker, or of the journal if it stores them, the oldest first. Shows nothing of their
-    /// bodies.
+    /// List the dead letters of each broker, or of the journal if it stores them, the oldest first, on Kafka within
+    /// each partition. Shows nothing of their bodies.
     ///
     /// Exit code 0: all were read, 1: not all could be read, 2: the configuration cannot be used.
     #[command(after_help = "Examples:

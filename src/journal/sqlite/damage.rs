@@ -110,14 +110,7 @@ fn move_sound(db: &mut Connection) -> Result<usize> {
         let copy = format!("INSERT INTO record ({COLUMNS}) SELECT {COLUMNS} FROM {old} WHERE seq = ?1");
         let mut copy = transaction.prepare(&copy)?;
         sound.iter().try_for_each(|seq| copy.execute([seq]).map(|_| ()))?;
-        let Some(all) = &copy_of_all else { return Ok(()) };
-        let hidden = unreadable.clone();
-        all.visit_rows(&hidden, |seq, row| {
-            if unreadable.contains(&seq) && insert_found(&transaction, seq, row)? {
-                unreadable.remove(&seq);
-            }
-            Ok(())
-        })
+        copy_of_all.as_ref().map_or(Ok(()), |all| add_hidden(&transaction, all, &mut unreadable))
     })?;
     empty_if_damaged(
         &transaction,
@@ -187,6 +180,17 @@ fn is_sound(db: &Connection, seq: i64) -> Result<bool> {
         }
     }
     Ok(false)
+}
+
+/// Adds the records that only a damaged page hides, and takes them off the unreadable ones.
+fn add_hidden(db: &Connection, all: &DatabaseCopy, unreadable: &mut BTreeSet<i64>) -> Result<()> {
+    let hidden = unreadable.clone();
+    all.visit_rows(&hidden, |seq, row| {
+        if unreadable.contains(&seq) && insert_found(db, seq, row)? {
+            unreadable.remove(&seq);
+        }
+        Ok(())
+    })
 }
 
 /// Adds a row that was found without its table, if it is a record with the body it had. Brokers may have it: their acks may
