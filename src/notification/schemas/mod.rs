@@ -14,9 +14,9 @@
 //!   Generators ignore those, so that `MessageData` becomes one type with an optional field for each message type.
 //! - Where a field has several types, the first one is what GREEN-API sends today; the others are published as well.
 //!   Optional fields may be null, as one published sample has it.
-//! - Required is what every published sample has and the documentation calls required. Inside the data of a message
-//!   that is only what makes no sense without it, such as the `downloadUrl` of a file: data may be empty where a
-//!   message could not be decrypted.
+//! - Required is what every published sample has, the documentation calls required, and real notifications are not known
+//!   to lack. Inside the data of a message that is only what makes no sense without it, such as the `latitude` of a
+//!   location: data may be empty where a message could not be decrypted.
 
 /// What a schema describes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
