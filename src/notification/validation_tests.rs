@@ -63,7 +63,7 @@ impl Rules<'_> {
             let both = |before: BTreeSet<String>| before.intersection(&kinds).cloned().collect();
             rule.kinds = Some(rule.kinds.take().map_or(kinds.clone(), both));
         }
-        rule.open_enum |= schema["type"].is_string() && schema["examples"][0].is_string();
+        rule.open_enum |= takes(rule, "string") && schema["examples"][0].is_string();
         for name in schema["required"].as_array().into_iter().flatten() {
             self.rules.entry(format!("{pointer}/{}", name.as_str().unwrap())).or_default().required = true;
         }
@@ -84,6 +84,10 @@ impl Rules<'_> {
             }
         }
     }
+}
+
+fn takes(rule: &Rule, kind: &str) -> bool {
+    rule.kinds.as_ref().is_some_and(|kinds| kinds.contains(kind))
 }
 
 fn kinds(schema: &Value) -> Option<BTreeSet<String>> {
