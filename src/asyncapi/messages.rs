@@ -100,7 +100,8 @@ pub(super) fn key_description(key: KeyBy) -> Option<(&'static str, &'static str)
 /// The CloudEvents JSON envelope of structured mode.
 pub(super) fn envelope(config: &route::Config) -> Value {
     let attributes = headers::attributes(config.key);
-    let required: Vec<_> = attributes.iter().filter(|one| one.required).map(|one| one.attribute.as_str()).collect();
+    let always = attributes.iter().filter(|one| one.required).map(|one| one.attribute.as_str());
+    let required: Vec<_> = always.chain(["datacontenttype", "data"]).collect();
     let mut properties: serde_json::Map<_, _> =
         attributes.iter().map(|one| (one.attribute.as_str().to_owned(), one.schema())).collect();
     properties.insert("datacontenttype".into(), json!({"type": "string", "const": "application/json"}));
