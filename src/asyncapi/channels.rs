@@ -81,7 +81,7 @@ impl Channel {
         channel
     }
 
-    pub(super) fn operation(&self) -> Value {
+    pub(super) fn operation(&self, config: &Config) -> Value {
         let mut operation = json!({
             "action": "send",
             "channel": reference(&format!("channels/{}", self.id())),
@@ -89,7 +89,7 @@ impl Channel {
         });
         match self.broker {
             Broker::Kafka => {
-                let client = json!({"type": "string", "const": "greenapi-bridge"});
+                let client = json!({"type": "string", "const": client_id(config)});
                 operation["bindings"] = json!({"kafka": {"clientId": client, "bindingVersion": "0.5.0"}});
             }
             Broker::Nats => operation["bindings"] = json!({"nats": {"bindingVersion": "0.1.0"}}),
@@ -129,6 +129,12 @@ impl Channel {
             }
         }
     }
+}
+
+/// The configured name of the bridge at Kafka, or its own.
+fn client_id(config: &Config) -> String {
+    let configured = config.kafka.as_ref().and_then(|kafka| kafka.properties.get("client.id"));
+    configured.map_or_else(|| "greenapi-bridge".into(), ToString::to_string)
 }
 
 /// Adds a class to the channel of its address.

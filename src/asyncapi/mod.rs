@@ -49,7 +49,7 @@ pub fn document(config: &Config, routes: &Routes) -> Option<Value> {
         "defaultContentType": "application/json",
         "servers": servers::servers(config, &brokers),
         "channels": channels.iter().map(|channel| (channel.id(), channel.json(config))).collect::<Map<_, _>>(),
-        "operations": channels.iter().map(|channel| (format!("publish-{}", channel.id()), channel.operation())).collect::<Map<_, _>>(),
+        "operations": channels.iter().map(|channel| (format!("publish-{}", channel.id()), channel.operation(config))).collect::<Map<_, _>>(),
         "components": {"messages": messages, "schemas": schemas_of(config, &brokers)},
     }))
 }
