@@ -121,13 +121,21 @@ impl Channel {
 
     fn title(&self) -> String {
         match &self.content {
-            Content::DeadLetters => format!("dead letters to {}", self.broker.as_str()),
+            Content::DeadLetters => format!("dead letters to {}", brand(self.broker)),
             Content::Notifications { classes, instance } => {
                 let classes = classes.iter().map(|class| class.as_str()).collect::<Vec<_>>().join(", ");
                 let of = instance.map(|instance| format!(" of instance {instance}")).unwrap_or_default();
-                format!("notifications of class {classes}{of} to {}", self.broker.as_str())
+                format!("notifications of class {classes}{of} to {}", brand(self.broker))
             }
         }
+    }
+}
+
+/// The name of a broker as its makers write it.
+fn brand(broker: Broker) -> &'static str {
+    match broker {
+        Broker::Kafka => "Kafka",
+        Broker::Nats => "NATS",
     }
 }
 
