@@ -169,7 +169,8 @@ const PARAMETERS: [(&str, &str, &str); 4] = [
 fn parameters(address: &str) -> Map<String, Value> {
     let used = PARAMETERS.into_iter().filter(|(name, ..)| address.contains(&format!("{{{name}}}")));
     used.map(|(name, what, example)| {
-        let description = format!("{what} All but letters, digits, `_` and `-` is replaced by `_`.");
+        let description =
+            format!("{what} At most 64 characters: all but ASCII letters, digits, `_` and `-` is replaced by `_`.");
         (name.to_owned(), json!({"description": description, "examples": [example]}))
     })
     .collect()

@@ -79,7 +79,7 @@ pub(super) fn of_dead_letter(broker: Broker) -> Value {
     headers.add_attributes(broker, &described);
     let reasons = Reason::ALL.map(|reason| format!("`{}`", reason.as_str())).join(", ");
     headers.add(true, "bridge-reason", &format!("Why it is a dead letter: {reasons}."), "not_json");
-    headers.add(true, "bridge-detail", "The same for people.", "not JSON: EOF at line 1 column 18");
+    headers.add(true, "bridge-detail", "The same in words.", "not JSON: EOF at line 1 column 18");
     headers.add(false, "bridge-part", "Which part of the body, if it is stored in parts.", "1/3");
     let replayed = "Of a marker without a body: how often the dead letter of this id was replayed.";
     headers.add(false, MessageKind::REPLAYED_HEADER, replayed, "1");
@@ -119,7 +119,7 @@ impl Headers {
             if !structured {
                 self.add(true, "ce-datacontenttype", "The same as `content-type`.", "application/json");
             }
-            self.add(true, "Nats-Msg-Id", "What JetStream recognises a repeat by.", dedupe_id);
+            self.add(true, "Nats-Msg-Id", "JetStream finds repeats by this.", dedupe_id);
             self.add(true, "Nats-Expected-Stream", "The stream.", "GREENAPI");
         }
         let trace = "The W3C trace context of the request, if it had one.";

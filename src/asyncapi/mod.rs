@@ -26,7 +26,7 @@ const ABOUT: &str = "Notifications of GREEN-API (WhatsApp, Telegram, MAX), as gr
   on that id has worked on this message.
 * Messages of one key in one topic or stream are in the order in which GREEN-API sent them.
 * New types, fields and values may come at any time: a consumer ignores what it does not know. A type that this version does
-  not know is in the class `other`.
+  not know is in the class `other`, unless `[route.types]` places it.
 * A body that is not a notification, or that a broker never accepts, is a dead letter.";
 
 /// The document. `None` means that no route leads to a broker.
