@@ -42,10 +42,14 @@ pub(super) fn notification(config: &Config, broker: Broker, kind: &str) -> Value
     } else {
         ("application/json", payload)
     };
-    let summary = if kind == UNKNOWN {
-        "A type that this version does not know: only what all notifications have is certain.".into()
+    let (summary, example) = if kind == UNKNOWN {
+        const ABOUT: &str = "A type that this version does not know: only what all notifications have is certain.";
+        (ABOUT.into(), common_example("notKnownYet"))
+    } else if schema == kind {
+        (described["description"].clone(), described["examples"][0].clone())
     } else {
-        described["description"].clone()
+        const ABOUT: &str = "A type that `[route.types]` places here: only what all notifications have is certain.";
+        (ABOUT.into(), common_example(kind))
     };
     let mut message = json!({
         "name": kind,
@@ -55,11 +59,17 @@ pub(super) fn notification(config: &Config, broker: Broker, kind: &str) -> Value
         "headers": reference(&format!("components/schemas/{}", headers::schema_name(broker, false))),
         "payload": payload,
     });
-    if let (Some(example), false) = (described["examples"].get(0), structured) {
+    if !structured {
         message["examples"] = json!([{"name": kind, "payload": example}]);
     }
     add_key(&mut message, broker, config.route.key);
     message
+}
+
+/// What all notifications have, with the name of this type.
+fn common_example(kind: &str) -> Value {
+    let instance = json!({"idInstance": 1_101_000_001, "wid": "79990000001@c.us", "typeInstance": "whatsapp"});
+    json!({"typeWebhook": kind, "instanceData": instance, "timestamp": 1_763_972_458})
 }
 
 /// The message of a dead letter: any bytes.
