@@ -100,9 +100,10 @@ impl Channel {
     /// Adds the messages of this channel, each once.
     pub(super) fn add_messages(&self, config: &Config, all: &mut Map<String, Value>) {
         for (name, id) in self.messages(config) {
-            let message = match self.content {
-                Content::DeadLetters => messages::dead_letter(self.broker),
+            let message = match &self.content {
                 Content::Notifications { .. } => messages::notification(config, self.broker, &name),
+                Content::DeadLetters if name == messages::REPLAY_MARKER => messages::replay_marker(self.broker),
+                Content::DeadLetters => messages::dead_letter(self.broker),
             };
             all.insert(id, message);
         }
@@ -110,8 +111,8 @@ impl Channel {
 
     /// The name of each message, and the id of its component: the headers of a type differ between the brokers.
     fn messages(&self, config: &Config) -> Vec<(String, String)> {
-        let names = match &self.content {
-            Content::DeadLetters => vec![messages::DEAD_LETTER.to_owned()],
+        let names: Vec<_> = match &self.content {
+            Content::DeadLetters => [messages::DEAD_LETTER, messages::REPLAY_MARKER].map(str::to_owned).into(),
             Content::Notifications { classes, .. } => {
                 classes.iter().flat_map(|class| messages::types_of(*class, &config.route.types)).collect()
             }

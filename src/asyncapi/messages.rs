@@ -1,8 +1,8 @@
-//! The messages: one for each type, and the dead letter.
+//! The messages: one for each type, the dead letter, and the replay marker.
 
 use serde_json::{Value, json};
 
-use super::headers;
+use super::headers::{self, Owner};
 use super::{parsed, reference};
 use crate::config::Config;
 use crate::message::Broker;
@@ -14,6 +14,9 @@ const UNKNOWN: &str = "unknownType";
 
 /// The name of the message for a dead letter.
 pub(super) const DEAD_LETTER: &str = "deadLetter";
+
+/// The name of the message for a replay marker.
+pub(super) const REPLAY_MARKER: &str = "replayMarker";
 
 /// The name of the schema of structured mode's envelope.
 pub(super) const ENVELOPE: &str = "cloudEvent";
@@ -56,7 +59,7 @@ pub(super) fn notification(config: &Config, broker: Broker, kind: &str) -> Value
         "title": if schema == kind { described["title"].clone() } else { kind.into() },
         "summary": summary,
         "contentType": content_type,
-        "headers": reference(&format!("components/schemas/{}", headers::schema_name(broker, false))),
+        "headers": reference(&format!("components/schemas/{}", Owner::Notification.schema_name(broker))),
         "payload": payload,
     });
     if !structured {
@@ -79,8 +82,22 @@ pub(super) fn dead_letter(broker: Broker) -> Value {
         "title": "DeadLetter",
         "summary": "A body that is not a notification, or that the broker does not accept: exactly the bytes received, or one part of them. See `bridge-reason`.",
         "contentType": "application/octet-stream",
-        "headers": reference(&format!("components/schemas/{}", headers::schema_name(broker, true))),
+        "headers": reference(&format!("components/schemas/{}", Owner::DeadLetter.schema_name(broker))),
         "payload": {"description": "The body as it was received. `content-type` says whether it is JSON."},
+    });
+    add_key(&mut message, broker, KeyBy::Instance);
+    message
+}
+
+/// The message of a replay marker: no bytes.
+pub(super) fn replay_marker(broker: Broker) -> Value {
+    let mut message = json!({
+        "name": REPLAY_MARKER,
+        "title": "ReplayMarker",
+        "summary": "The dead letter with the same id, received before, was replayed. A consumer of dead letters skips it.",
+        "contentType": "application/octet-stream",
+        "headers": reference(&format!("components/schemas/{}", Owner::ReplayMarker.schema_name(broker))),
+        "payload": {"description": "Empty.", "type": "string", "maxLength": 0},
     });
     add_key(&mut message, broker, KeyBy::Instance);
     message

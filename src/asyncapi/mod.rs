@@ -16,6 +16,7 @@ use crate::message::Broker;
 use crate::notification::schemas;
 use crate::route::{Format, Routes};
 use channels::Channel;
+use headers::Owner;
 
 /// The version of AsyncAPI.
 const VERSION: &str = "3.0.0";
@@ -60,8 +61,7 @@ fn schemas_of(config: &Config, brokers: &[Broker]) -> Map<String, Value> {
         .filter_map(|(name, text)| Some((name.to_owned(), parsed(&text)?)))
         .collect();
     for broker in brokers {
-        all.insert(headers::schema_name(*broker, false), headers::of_notification(*broker, &config.route));
-        all.insert(headers::schema_name(*broker, true), headers::of_dead_letter(*broker));
+        all.extend(Owner::ALL.map(|owner| (owner.schema_name(*broker), owner.schema(*broker, &config.route))));
     }
     if config.route.format == Format::Structured {
         all.insert(messages::ENVELOPE.into(), messages::envelope(&config.route));
