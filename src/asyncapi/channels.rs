@@ -81,7 +81,7 @@ impl Channel {
         channel
     }
 
-    pub(super) fn operation(&self) -> Value {
+    pub(super) fn operation(&self, config: &Config) -> Value {
         let mut operation = json!({
             "action": "send",
             "channel": reference(&format!("channels/{}", self.id())),
@@ -89,7 +89,7 @@ impl Channel {
         });
         match self.broker {
             Broker::Kafka => {
-                let client = json!({"type": "string", "const": "greenapi-bridge"});
+                let client = json!({"type": "string", "const": client_id(config)});
                 operation["bindings"] = json!({"kafka": {"clientId": client, "bindingVersion": "0.5.0"}});
             }
             Broker::Nats => operation["bindings"] = json!({"nats": {"bindingVersion": "0.1.0"}}),
@@ -100,9 +100,10 @@ impl Channel {
     /// Adds the messages of this channel, each once.
     pub(super) fn add_messages(&self, config: &Config, all: &mut Map<String, Value>) {
         for (name, id) in self.messages(config) {
-            let message = match self.content {
-                Content::DeadLetters => messages::dead_letter(self.broker),
+            let message = match &self.content {
                 Content::Notifications { .. } => messages::notification(config, self.broker, &name),
+                Content::DeadLetters if name == messages::REPLAY_MARKER => messages::replay_marker(self.broker),
+                Content::DeadLetters => messages::dead_letter(self.broker),
             };
             all.insert(id, message);
         }
@@ -110,8 +111,8 @@ impl Channel {
 
     /// The name of each message, and the id of its component: the headers of a type differ between the brokers.
     fn messages(&self, config: &Config) -> Vec<(String, String)> {
-        let names = match &self.content {
-            Content::DeadLetters => vec![messages::DEAD_LETTER.to_owned()],
+        let names: Vec<_> = match &self.content {
+            Content::DeadLetters => [messages::DEAD_LETTER, messages::REPLAY_MARKER].map(str::to_owned).into(),
             Content::Notifications { classes, .. } => {
                 classes.iter().flat_map(|class| messages::types_of(*class, &config.route.types)).collect()
             }
@@ -121,14 +122,28 @@ impl Channel {
 
     fn title(&self) -> String {
         match &self.content {
-            Content::DeadLetters => format!("dead letters to {}", self.broker.as_str()),
+            Content::DeadLetters => format!("dead letters to {}", brand(self.broker)),
             Content::Notifications { classes, instance } => {
                 let classes = classes.iter().map(|class| class.as_str()).collect::<Vec<_>>().join(", ");
                 let of = instance.map(|instance| format!(" of instance {instance}")).unwrap_or_default();
-                format!("notifications of class {classes}{of} to {}", self.broker.as_str())
+                format!("notifications of class {classes}{of} to {}", brand(self.broker))
             }
         }
     }
+}
+
+/// The name of a broker as its makers write it.
+fn brand(broker: Broker) -> &'static str {
+    match broker {
+        Broker::Kafka => "Kafka",
+        Broker::Nats => "NATS",
+    }
+}
+
+/// The configured name of the bridge at Kafka, or its own.
+fn client_id(config: &Config) -> String {
+    let configured = config.kafka.as_ref().and_then(|kafka| kafka.properties.get("client.id"));
+    configured.map_or_else(|| "greenapi-bridge".into(), ToString::to_string)
 }
 
 /// Adds a class to the channel of its address.
@@ -155,7 +170,8 @@ const PARAMETERS: [(&str, &str, &str); 4] = [
 fn parameters(address: &str) -> Map<String, Value> {
     let used = PARAMETERS.into_iter().filter(|(name, ..)| address.contains(&format!("{{{name}}}")));
     used.map(|(name, what, example)| {
-        let description = format!("{what} All but letters, digits, `_` and `-` is replaced by `_`.");
+        let description =
+            format!("{what} At most 64 characters: all but ASCII letters, digits, `_` and `-` is replaced by `_`.");
         (name.to_owned(), json!({"description": description, "examples": [example]}))
     })
     .collect()

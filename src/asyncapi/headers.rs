@@ -49,14 +49,40 @@ pub(super) fn attributes(key: KeyBy) -> Vec<Described> {
     all
 }
 
-/// The name of the schema of a broker's headers.
-pub(super) fn schema_name(broker: Broker, of_dead_letter: bool) -> String {
-    let broker = broker.as_str();
-    if of_dead_letter { format!("{broker}DeadLetterHeaders") } else { format!("{broker}Headers") }
+/// Which messages have the headers.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Owner {
+    Notification,
+    DeadLetter,
+    ReplayMarker,
+}
+
+impl Owner {
+    /// Every kind of message.
+    pub(super) const ALL: [Self; 3] = [Self::Notification, Self::DeadLetter, Self::ReplayMarker];
+
+    /// The name of the schema of these headers at a broker.
+    pub(super) fn schema_name(self, broker: Broker) -> String {
+        let owner = match self {
+            Self::Notification => "",
+            Self::DeadLetter => "DeadLetter",
+            Self::ReplayMarker => "ReplayMarker",
+        };
+        format!("{}{owner}Headers", broker.as_str())
+    }
+
+    /// The schema of these headers at a broker.
+    pub(super) fn schema(self, broker: Broker, config: &route::Config) -> Value {
+        match self {
+            Self::Notification => of_notification(broker, config),
+            Self::DeadLetter => of_dead_letter(broker),
+            Self::ReplayMarker => of_replay_marker(broker),
+        }
+    }
 }
 
 /// The headers of a notification. In structured mode the envelope has the attributes.
-pub(super) fn of_notification(broker: Broker, config: &route::Config) -> Value {
+fn of_notification(broker: Broker, config: &route::Config) -> Value {
     let mut headers = Headers::default();
     let structured = config.format == Format::Structured;
     if structured {
@@ -69,22 +95,48 @@ pub(super) fn of_notification(broker: Broker, config: &route::Config) -> Value {
     headers.schema()
 }
 
-/// The headers of a dead letter, whose attributes are those that could be read. It is never structured.
-pub(super) fn of_dead_letter(broker: Broker) -> Value {
-    const READ: [Attribute; 4] = [Attribute::Id, Attribute::Source, Attribute::SpecVersion, Attribute::RecordedTime];
+/// The headers of a dead letter. It is never structured.
+fn of_dead_letter(broker: Broker) -> Value {
     let mut headers = Headers::default();
     headers.add(true, "content-type", "Whether the body is JSON.", "application/octet-stream");
-    let mut described = attributes(KeyBy::Instance);
-    described.iter_mut().for_each(|one| one.required = READ.contains(&one.attribute));
-    headers.add_attributes(broker, &described);
+    headers.add_attributes(broker, &attributes_that_could_be_read());
     let reasons = Reason::ALL.map(|reason| format!("`{}`", reason.as_str())).join(", ");
     headers.add(true, "bridge-reason", &format!("Why it is a dead letter: {reasons}."), "not_json");
-    headers.add(true, "bridge-detail", "The same for people.", "not JSON: EOF at line 1 column 18");
+    headers.add(true, "bridge-detail", "The same in words.", "not JSON: EOF at line 1 column 18");
     headers.add(false, "bridge-part", "Which part of the body, if it is stored in parts.", "1/3");
-    let replayed = "Of a marker without a body: how often the dead letter of this id was replayed.";
-    headers.add(false, MessageKind::REPLAYED_HEADER, replayed, "1");
     headers.add_of_broker(broker, false, "dl-4f1c0a5be2d94f0a8c3b7d6e5f401122");
     headers.schema()
+}
+
+/// The headers of a replay marker, which has the attributes of its dead letter.
+fn of_replay_marker(broker: Broker) -> Value {
+    let mut headers = Headers::default();
+    headers.add(true, "content-type", "The marker has no body.", "application/octet-stream");
+    let mut described = attributes_that_could_be_read();
+    described.retain(|one| !matches!(one.attribute, Attribute::Time | Attribute::Class));
+    headers.add_attributes(broker, &described);
+    let replayed = "How often the dead letter of this id was replayed.";
+    headers.add(true, MessageKind::REPLAYED_HEADER, replayed, "1");
+    headers.add_of_broker(broker, false, "replayed-0-4f1c0a5be2d94f0a8c3b7d6e5f401122");
+    headers.schema()
+}
+
+/// The attributes of a dead letter: those that could be read from the body, and those that every message has.
+fn attributes_that_could_be_read() -> Vec<Described> {
+    let mut all = attributes(KeyBy::Instance);
+    for one in &mut all {
+        match one.attribute {
+            Attribute::Id | Attribute::SpecVersion | Attribute::RecordedTime => {}
+            Attribute::Source => {
+                one.about = "The instance that sent it; `urn:greenapi:instance:unknown` where it could not be read.";
+            }
+            Attribute::Type => {
+                one.about = "`com.green-api.` and `typeWebhook`; `com.green-api.unparsed` where it could not be read.";
+            }
+            _ => one.required = false,
+        }
+    }
+    all
 }
 
 #[derive(Default)]
@@ -119,7 +171,7 @@ impl Headers {
             if !structured {
                 self.add(true, "ce-datacontenttype", "The same as `content-type`.", "application/json");
             }
-            self.add(true, "Nats-Msg-Id", "What JetStream recognises a repeat by.", dedupe_id);
+            self.add(true, "Nats-Msg-Id", "JetStream finds repeats by this.", dedupe_id);
             self.add(true, "Nats-Expected-Stream", "The stream.", "GREENAPI");
         }
         let trace = "The W3C trace context of the request, if it had one.";

@@ -1,8 +1,8 @@
-//! The messages: one for each type, and the dead letter.
+//! The messages: one for each type, the dead letter, and the replay marker.
 
 use serde_json::{Value, json};
 
-use super::headers;
+use super::headers::{self, Owner};
 use super::{parsed, reference};
 use crate::config::Config;
 use crate::message::Broker;
@@ -14,6 +14,9 @@ const UNKNOWN: &str = "unknownType";
 
 /// The name of the message for a dead letter.
 pub(super) const DEAD_LETTER: &str = "deadLetter";
+
+/// The name of the message for a replay marker.
+pub(super) const REPLAY_MARKER: &str = "replayMarker";
 
 /// The name of the schema of structured mode's envelope.
 pub(super) const ENVELOPE: &str = "cloudEvent";
@@ -42,24 +45,34 @@ pub(super) fn notification(config: &Config, broker: Broker, kind: &str) -> Value
     } else {
         ("application/json", payload)
     };
-    let summary = if kind == UNKNOWN {
-        "A type that this version does not know: only what all notifications have is certain.".into()
+    let (summary, example) = if kind == UNKNOWN {
+        const ABOUT: &str = "A type that this version does not know: only what all notifications have is certain.";
+        (ABOUT.into(), common_example("notKnownYet"))
+    } else if schema == kind {
+        (described["description"].clone(), described["examples"][0].clone())
     } else {
-        described["description"].clone()
+        const ABOUT: &str = "A type that `[route.types]` places here: only what all notifications have is certain.";
+        (ABOUT.into(), common_example(kind))
     };
     let mut message = json!({
         "name": kind,
         "title": if schema == kind { described["title"].clone() } else { kind.into() },
         "summary": summary,
         "contentType": content_type,
-        "headers": reference(&format!("components/schemas/{}", headers::schema_name(broker, false))),
+        "headers": reference(&format!("components/schemas/{}", Owner::Notification.schema_name(broker))),
         "payload": payload,
     });
-    if let (Some(example), false) = (described["examples"].get(0), structured) {
+    if !structured {
         message["examples"] = json!([{"name": kind, "payload": example}]);
     }
     add_key(&mut message, broker, config.route.key);
     message
+}
+
+/// What all notifications have, with the name of this type.
+fn common_example(kind: &str) -> Value {
+    let instance = json!({"idInstance": 1_101_000_001, "wid": "79990000001@c.us", "typeInstance": "whatsapp"});
+    json!({"typeWebhook": kind, "instanceData": instance, "timestamp": 1_763_972_458})
 }
 
 /// The message of a dead letter: any bytes.
@@ -69,8 +82,22 @@ pub(super) fn dead_letter(broker: Broker) -> Value {
         "title": "DeadLetter",
         "summary": "A body that is not a notification, or that the broker does not accept: exactly the bytes received, or one part of them. See `bridge-reason`.",
         "contentType": "application/octet-stream",
-        "headers": reference(&format!("components/schemas/{}", headers::schema_name(broker, true))),
+        "headers": reference(&format!("components/schemas/{}", Owner::DeadLetter.schema_name(broker))),
         "payload": {"description": "The body as it was received. `content-type` says whether it is JSON."},
+    });
+    add_key(&mut message, broker, KeyBy::Instance);
+    message
+}
+
+/// The message of a replay marker: no bytes.
+pub(super) fn replay_marker(broker: Broker) -> Value {
+    let mut message = json!({
+        "name": REPLAY_MARKER,
+        "title": "ReplayMarker",
+        "summary": "The dead letter with the same id, received before, was replayed. A consumer of dead letters skips it.",
+        "contentType": "application/octet-stream",
+        "headers": reference(&format!("components/schemas/{}", Owner::ReplayMarker.schema_name(broker))),
+        "payload": {"description": "Empty.", "type": "string", "maxLength": 0},
     });
     add_key(&mut message, broker, KeyBy::Instance);
     message
@@ -100,7 +127,8 @@ pub(super) fn key_description(key: KeyBy) -> Option<(&'static str, &'static str)
 /// The CloudEvents JSON envelope of structured mode.
 pub(super) fn envelope(config: &route::Config) -> Value {
     let attributes = headers::attributes(config.key);
-    let required: Vec<_> = attributes.iter().filter(|one| one.required).map(|one| one.attribute.as_str()).collect();
+    let always = attributes.iter().filter(|one| one.required).map(|one| one.attribute.as_str());
+    let required: Vec<_> = always.chain(["datacontenttype", "data"]).collect();
     let mut properties: serde_json::Map<_, _> =
         attributes.iter().map(|one| (one.attribute.as_str().to_owned(), one.schema())).collect();
     properties.insert("datacontenttype".into(), json!({"type": "string", "const": "application/json"}));

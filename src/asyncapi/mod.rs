@@ -16,6 +16,7 @@ use crate::message::Broker;
 use crate::notification::schemas;
 use crate::route::{Format, Routes};
 use channels::Channel;
+use headers::Owner;
 
 /// The version of AsyncAPI.
 const VERSION: &str = "3.0.0";
@@ -26,7 +27,7 @@ const ABOUT: &str = "Notifications of GREEN-API (WhatsApp, Telegram, MAX), as gr
   on that id has worked on this message.
 * Messages of one key in one topic or stream are in the order in which GREEN-API sent them.
 * New types, fields and values may come at any time: a consumer ignores what it does not know. A type that this version does
-  not know is in the class `other`.
+  not know is in the class `other`, unless `[route.types]` places it.
 * A body that is not a notification, or that a broker never accepts, is a dead letter.";
 
 /// The document. `None` means that no route leads to a broker.
@@ -49,7 +50,7 @@ pub fn document(config: &Config, routes: &Routes) -> Option<Value> {
         "defaultContentType": "application/json",
         "servers": servers::servers(config, &brokers),
         "channels": channels.iter().map(|channel| (channel.id(), channel.json(config))).collect::<Map<_, _>>(),
-        "operations": channels.iter().map(|channel| (format!("publish-{}", channel.id()), channel.operation())).collect::<Map<_, _>>(),
+        "operations": channels.iter().map(|channel| (format!("publish-{}", channel.id()), channel.operation(config))).collect::<Map<_, _>>(),
         "components": {"messages": messages, "schemas": schemas_of(config, &brokers)},
     }))
 }
@@ -60,8 +61,7 @@ fn schemas_of(config: &Config, brokers: &[Broker]) -> Map<String, Value> {
         .filter_map(|(name, text)| Some((name.to_owned(), parsed(&text)?)))
         .collect();
     for broker in brokers {
-        all.insert(headers::schema_name(*broker, false), headers::of_notification(*broker, &config.route));
-        all.insert(headers::schema_name(*broker, true), headers::of_dead_letter(*broker));
+        all.extend(Owner::ALL.map(|owner| (owner.schema_name(*broker), owner.schema(*broker, &config.route))));
     }
     if config.route.format == Format::Structured {
         all.insert(messages::ENVELOPE.into(), messages::envelope(&config.route));

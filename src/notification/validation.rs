@@ -142,3 +142,7 @@ fn name(kind: JsonType) -> &'static str {
 #[cfg(test)]
 #[path = "validation_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "strict_tests.rs"]
+mod strict_tests;

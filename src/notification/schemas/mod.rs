@@ -10,13 +10,15 @@
 //! - Enums are open: a `string` whose known values stand in `examples`. An `enum` would refuse new values, and an `anyOf`
 //!   of `enum` and `string` becomes a useless type in most generators. Only `typeWebhook` and `typeMessage` inside the
 //!   schema of their own type are fixed.
-//! - Everything is plain `properties`, except for `if` and `then`, which choose the schema of a type or message type.
-//!   Generators ignore those, so that `MessageData` becomes one type with an optional field for each message type.
+//! - Everything is plain `properties`, except for `if` and `then`. These choose the schema of a type or message type,
+//!   require one of two fields, and refuse null where a field is required. Generators ignore them, so that `MessageData`
+//!   becomes one type with an optional field for each message type. Therefore an unknown message type that gives one of
+//!   these fields another kind of value, such as a text as `messageData`, does not pass.
 //! - Where a field has several types, the first one is what GREEN-API sends today; the others are published as well.
-//!   Optional fields may be null, as one published sample has it.
-//! - Required is what every published sample has and the documentation calls required. Inside the data of a message
-//!   that is only what makes no sense without it, such as the `downloadUrl` of a file: data may be empty where a
-//!   message could not be decrypted.
+//!   Optional fields and the items of arrays may be null, as one published sample has it.
+//! - Required is what every published sample has, the documentation calls required, and real notifications are not known
+//!   to lack. Inside the data of a message that is only what makes no sense without it, such as the `latitude` of a
+//!   location: data may be empty where a message could not be decrypted.
 
 /// What a schema describes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
