@@ -25,7 +25,8 @@ const ABOUT: &str = "Notifications of GREEN-API (WhatsApp, Telegram, MAX), as gr
 
 * Each message is stored at least once. Its CloudEvents `id` is made from the bytes of its body: a consumer that has worked
   on that id has worked on this message.
-* Messages of one key in one topic or stream are in the order in which GREEN-API sent them.
+* Messages with the same key are in the order in which GREEN-API sent them, within one topic or stream. Without keys
+  (`route.key = \"none\"`) no order is guaranteed.
 * New types, fields and values may come at any time: a consumer ignores what it does not know. A type that this version does
   not know is in the class `other`, unless `[route.types]` places it.
 * A body that is not a notification, or that a broker never accepts, is a dead letter.";

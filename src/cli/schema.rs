@@ -15,10 +15,10 @@ pub(super) const EXAMPLES: &str = "Examples:
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// The type, such as incomingMessageReceived, or the message type, such as textMessage; all without it.
+    /// The type, such as incomingMessageReceived, or the message type, such as textMessage; without it, one schema of all.
     #[arg(value_name = "TYPE")]
     name: Option<String>,
-    /// Print the names of all types and message types, one a line.
+    /// Print the names of all types and message types, one per line.
     #[arg(long, conflicts_with = "name")]
     list: bool,
 }

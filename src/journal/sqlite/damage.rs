@@ -71,12 +71,11 @@ pub(super) fn schema_cookie(db: &Connection) -> Result<i64> {
 pub(super) fn rescue(db: &mut Connection) -> Result<()> {
     check_space(db)?;
     let unreadable = match move_sound(db) {
-        // the freelist may be damaged: this makes it anew, and reads all that is in use
+        // the freelist may be damaged: a rewrite of the whole file creates a new one
         Err(error) if is_damage(&error) => return edit::rewrite(db, u64::MAX).map(|_| ()),
         moved => moved?,
     };
-    // the pages that were given up stay as they are until an erasure frees them: where the damaged page was one above
-    // others, those may be sound, and nothing here can tell
+    // the abandoned pages stay until an erasure frees them: `.recover` may still find records there
     if unreadable > 0 {
         warn!(
             records = unreadable,
@@ -100,7 +99,7 @@ fn move_sound(db: &mut Connection) -> Result<usize> {
         if is_sound(db, seq)? { sound.push(seq) } else { _ = unreadable.insert(seq) }
     }
     let salvaged: Vec<_> = unreadable.iter().map(|seq| (*seq, raw(db, *seq))).collect();
-    // where it cannot be made, the rows below a damaged page stay hidden
+    // if the copy fails, rows below a damaged page stay hidden
     let copy_of_all = if unreadable.is_empty() { None } else { DatabaseCopy::of(db).ok() };
     // every byte of them: the length alone is in the first page of a row
     let window = db.query_row("SELECT sum(length(hex(ids)) + at) FROM seen", [], |_| Ok(()));

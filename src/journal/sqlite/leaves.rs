@@ -1,6 +1,5 @@
-//! Rows that no sound page leads to any more. SQLite finds a row only from the root of its table, so that one damaged page
-//! above others hides all rows below it, though their own pages are sound. This finds them in a copy of the database,
-//! page by page. The format: <https://www.sqlite.org/fileformat2.html>.
+//! Finds rows on sound leaf pages below a damaged interior page. SQLite cannot reach them from the root of their table, so
+//! this reads a copy of the database page by page. The format: <https://www.sqlite.org/fileformat2.html>.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -93,7 +92,7 @@ impl DatabaseCopy {
         Some((seq, values(&payload)?))
     }
 
-    /// The bytes of a row: those in its cell, and those on the pages that the cell leads to.
+    /// The bytes of a row: those in its cell, and those on its overflow pages.
     fn payload(&self, cell: &[u8], length: usize) -> Option<Vec<u8>> {
         let most = self.page_size - 35;
         if length <= most {
@@ -168,7 +167,7 @@ fn signed(bytes: &[u8]) -> i64 {
     (big_endian(bytes) << unused).cast_signed() >> unused
 }
 
-/// SQLite's number of variable length; takes its bytes off.
+/// Reads a SQLite varint, and advances `bytes` past it.
 fn varint(bytes: &mut &[u8]) -> Option<i64> {
     let mut number: u64 = 0;
     for index in 0..9 {

@@ -23,7 +23,7 @@ func readNats(ctx context.Context, address, group string) error {
 	// One unacknowledged message at a time keeps the order, also when this ends in the middle or shares its work.
 	consumer, err := stream.CreateOrUpdateConsumer(ctx, "GREENAPI", jetstream.ConsumerConfig{
 		Durable: group, MaxAckPending: 1, AckWait: 5 * time.Second, FilterSubjects: named("greenapi.%s.>"),
-	}) // no work takes 5 s
+	}) // must exceed the slowest work
 	if err != nil {
 		return err
 	}

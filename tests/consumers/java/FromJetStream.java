@@ -13,7 +13,7 @@ class FromJetStream {
         Consume.onTerm(() -> ending = true);
         // One unacknowledged message at a time keeps the order, also when this ends in the middle or shares its work.
         var options = ConsumerConfiguration.builder().durable(durable).maxAckPending(1).ackWait(Duration.ofSeconds(5))
-            .filterSubjects(Consume.CLASSES.stream().map(name -> "greenapi." + name + ".>").toList()).build(); // no work takes 5 s
+            .filterSubjects(Consume.CLASSES.stream().map(name -> "greenapi." + name + ".>").toList()).build(); // must exceed the slowest work
         try (var connection = Nats.connect(server)) {
             connection.jetStreamManagement().addOrUpdateConsumer("GREENAPI", options);
             var consumer = connection.getStreamContext("GREENAPI").getConsumerContext(durable);

@@ -81,7 +81,7 @@ async function readNats () {
   const connection = await connect({ servers: address })
   // One unacknowledged message at a time keeps the order, also when this ends in the middle or shares its work.
   await (await jetstreamManager(connection)).consumers.add('GREENAPI', {
-    durable_name: group, ack_policy: AckPolicy.Explicit, max_ack_pending: 1, ack_wait: nanos(5000), // no work takes 5 s
+    durable_name: group, ack_policy: AckPolicy.Explicit, max_ack_pending: 1, ack_wait: nanos(5000), // must exceed the slowest work
     filter_subjects: CLASSES.map(name => `greenapi.${name}.>`)
   })
   const messages = await (await jetstream(connection).consumers.get('GREENAPI', group)).consume()

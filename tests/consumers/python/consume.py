@@ -80,7 +80,7 @@ async def read_nats(server, durable, ledger, done):
     client = await nats.connect(server)
     # One unacknowledged message at a time keeps the order, also when this ends in the middle or shares its work.
     subjects = [f"greenapi.{name}.>" for name in CLASSES]
-    options = ConsumerConfig(max_ack_pending=1, ack_wait=5, filter_subjects=subjects)  # no work takes 5 s
+    options = ConsumerConfig(max_ack_pending=1, ack_wait=5, filter_subjects=subjects)  # must exceed the slowest work
     subscription = await client.jetstream().pull_subscribe("", durable, "GREENAPI", options)
     while True:
         try:
