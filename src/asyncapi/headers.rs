@@ -31,7 +31,11 @@ pub(super) fn attributes(key: KeyBy) -> Vec<Described> {
             "4f1c0a5be2d94f0a8c3b7d6e5f401122",
         ),
         always(Attribute::Source, "The instance that sent it.", "urn:greenapi:instance:1101000001"),
-        always(Attribute::Type, "`com.green-api.` and `typeWebhook`, of which ASCII letters, digits, `_` and `-` stay, at most 64 characters.", "com.green-api.incomingMessageReceived"),
+        always(
+            Attribute::Type,
+            "`com.green-api.` and `typeWebhook`, of which ASCII letters, digits, `_` and `-` stay, at most 64 characters.",
+            "com.green-api.incomingMessageReceived",
+        ),
         always(Attribute::SpecVersion, "The version of CloudEvents.", "1.0"),
         always(Attribute::RecordedTime, "When the bridge received it.", "2026-01-31T10:00:00.000Z"),
         always(Attribute::Class, "`incoming`, `outgoing`, `state`, `device` or `other`.", "incoming"),
