@@ -17,7 +17,7 @@ async def main(address, shard, shards):
     # A stream that copies GREENAPI, with the number of the shard before the subject. Wildcard 2 is the instance.
     to = "shard.{{partition(%s,2)}}.{{wildcard(1)}}.{{wildcard(2)}}.{{wildcard(3)}}" % shards
     copied = StreamSource(name="GREENAPI", subject_transforms=[SubjectTransform("greenapi.*.*.*", to)])
-    await stream.add_stream(StreamConfig(name="GREENAPI_SHARDS", sources=[copied]))
+    await stream.add_stream(StreamConfig(name="GREENAPI_SHARDS", sources=[copied], max_age=7 * 86400))
     options = ConsumerConfig(max_ack_pending=1)
     subscription = await stream.pull_subscribe(f"shard.{shard}.>", f"shard-{shard}", "GREENAPI_SHARDS", options)
     while True:
