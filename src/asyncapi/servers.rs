@@ -7,9 +7,13 @@ use crate::message::Broker;
 
 /// Every server of these brokers under its name.
 pub(super) fn servers(config: &Config, brokers: &[Broker]) -> Map<String, Value> {
-    let each = brokers.iter().flat_map(|broker| names(config, *broker).into_iter().zip(hosts(config, *broker)));
-    let described = each.zip(brokers.iter().flat_map(|broker| hosts(config, *broker).into_iter().map(|_| *broker)));
-    described.map(|((name, host), broker)| (name, server(config, broker, &host))).collect()
+    let mut servers = Map::new();
+    for broker in brokers {
+        for (name, host) in names(config, *broker).into_iter().zip(hosts(config, *broker)) {
+            servers.insert(name, server(config, *broker, &host));
+        }
+    }
+    servers
 }
 
 /// The names of a broker's servers.
@@ -40,7 +44,11 @@ fn has_tls(config: &Config) -> bool {
 /// `host:port` of each server.
 fn hosts(config: &Config, broker: Broker) -> Vec<String> {
     match broker {
-        Broker::Kafka => config.kafka.iter().flat_map(|kafka| kafka.bootstrap_servers.clone()).collect(),
+        Broker::Kafka => {
+            let texts = config.kafka.iter().flat_map(|kafka| &kafka.bootstrap_servers);
+            // one text may have several, each with a protocol before it
+            texts.flat_map(|text| text.split(',')).map(|address| host(address.trim())).collect()
+        }
         Broker::Nats => config.nats.iter().flat_map(|nats| nats.servers.iter().map(|url| host(url))).collect(),
     }
 }

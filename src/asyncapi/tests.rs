@@ -165,6 +165,9 @@ fn no_secret_of_an_address_is_shown() {
     let document = of("[nats]\nservers = [\"nats://user:hunter2@broker:4222\"]");
     assert_eq!(document["servers"]["nats"]["host"], "broker:4222");
     assert!(!document.to_string().contains("hunter2"));
+    let kafka = of("[kafka]\nbootstrap_servers = [\"PLAINTEXT://a:1, b:2\"]");
+    let hosts: Vec<_> = kafka["servers"].as_object().unwrap().values().map(|server| server["host"].clone()).collect();
+    assert_eq!(hosts, ["a:1", "b:2"]);
     let secure = of("[kafka]\nproperties = { \"security.protocol\" = \"sasl_ssl\" }");
     assert_eq!(secure["servers"]["kafka"]["protocol"], "kafka-secure");
 }
