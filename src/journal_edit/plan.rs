@@ -1,5 +1,8 @@
 //! What an edit makes of one record.
 
+use serde::Deserializer;
+use serde::de::{DeserializeSeed, MapAccess, SeqAccess, Visitor};
+
 use super::Edit;
 use crate::journal::{EditResult, Record, RecordEdit};
 use crate::message::{Broker, Brokers, Message, PerBroker};
@@ -26,8 +29,7 @@ fn is_of_chat(record: &Record, chat: &str) -> bool {
     let body = &record.message.body;
     let in_text = || contains_word(body, chat) || contains_word(body, &chat.replace('@', "\\u0040"));
     match Notification::parse(body) {
-        // a repeated key hides all but its last value from this
-        Ok(_) => serde_json::from_slice(body).map_or_else(|_| in_text(), |body| names_chat(&body, chat)),
+        Ok(_) => names_chat(body, chat).unwrap_or_else(|_| in_text()),
         Err(_) => in_text(),
     }
 }
@@ -36,26 +38,78 @@ fn is_of_chat(record: &Record, chat: &str) -> bool {
 /// person's only in a list of participants, else the account's own.
 const CHAT_MEMBERS: [&str; 4] = ["chatId", "sender", "from", "participant"];
 
-fn names_chat(value: &serde_json::Value, chat: &str) -> bool {
-    use serde_json::Value;
-    let is_chat = |value: &Value| match value {
-        Value::String(id) => id == chat,
-        Value::Number(id) => id.to_string() == chat,
-        _ => false,
-    };
-    match value {
-        Value::Object(members) => members.iter().any(|(name, value)| match name.as_str() {
-            "participants" => participants(value).any(is_chat) || names_chat(value, chat),
-            name => CHAT_MEMBERS.contains(&name) && is_chat(value) || names_chat(value, chat),
-        }),
-        Value::Array(items) => items.iter().any(|item| names_chat(item, chat)),
-        _ => false,
+/// Whether a JSON text names a chat. Reads the text member by member, because a map keeps only the last of repeated ones.
+fn names_chat(body: &[u8], chat: &str) -> serde_json::Result<bool> {
+    NamesChat { chat, is_id: false, of_participants: false }
+        .deserialize(&mut serde_json::Deserializer::from_slice(body))
+}
+
+/// Looks for a chat in one value.
+#[derive(Clone, Copy)]
+struct NamesChat<'c> {
+    chat: &'c str,
+    /// Whether the value is the id of a chat or of a person.
+    is_id: bool,
+    /// Whether the value is a list of participants, or one of them.
+    of_participants: bool,
+}
+
+impl<'de> DeserializeSeed<'de> for NamesChat<'_> {
+    type Value = bool;
+
+    fn deserialize<D: Deserializer<'de>>(self, value: D) -> Result<bool, D::Error> {
+        value.deserialize_any(self)
     }
 }
 
-/// Each participant of a call, or of a status message.
-fn participants(list: &serde_json::Value) -> impl Iterator<Item = &serde_json::Value> {
-    list.as_array().into_iter().flatten().map(|one| one.get("wid").unwrap_or(one))
+impl<'de> Visitor<'de> for NamesChat<'_> {
+    type Value = bool;
+
+    fn expecting(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str("any value")
+    }
+
+    fn visit_str<E>(self, id: &str) -> Result<bool, E> {
+        Ok(self.is_id && id == self.chat)
+    }
+
+    fn visit_u64<E>(self, id: u64) -> Result<bool, E> {
+        Ok(self.is_id && id.to_string() == self.chat)
+    }
+
+    fn visit_i64<E>(self, id: i64) -> Result<bool, E> {
+        Ok(self.is_id && id.to_string() == self.chat)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<bool, E> {
+        Ok(false)
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<bool, E> {
+        Ok(false)
+    }
+
+    fn visit_unit<E>(self) -> Result<bool, E> {
+        Ok(false)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<bool, A::Error> {
+        let mut found = false;
+        // a participant is an object, or the id itself
+        while let Some(here) = items.next_element_seed(Self { is_id: self.of_participants, ..self })? {
+            found |= here;
+        }
+        Ok(found)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<bool, A::Error> {
+        let mut found = false;
+        while let Some(name) = members.next_key::<String>()? {
+            let is_id = CHAT_MEMBERS.contains(&name.as_str()) || self.of_participants && name == "wid";
+            found |= members.next_value_seed(Self { is_id, of_participants: name == "participants", ..self })?;
+        }
+        Ok(found)
+    }
 }
 
 fn is_of_instance(record: &Record, instance: u64) -> bool {
@@ -269,6 +323,7 @@ mod tests {
             r#""participants":[{"wid":"6@c.us"},{"wid":"5@c.us"}]"#,
             r#""statusExtendedTextMessageData":{"participants":["5@c.us"]}"#,
             r#""chatId":"5\u0040c.us""#,
+            r#""chatId":"5@c.us","chatId":"6@c.us""#,
         ] {
             assert!(names(field, "5@c.us"), "{field}");
             assert!(!names(field, "7@c.us"), "{field}");
