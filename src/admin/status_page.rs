@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use hyper::header::{CONTENT_SECURITY_POLICY, HeaderName};
+use hyper::header::CONTENT_SECURITY_POLICY;
 use hyper::{Response, StatusCode};
 
 use super::health::Readiness;
@@ -42,8 +42,7 @@ const POLICY: &str = "default-src 'none'; style-src 'sha256-I5nD4hDIjQQckcKlGCgM
 /// The page. Without a summary it shows no journal.
 pub(super) fn answer(readiness: &Readiness, journal: Option<&JournalSummary>) -> Response<Body> {
     let answer = response(StatusCode::OK, "text/html; charset=utf-8", page(readiness, journal));
-    let answer = with_header(answer, CONTENT_SECURITY_POLICY, POLICY);
-    with_header(answer, HeaderName::from_static("referrer-policy"), "no-referrer")
+    with_header(answer, CONTENT_SECURITY_POLICY, POLICY)
 }
 
 fn page(readiness: &Readiness, journal: Option<&JournalSummary>) -> String {

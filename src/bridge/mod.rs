@@ -5,6 +5,7 @@
 //! the listeners in `listen`.
 
 pub(crate) mod backlog;
+mod certificates;
 mod listen;
 mod parts;
 
@@ -24,7 +25,7 @@ use crate::auth::AllowList;
 use crate::brokers::Publisher;
 use crate::config::{Config, ConfigError};
 use crate::delivery::Delivery;
-use crate::http_server::{self, Limits, serve};
+use crate::http_server::{self, Limits, Server, Tls, serve};
 use crate::journal::Journal;
 use crate::message::Broker;
 use crate::notification::Validation;
@@ -68,13 +69,22 @@ pub enum BuildError {
 /// A bridge that is ready to run.
 pub struct Bridge {
     listener: TcpListener,
+    /// The TLS of the webhook listener. None means plain HTTP.
+    tls: Option<Tls>,
     /// The listeners of `[admin]` and `[probes]`, as far as configured.
-    admin: Vec<(TcpListener, Admin)>,
+    admin: Vec<AdminListener>,
     endpoint: Arc<Endpoint>,
     journal: Option<Journal>,
     publishers: Vec<Publisher>,
     tasks: TaskTracker,
     config: Config,
+}
+
+/// One listener for operators or for probes.
+struct AdminListener {
+    listener: TcpListener,
+    tls: Option<Tls>,
+    admin: Admin,
 }
 
 impl Bridge {
@@ -87,6 +97,7 @@ impl Bridge {
         let (tokens, admin_tokens) = (config.webhook_tokens()?, config.admin_tokens()?);
         let routes = routes(&config)?;
         let validation = Validation::new(&config.validation).map_err(|error| unusable("validation.mode", &error))?;
+        let (tls, admin_tls) = (config.webhook_tls()?, config.admin_tls()?);
         // the addresses
         let webhook_address = BoundAddress::bind("http.listen", config.http.listen)?;
         let bind_admin = |admin: &AdminConfig| BoundAddress::bind("admin.listen", admin.listen);
@@ -99,6 +110,9 @@ impl Bridge {
         let journal = recovered.as_ref().map(|(journal, _)| journal.clone());
         let targets = start_targets(&config, &routes, &metrics).await?;
         let publishers = targets.iter().map(|target| target.publisher.clone()).collect();
+        for (listener, tls) in [("http", &tls), ("admin", &admin_tls)] {
+            tls.iter().for_each(|tls| certificates::loaded(listener, tls, &metrics));
+        }
         // delivery, and the pages that show and edit the journal
         let (shutdown, tasks) = (Shutdown::default(), TaskTracker::new());
         let health = health(&shutdown, &targets, journal.as_ref());
@@ -115,7 +129,7 @@ impl Bridge {
             validation,
             routes,
             delivery,
-            permits: Permits::new(&config.http.limits),
+            permits: Permits::new(&config.http, metrics.clone()),
             metrics: metrics.clone(),
             shutdown,
             config: config.http.clone(),
@@ -125,12 +139,13 @@ impl Bridge {
         let mut admin = Vec::new();
         if let (Some(address), Some(section)) = (admin_address, &config.admin) {
             let guard = Guard::new(section, admin_tokens);
-            admin.push((address.listen()?, Admin::operators(guard, health.clone(), metrics.clone(), pages)));
+            let operators = Admin::operators(guard, health.clone(), metrics.clone(), pages);
+            admin.push(AdminListener { listener: address.listen()?, tls: admin_tls, admin: operators });
         }
         if let Some(address) = probes_address {
-            admin.push((address.listen()?, Admin::probes(health, metrics)));
+            admin.push(AdminListener { listener: address.listen()?, tls: None, admin: Admin::probes(health, metrics) });
         }
-        Ok(Self { listener, admin, endpoint: Arc::new(endpoint), journal, publishers, tasks, config })
+        Ok(Self { listener, tls, admin, endpoint: Arc::new(endpoint), journal, publishers, tasks, config })
     }
 
     /// The address of the endpoint; tells the port if `http.listen` has port 0.
@@ -164,26 +179,39 @@ impl Bridge {
     }
 
     fn serve(self) -> Running {
-        let Self { listener, admin, endpoint, journal, tasks, config, .. } = self;
+        let Self { listener, tls, admin, endpoint, journal, tasks, config, .. } = self;
         let ShutdownConfig { grace, delay } = config.shutdown;
         let limits = limits(&config.http.limits, grace.saturating_sub(delay));
         let (stop_webhook, stop_admin) = (CancellationToken::new(), CancellationToken::new());
-        let (metrics, shared) = (Some(endpoint.metrics.clone()), endpoint.clone());
-        let webhook = tokio::spawn(serve(listener, limits, metrics, stop_webhook.clone(), move |peer, request| {
-            shared.clone().handle(peer, request)
+        let (shared, known) = (endpoint.clone(), endpoint.clone());
+        let server = Server {
+            listener,
+            limits,
+            tls,
+            proxy_protocol: false,
+            allowed: config.auth.allow_from.is_some().then(|| Arc::new(move |ip| known.allowed.allows(ip)) as _),
+            metrics: Some(endpoint.metrics.clone()),
+        };
+        let webhook = tokio::spawn(serve(server, stop_webhook.clone(), move |client, request| {
+            shared.clone().handle(client, request)
         }));
-        for (listener, admin) in admin {
-            let admin = Arc::new(admin);
-            // probes must always get through: no address may use all connections, and idle ones are closed early
-            let limits = Limits { connections: 256, connections_per_address: 16, idle: limits.head, ..limits };
-            tokio::spawn(serve(listener, limits, None, stop_admin.clone(), move |_, request| {
-                let admin = admin.clone();
-                async move { Ok(admin.serve(request).await) }
-            }));
-        }
+        admin.into_iter().for_each(|listener| serve_admin(listener, limits, &stop_admin));
         info!(listen = %config.http.listen, path = config.http.path, "serving");
         Running { webhook, stop_webhook, stop_admin, endpoint, journal, tasks, shutdown: config.shutdown }
     }
+}
+
+/// Serves pages in the background.
+fn serve_admin(listener: AdminListener, limits: Limits, stop: &CancellationToken) {
+    let AdminListener { listener, tls, admin } = listener;
+    let admin = Arc::new(admin);
+    // probes must always get through: few connections are enough, and idle ones are closed early
+    let limits = Limits { connections: 256, connections_per_address: 16, idle: limits.head, ..limits };
+    let server = Server { listener, limits, tls, proxy_protocol: false, allowed: None, metrics: None };
+    tokio::spawn(serve(server, stop.clone(), move |client, request| {
+        let admin = admin.clone();
+        async move { Ok(admin.serve(&client, request).await) }
+    }));
 }
 
 /// A bridge that serves.

@@ -117,7 +117,12 @@ pub(super) fn limits(config: &webhook::Limits, stop_time: Duration) -> Limits {
     Limits {
         connections: config.connections.min(possible),
         connections_per_address: config.connections_per_address,
+        handshakes: config.handshakes,
+        handshake: config.handshake,
         head: config.head,
+        head_bytes: config.head_bytes,
+        headers: config.headers,
+        requests_per_connection: config.requests_per_connection,
         idle: config.idle,
         write: config.write,
         linger: stop_time / 5,

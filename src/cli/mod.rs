@@ -12,6 +12,7 @@ mod asyncapi;
 mod check;
 mod commands;
 mod dead_letter;
+mod endpoint;
 mod journal;
 mod progress;
 mod provision;
@@ -34,6 +35,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::auth::Tokens;
 use crate::config::{self, Config, ConfigErrors};
+use crate::http_server;
 use crate::telemetry::{self, logging::LogFormat};
 use commands::{Arguments, Command, Configured};
 use routes::Plan;
@@ -50,6 +52,7 @@ pub fn main() -> ExitCode {
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }
     };
+    http_server::install_provider();
     let config =
         config.or_else(|| std::env::var_os(CONFIG_VARIABLE).filter(|name| !name.is_empty()).map(PathBuf::from));
     let command = command.unwrap_or(Command::Configured(Configured::Run));
@@ -145,6 +148,7 @@ fn loaded(file: Option<&Path>) -> Result<(Config, Option<Tokens>, Plan), ConfigE
     let config = Config::load(file, environment())?;
     let tokens = config.webhook_tokens()?;
     config.admin_tokens()?;
+    let _certificates = (config.webhook_tls()?, config.admin_tls()?);
     let plan = Plan::new(&config)?;
     Ok((config, tokens, plan))
 }

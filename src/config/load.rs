@@ -221,6 +221,6 @@ mod tests {
             assert!(!fault(secret).contains("hunter2"), "{}", fault(secret));
         }
         assert!(fault("\n[nats\n").contains("line 2"), "{}", fault("\n[nats\n"));
-        assert_eq!(fault("[http.tls]\n"), "http.tls: this version does not have it; remove it");
+        assert_eq!(fault("[tracing]\n"), "tracing: this version does not have it; remove it");
     }
 }

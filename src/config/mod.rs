@@ -23,6 +23,7 @@ pub use mistakes::ConfigErrors;
 pub use names::misspelt_variables;
 
 use crate::auth::Tokens;
+use crate::http_server::{Tls, TlsConfig};
 use crate::message::Broker;
 use crate::route::{BrokerTemplate, RouteError};
 use crate::{
@@ -206,6 +207,22 @@ impl Config {
         read_tokens("admin.tokens_file", self.admin.as_ref().and_then(|admin| admin.tokens_file.as_ref()))
     }
 
+    /// Loads the certificate of `[http.tls]`. None means plain HTTP.
+    ///
+    /// # Errors
+    /// [`ConfigError`]: a file cannot be read, or the two do not fit.
+    pub fn webhook_tls(&self) -> Result<Option<Tls>, ConfigError> {
+        load_tls("http.tls", self.http.tls.as_ref())
+    }
+
+    /// Loads the certificate of `[admin.tls]`. None means plain HTTP.
+    ///
+    /// # Errors
+    /// As [`Self::webhook_tls`].
+    pub fn admin_tls(&self) -> Result<Option<Tls>, ConfigError> {
+        load_tls("admin.tls", self.admin.as_ref().and_then(|admin| admin.tls.as_ref()))
+    }
+
     /// Which senders need no token, and the remedy. None means that every sender needs a token.
     pub fn anonymous_access(&self) -> Option<(String, &'static str)> {
         let listen = self.http.listen;
@@ -220,8 +237,20 @@ impl Config {
     /// Every file the configuration names, with its key.
     fn files(&mut self) -> Vec<(&'static str, &mut PathBuf)> {
         let mut files = vec![("auth.tokens_file", self.auth.tokens_file.as_mut())];
+        if let Some(tls) = &mut self.http.tls {
+            files.extend([
+                ("http.tls.certificate_file", Some(&mut tls.certificate_file)),
+                ("http.tls.key_file", Some(&mut tls.key_file)),
+            ]);
+        }
         if let Some(admin) = &mut self.admin {
             files.push(("admin.tokens_file", admin.tokens_file.as_mut()));
+            if let Some(tls) = &mut admin.tls {
+                files.extend([
+                    ("admin.tls.certificate_file", Some(&mut tls.certificate_file)),
+                    ("admin.tls.key_file", Some(&mut tls.key_file)),
+                ]);
+            }
         }
         if let Some(nats) = &mut self.nats {
             files.extend([
@@ -270,6 +299,13 @@ fn read_tokens(key: &str, path: Option<&PathBuf>) -> Result<Option<Tokens>, Conf
         Tokens::parse(&text).map_err(|error| error.to_string())
     };
     read().map(Some).map_err(|problem| ConfigError::new(key, path.display(), problem))
+}
+
+fn load_tls(section: &str, config: Option<&TlsConfig>) -> Result<Option<Tls>, ConfigError> {
+    let Some(config) = config else { return Ok(None) };
+    Tls::load(config).map(Some).map_err(|error| {
+        ConfigError::new(&format!("{section}.{}", error.file.key()), error.file.path(config).display(), error.problem)
+    })
 }
 
 #[cfg(all(test, feature = "journal"))]

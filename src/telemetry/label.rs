@@ -84,7 +84,9 @@ label_enum! {
 
 label_enum! {
     /// Why a webhook request is refused before anything is stored: metric label and log field.
-    Refusal[10] {
+    Refusal[11] {
+        /// The client uses http:// on a port with TLS.
+        PlainHttp = "plain_http",
         /// `Host` is missing or repeated, `Authorization` is repeated, or the body breaks off.
         BadRequest = "bad_request",
         /// No token, or an unknown one.
@@ -110,13 +112,44 @@ label_enum! {
 
 label_enum! {
     /// Why a connection is closed before it has brought a whole request head.
-    ConnectionRefusal[3] {
-        /// The source address has `http.limits.connections_per_address` open connections.
+    ConnectionRefusal[9] {
+        /// It waited too long for its turn: `http.limits.connections_per_address` from its address are served.
         TooManyConnections = "too_many_connections",
+        /// `http.limits.connections` are open, and another one took its place.
+        Evicted = "evicted",
+        /// `http.limits.handshakes` are in progress, and another one took its place.
+        TooManyHandshakes = "too_many_handshakes",
+        /// The TLS handshake took too long.
+        HandshakeTimeout = "handshake_timeout",
+        /// The TLS handshake failed: no common version, cipher or protocol, or no TLS at all.
+        HandshakeFailed = "handshake_failed",
+        /// The connection does not begin with a preamble of the PROXY protocol.
+        NoPreamble = "no_preamble",
+        /// The preamble of the PROXY protocol cannot be read, or names no address.
+        MalformedPreamble = "malformed_preamble",
         /// The request head is not HTTP.
         MalformedHead = "malformed_head",
         /// The request head is too large, or has too many headers.
         HeadTooLarge = "head_too_large",
+    }
+}
+
+impl ConnectionRefusal {
+    /// What an operator can do, for the log. None means nothing: the client is at fault.
+    pub const fn remedy(self) -> Option<&'static str> {
+        match self {
+            Self::TooManyConnections => {
+                Some("without a valid token an address gets no more; raise http.limits.connections_per_address")
+            }
+            Self::Evicted => Some("all connections are in use; raise http.limits.connections"),
+            Self::TooManyHandshakes => Some("raise http.limits.handshakes"),
+            Self::NoPreamble => Some("let only the proxy reach this port, and send-proxy there, or remove http.proxy"),
+            Self::MalformedPreamble
+            | Self::HandshakeTimeout
+            | Self::HandshakeFailed
+            | Self::MalformedHead
+            | Self::HeadTooLarge => None,
+        }
     }
 }
 

@@ -23,6 +23,10 @@ pub struct Metrics {
     dead_letters: PerLabel<Reason, IntCounter>,
     in_flight: IntGauge,
     connections: IntGauge,
+    strangers: IntGauge,
+    handshakes: IntGauge,
+    in_flight_bytes: IntGauge,
+    certificate_not_after: IntGaugeVec,
     request_seconds: Histogram,
     publish_seconds: PerLabel<Broker, Histogram>,
     publish_failures: CounterTable<Broker>,
@@ -82,6 +86,9 @@ impl Metrics {
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         let notifications = "Notifications by class and by what became of them";
         let in_flight = "Requests being answered, and messages still being stored after their answer";
+        let expires = "When the certificate of the listener expires, Unix seconds";
+        let strangers = "Connections served whose client has not shown a valid token";
+        let in_flight_bytes = "Bytes of the bodies of all notifications in flight";
         let evicted = "Ids that left the dedup window before dedupe.window had passed";
         let connected = "1 while the broker is connected and able to store";
         let refused = registry.counters_by("refused_total", "Requests and connections refused", &["reason"])?;
@@ -97,6 +104,10 @@ impl Metrics {
             dead_letters: registry.counters("dead_letters_total", "Dead letters stored", "reason")?,
             in_flight: registry.gauge("in_flight", in_flight)?,
             connections: registry.gauge("connections", "Open connections of the webhook listener")?,
+            strangers: registry.gauge("unauthenticated_connections", strangers)?,
+            handshakes: registry.gauge("tls_handshakes", "TLS handshakes in progress")?,
+            in_flight_bytes: registry.gauge("in_flight_bytes", in_flight_bytes)?,
+            certificate_not_after: registry.dynamic_gauges("tls_certificate_not_after_seconds", expires, "listener")?,
             request_seconds: registry
                 .histogram("http_request_duration_seconds", "Time from request head to response, seconds")?,
             publish_seconds: registry.histograms(
@@ -136,10 +147,34 @@ impl Metrics {
         GaugeGuard::new(&self.connections)
     }
 
+    /// Bytes of a body count as in flight.
+    pub fn add_in_flight_bytes(&self, bytes: usize) {
+        self.in_flight_bytes.add(i64::try_from(bytes).unwrap_or(i64::MAX));
+    }
+
+    /// Bytes of a body are in flight no longer.
+    pub fn remove_in_flight_bytes(&self, bytes: usize) {
+        self.in_flight_bytes.sub(i64::try_from(bytes).unwrap_or(i64::MAX));
+    }
+
+    /// Sets when the certificate of a listener (`http` or `admin`) expires.
+    pub fn set_certificate_not_after(&self, listener: &str, at: SystemTime) {
+        self.certificate_not_after.with_label_values(&[listener]).set(unix_seconds(at));
+    }
+
+    /// A connection is served without a valid token until the guard is dropped.
+    pub fn stranger_connected(&self) -> GaugeGuard {
+        GaugeGuard::new(&self.strangers)
+    }
+
+    /// A TLS handshake is in progress until the guard is dropped.
+    pub fn handshake_begun(&self) -> GaugeGuard {
+        GaugeGuard::new(&self.handshakes)
+    }
+
     /// A body of this class was received, for this instance if it is known. A class of None means no notification.
     pub fn received(&self, class: Option<Class>, instance: Option<u64>, at: SystemTime) {
-        let seconds =
-            at.duration_since(UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX));
+        let seconds = unix_seconds(at);
         self.last_of_class.at(class).set(seconds);
         if let Some(last) = instance.and_then(|instance| self.last_of_instance.get(&instance)) {
             last.set(seconds);
@@ -210,4 +245,8 @@ impl Metrics {
         let _ = TextEncoder::new().encode(&families, &mut out);
         out
     }
+}
+
+fn unix_seconds(at: SystemTime) -> i64 {
+    at.duration_since(UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
 }

@@ -13,7 +13,6 @@ mod notification_log;
 mod permits;
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -31,6 +30,7 @@ pub use permits::Permits;
 
 use crate::auth::{AllowList, Binding, Tokens};
 use crate::delivery::{Delivery, Outcome};
+use crate::http_server::{Client, Transport};
 use crate::message::TraceContext;
 use crate::notification::{Class, Validation};
 use crate::route::{Received, Routes};
@@ -75,18 +75,18 @@ impl Endpoint {
     /// Never.
     pub async fn handle(
         self: Arc<Self>,
-        peer: SocketAddr,
+        client: Client,
         request: Request<Incoming>,
     ) -> Result<Response<Full<Bytes>>, Infallible> {
         let _timer = self.metrics.begin_request();
-        let outcome = match self.admit(peer, request) {
+        let outcome = match self.admit(&client, request) {
             // boxed: otherwise the connection's future would be as large while idle
             Ok(admitted) => Box::pin(self.receive(admitted)).await,
             Err(refusal) => Err(refusal),
         };
         if let Err(Refused { refusal, detail }) = outcome {
             self.metrics.refused(refusal);
-            warn!(event = "request_refused", client_address = %peer.ip(), reason = refusal.as_str(), detail, "request refused");
+            warn!(event = "request_refused", client_address = %client.address(), reason = refusal.as_str(), detail, "request refused");
         }
         let answer = outcome.map_or_else(|refused| Answer::Refused(refused.refusal), Answer::Outcome);
         self.metrics.answered(answer.status());
@@ -95,14 +95,19 @@ impl Endpoint {
     }
 
     /// Every check of a request before its body is read.
-    fn admit(&self, peer: SocketAddr, request: Request<Incoming>) -> Result<Admitted, Refused> {
-        if !self.allowed.allows(peer.ip()) {
+    fn admit(&self, client: &Client, request: Request<Incoming>) -> Result<Admitted, Refused> {
+        if client.transport() == Transport::PlainOnTlsPort {
+            let detail = Some("http:// on a port with TLS; set webhookUrl to https://");
+            return Err(Refused { refusal: Refusal::PlainHttp, detail });
+        }
+        if !self.allowed.allows(client.address()) {
             // a sender with a token is GREEN-API at a new address: worth an alert of its own
             let has_token = self.tokens.is_some() && self.authenticate(&request).is_ok();
             return Err(if has_token { Refusal::Moved } else { Refusal::Forbidden }.into());
         }
         head::check(&request, &self.config.path)?;
         let binding = self.authenticate(&request)?;
+        client.authenticated();
         let trace = head::trace(request.headers());
         let encoding = head::content_encoding(request.headers());
         Ok(Admitted { binding, trace, encoding, body: request.into_body() })

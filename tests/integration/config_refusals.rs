@@ -90,7 +90,7 @@ fn contradictory_configurations_are_refused() {
             "[nats]\n[admin]\n[probes]\nlisten = \"[::]:3001\"",
             ["probes.listen = [::]:3001", "admin.listen = 127.0.0.1:3001", "another port"],
         ),
-        ("[nats]\n[http.tls]", ["http.tls", "this version does not have it", "remove"]),
+        ("[nats]\n[tracing]", ["tracing", "this version does not have it", "remove"]),
         (
             "[nats]\nnkey_file = \"a\"\ntoken_file = \"b\"",
             ["nkey_file and token_file", "two secret sources", "keep one"],

@@ -122,6 +122,8 @@ mod startup;
 mod stream_recreated;
 #[cfg(feature = "journal")]
 mod tail;
+#[cfg(all(feature = "nats", feature = "tls"))]
+mod tls;
 #[cfg(all(feature = "kafka", feature = "nats"))]
 mod two_brokers;
 #[cfg(feature = "nats")]

@@ -1,0 +1,219 @@
+//! The steps of one connection, from its acceptance to its end.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use hyper::body::{Body, Bytes, Incoming};
+use hyper::header::{CONNECTION, HeaderValue};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::timeout;
+use tracing::debug;
+
+use super::client::Stranger;
+use super::eviction::Member;
+use super::timeouts::TimedStream;
+use super::tls::Encrypted;
+use super::{BodyError, Client, Shared, Tls, Transport};
+use crate::telemetry::ConnectionRefusal;
+
+/// Why a connection ends otherwise than by a close between two requests.
+enum Ended {
+    /// It is counted and logged under this reason.
+    Refused(ConnectionRefusal),
+    /// The client has gone, or broke off.
+    Broken(String),
+}
+
+impl From<std::io::Error> for Ended {
+    fn from(error: std::io::Error) -> Self {
+        Self::Broken(error.to_string())
+    }
+}
+
+impl From<hyper::Error> for Ended {
+    fn from(error: hyper::Error) -> Self {
+        match (error.is_parse(), error.is_parse_too_large()) {
+            (_, true) => Self::Refused(ConnectionRefusal::HeadTooLarge),
+            (true, false) => Self::Refused(ConnectionRefusal::MalformedHead),
+            (false, false) => Self::Broken(error.to_string()),
+        }
+    }
+}
+
+/// Serves one connection to its end.
+pub(super) async fn serve<F, A, B>(shared: &Shared, stream: TcpStream, peer: SocketAddr, service: F)
+where
+    F: Fn(Client, Request<Incoming>) -> A + Send + 'static,
+    A: Future<Output = Result<Response<B>, Infallible>> + Send + 'static,
+    B: Body<Data = Bytes, Error: Into<BodyError>> + Send + 'static,
+{
+    let mut address = peer.ip().to_canonical();
+    match steps(shared, stream, &mut address, service).await {
+        Ok(()) => {}
+        Err(Ended::Refused(refusal)) => shared.refused(refusal, address),
+        Err(Ended::Broken(error)) => debug!(client_address = %address, error, "connection ended early"),
+    }
+}
+
+/// The steps: source address, turn, TLS, HTTP. `address` is that of the peer, and becomes that of the client.
+async fn steps<F, A, B>(shared: &Shared, mut stream: TcpStream, address: &mut IpAddr, service: F) -> Result<(), Ended>
+where
+    F: Fn(Client, Request<Incoming>) -> A + Send + 'static,
+    A: Future<Output = Result<Response<B>, Infallible>> + Send + 'static,
+    B: Body<Data = Bytes, Error: Into<BodyError>> + Send + 'static,
+{
+    let _ = stream.set_nodelay(true);
+    let mut member = shared.join(*address);
+    if shared.proxy_protocol
+        && let Some(told) = shared.preamble(&mut stream, &member).await?
+    {
+        *address = told;
+        member = shared.join(told);
+    }
+    let turn = shared.turn(&member).await?;
+    let client = |transport| {
+        let counted = shared.metrics.as_ref().map(|metrics| metrics.stranger_connected());
+        let stranger = Stranger { member: member.clone(), _turn: turn, _counted: counted };
+        Client::new(*address, transport, stranger, shared.known.clone())
+    };
+    let evicted = Ended::Refused(ConnectionRefusal::Evicted);
+    match &shared.tls {
+        None => {
+            let served = http(shared, stream, client(Transport::Plain), service);
+            member.unless_evicted(served).await.ok_or(evicted)?
+        }
+        Some(tls) => match shared.handshake(tls, stream, *address, &member).await? {
+            Handshake::Done(stream) => {
+                // boxed: a connection without TLS would be as large
+                let served = Box::pin(http(shared, *stream, client(Transport::Tls), service));
+                member.unless_evicted(served).await.ok_or(evicted)?
+            }
+            Handshake::PlainHttp(stream) => {
+                let served = Box::pin(http(shared, stream, client(Transport::PlainOnTlsPort), service));
+                member.unless_evicted(served).await.ok_or(evicted)?
+            }
+        },
+    }
+}
+
+/// What a client begins with on a listener with TLS.
+enum Handshake {
+    Done(Box<Encrypted>),
+    /// A request without TLS, of which nothing has been read.
+    PlainHttp(TcpStream),
+}
+
+impl Shared {
+    fn join(&self, address: IpAddr) -> Arc<Member> {
+        Arc::new(self.strangers.join(address, self.known.contains(address)))
+    }
+
+    /// Waits for the turn of this connection among the strangers of its address.
+    async fn turn(&self, member: &Member) -> Result<OwnedSemaphorePermit, Ended> {
+        let turns = member.turns(self.limits.connections_per_address);
+        if let Ok(turn) = turns.clone().try_acquire_owned() {
+            return Ok(turn);
+        }
+        let waited = member.unless_evicted(timeout(self.limits.head, turns.acquire_owned())).await;
+        match waited.ok_or(Ended::Refused(ConnectionRefusal::Evicted))? {
+            Ok(Ok(turn)) => Ok(turn),
+            _ => Err(Ended::Refused(ConnectionRefusal::TooManyConnections)),
+        }
+    }
+
+    /// The address that a proxy tells before anything else. None means that the proxy itself is the client.
+    async fn preamble(&self, stream: &mut TcpStream, member: &Member) -> Result<Option<IpAddr>, Ended> {
+        let _ = (stream, member);
+        Ok(None)
+    }
+
+    /// The TLS handshake, within its time and the number of those in progress.
+    async fn handshake(
+        &self,
+        tls: &Tls,
+        stream: TcpStream,
+        address: IpAddr,
+        member: &Member,
+    ) -> Result<Handshake, Ended> {
+        let place = self.handshakes.join(address, self.known.contains(address));
+        if self.handshakes.count() > self.limits.handshakes {
+            self.handshakes.evict();
+        }
+        let _counted = self.metrics.as_ref().map(|metrics| metrics.handshake_begun());
+        let within = timeout(self.limits.handshake, begin(tls, stream));
+        let done = member.unless_evicted(place.unless_evicted(within)).await;
+        let done = done.ok_or(Ended::Refused(ConnectionRefusal::Evicted))?;
+        let done = done.ok_or(Ended::Refused(ConnectionRefusal::TooManyHandshakes))?;
+        done.map_err(|_| Ended::Refused(ConnectionRefusal::HandshakeTimeout))?
+    }
+}
+
+async fn begin(tls: &Tls, stream: TcpStream) -> Result<Handshake, Ended> {
+    let mut first = [0];
+    if stream.peek(&mut first).await? == 0 {
+        return Err(Ended::Broken("closed before the handshake".into()));
+    }
+    // a TLS record begins with a number below 32, a request with the name of its method
+    if first[0].is_ascii_alphabetic() {
+        return Ok(Handshake::PlainHttp(stream));
+    }
+    match tls.accept(stream).await {
+        Ok(stream) => Ok(Handshake::Done(Box::new(stream))),
+        Err(error) => {
+            debug!(%error, "TLS handshake failed");
+            Err(Ended::Refused(ConnectionRefusal::HandshakeFailed))
+        }
+    }
+}
+
+/// HTTP on a connection, whatever protects it.
+async fn http<S, F, A, B>(shared: &Shared, stream: S, client: Client, service: F) -> Result<(), Ended>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    F: Fn(Client, Request<Incoming>) -> A + Send + 'static,
+    A: Future<Output = Result<Response<B>, Infallible>> + Send + 'static,
+    B: Body<Data = Bytes, Error: Into<BodyError>> + Send + 'static,
+{
+    let limits = shared.limits;
+    let stream = TimedStream::new(stream, limits.write);
+    let timer = stream.head_timer(limits.head, client.clone());
+    let answer = service_fn(move |request| {
+        let is_last = client.count_request() >= limits.requests_per_connection;
+        let answer = service(client.clone(), request);
+        async move {
+            let mut response = answer.await?;
+            if is_last {
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            Ok::<_, Infallible>(response)
+        }
+    });
+    let serving = http1::Builder::new()
+        .timer(timer)
+        .header_read_timeout(limits.idle)
+        .half_close(true)
+        .max_headers(limits.headers)
+        .max_header_size(limits.head_bytes)
+        .max_buf_size(limits.head_bytes)
+        .serve_connection(TokioIo::new(stream), answer);
+    tokio::pin!(serving);
+    let lingered = async {
+        shared.stop.cancelled().await;
+        tokio::time::sleep(limits.linger).await;
+    };
+    tokio::select! {
+        ended = &mut serving => Ok(ended?),
+        () = lingered => {
+            serving.as_mut().graceful_shutdown();
+            Ok(serving.await?)
+        }
+    }
+}
