@@ -25,9 +25,13 @@ fn log(listener: &str, certificate: &CertificateInfo) {
     }
 }
 
-/// Logs and counts the certificate of a listener, `http` or `admin`, after it was loaded.
-pub(super) fn loaded(listener: &str, tls: &Tls, metrics: &Metrics) {
-    let certificate = tls.certificate();
-    metrics.set_certificate_not_after(listener, certificate.not_after);
-    log(listener, &certificate);
+/// Logs and counts the certificates of listeners, `http` or `admin`, after they were loaded.
+pub(super) fn loaded(metrics: &Metrics, listeners: [(&str, &Option<Tls>); 2]) {
+    for (listener, tls) in listeners {
+        if let Some(tls) = tls {
+            let certificate = tls.certificate();
+            metrics.set_certificate_not_after(listener, certificate.not_after);
+            log(listener, &certificate);
+        }
+    }
 }

@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{error, info};
 
-use crate::admin::{Admin, AdminConfig, Guard, JournalPages, ProbesConfig};
+use crate::admin::{Admin, Guard, JournalPages};
 use crate::auth::AllowList;
 use crate::brokers::Publisher;
 use crate::config::{Config, ConfigError};
@@ -33,7 +33,7 @@ use crate::route::Routes;
 use crate::shutdown::{Config as ShutdownConfig, Shutdown};
 use crate::units::records;
 use crate::webhook::{Endpoint, Permits};
-use listen::BoundAddress;
+use listen::BoundAddresses;
 use parts::{health, limits, open_journal, start_targets};
 pub(crate) use parts::{metrics, start_publisher};
 
@@ -99,20 +99,14 @@ impl Bridge {
         let validation = Validation::new(&config.validation).map_err(|error| unusable("validation.mode", &error))?;
         let (tls, admin_tls) = (config.webhook_tls()?, config.admin_tls()?);
         // the addresses
-        let webhook_address = BoundAddress::bind("http.listen", config.http.listen)?;
-        let bind_admin = |admin: &AdminConfig| BoundAddress::bind("admin.listen", admin.listen);
-        let admin_address = config.admin.as_ref().map(bind_admin).transpose()?;
-        let bind_probes = |probes: &ProbesConfig| BoundAddress::bind("probes.listen", probes.listen);
-        let probes_address = config.probes.as_ref().map(bind_probes).transpose()?;
+        let bound = BoundAddresses::bind(&config)?;
         // the journal, then the brokers
         let metrics = Arc::new(metrics(tokens.as_ref()).map_err(|error| unusable("metrics", &error))?);
         let recovered = open_journal(&config, &routes).await?;
         let journal = recovered.as_ref().map(|(journal, _)| journal.clone());
         let targets = start_targets(&config, &routes, &metrics).await?;
         let publishers = targets.iter().map(|target| target.publisher.clone()).collect();
-        for (listener, tls) in [("http", &tls), ("admin", &admin_tls)] {
-            tls.iter().for_each(|tls| certificates::loaded(listener, tls, &metrics));
-        }
+        certificates::loaded(&metrics, [("http", &tls), ("admin", &admin_tls)]);
         // delivery, and the pages that show and edit the journal
         let (shutdown, tasks) = (Shutdown::default(), TaskTracker::new());
         let health = health(&shutdown, &targets, journal.as_ref());
@@ -135,14 +129,14 @@ impl Bridge {
             config: config.http.clone(),
         };
         // the listeners
-        let listener = webhook_address.listen()?;
+        let listener = bound.webhook.listen()?;
         let mut admin = Vec::new();
-        if let (Some(address), Some(section)) = (admin_address, &config.admin) {
+        if let (Some(address), Some(section)) = (bound.admin, &config.admin) {
             let guard = Guard::new(section, admin_tokens);
             let operators = Admin::operators(guard, health.clone(), metrics.clone(), pages);
             admin.push(AdminListener { listener: address.listen()?, tls: admin_tls, admin: operators });
         }
-        if let Some(address) = probes_address {
+        if let Some(address) = bound.probes {
             admin.push(AdminListener { listener: address.listen()?, tls: None, admin: Admin::probes(health, metrics) });
         }
         Ok(Self { listener, tls, admin, endpoint: Arc::new(endpoint), journal, publishers, tasks, config })
@@ -189,6 +183,7 @@ impl Bridge {
             limits,
             tls,
             proxy_protocol: false,
+            half_close: true,
             allowed: config.auth.allow_from.is_some().then(|| Arc::new(move |ip| known.allowed.allows(ip)) as _),
             metrics: Some(endpoint.metrics.clone()),
         };
@@ -207,7 +202,8 @@ fn serve_admin(listener: AdminListener, limits: Limits, stop: &CancellationToken
     let admin = Arc::new(admin);
     // probes must always get through: few connections are enough, and idle ones are closed early
     let limits = Limits { connections: 256, connections_per_address: 16, idle: limits.head, ..limits };
-    let server = Server { listener, limits, tls, proxy_protocol: false, allowed: None, metrics: None };
+    let server =
+        Server { listener, limits, tls, proxy_protocol: false, half_close: false, allowed: None, metrics: None };
     tokio::spawn(serve(server, stop.clone(), move |client, request| {
         let admin = admin.clone();
         async move { Ok(admin.serve(&client, request).await) }

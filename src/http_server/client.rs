@@ -39,7 +39,7 @@ struct ClientState {
 /// What a connection holds until its client is authenticated.
 pub(super) struct Stranger {
     pub(super) member: Arc<Member>,
-    pub(super) _turn: OwnedSemaphorePermit,
+    pub(super) _turn: Option<OwnedSemaphorePermit>,
     pub(super) _counted: Option<GaugeGuard>,
 }
 

@@ -2,8 +2,9 @@
 
 use std::convert::Infallible;
 use std::future::Future;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use hyper::body::{Body, Bytes, Incoming};
 use hyper::header::{CONNECTION, HeaderValue};
@@ -24,10 +25,16 @@ use super::tls::Encrypted;
 use super::{BodyError, Client, Shared, Tls, Transport};
 use crate::telemetry::ConnectionRefusal;
 
+/// How long a connection waits for its turn before it takes that of the oldest stranger at its address. A handshake and a head
+/// take one round trip each, a third of a second around the world.
+const TURN_PATIENCE: Duration = Duration::from_secs(1);
+
 /// Why a connection ends otherwise than by a close between two requests.
 enum Ended {
     /// It is counted and logged under this reason.
     Refused(ConnectionRefusal),
+    /// It made room for another one, which counted and logged that.
+    Evicted,
     /// The client has gone, or broke off.
     Broken(String),
 }
@@ -49,56 +56,61 @@ impl From<hyper::Error> for Ended {
 }
 
 /// Serves one connection to its end.
-pub(super) async fn serve<F, A, B>(shared: &Shared, stream: TcpStream, peer: SocketAddr, service: F)
+pub(super) async fn serve<F, A, B>(shared: &Shared, stream: TcpStream, mut member: Arc<Member>, service: F)
 where
     F: Fn(Client, Request<Incoming>) -> A + Send + 'static,
     A: Future<Output = Result<Response<B>, Infallible>> + Send + 'static,
     B: Body<Data = Bytes, Error: Into<BodyError>> + Send + 'static,
 {
-    let mut address = peer.ip().to_canonical();
-    match steps(shared, stream, &mut address, service).await {
+    let ended = steps(shared, stream, &mut member, service).await;
+    let address = member.address();
+    match ended {
         Ok(()) => {}
         Err(Ended::Refused(refusal)) => shared.refused(refusal, address),
+        Err(Ended::Evicted) => {}
         Err(Ended::Broken(error)) => debug!(client_address = %address, error, "connection ended early"),
     }
 }
 
-/// The steps: source address, turn, TLS, HTTP. `address` is that of the peer, and becomes that of the client.
-async fn steps<F, A, B>(shared: &Shared, mut stream: TcpStream, address: &mut IpAddr, service: F) -> Result<(), Ended>
+/// The steps: source address, turn, TLS, HTTP. `member` joined with the address of the peer, and becomes that of the client
+/// where a proxy tells it.
+async fn steps<F, A, B>(
+    shared: &Shared,
+    mut stream: TcpStream,
+    member: &mut Arc<Member>,
+    service: F,
+) -> Result<(), Ended>
 where
     F: Fn(Client, Request<Incoming>) -> A + Send + 'static,
     A: Future<Output = Result<Response<B>, Infallible>> + Send + 'static,
     B: Body<Data = Bytes, Error: Into<BodyError>> + Send + 'static,
 {
     let _ = stream.set_nodelay(true);
-    let mut member = shared.join(*address);
     if shared.proxy_protocol
-        && let Some(told) = shared.preamble(&mut stream, &member).await?
+        && let Some(told) = shared.preamble(&mut stream, member).await?
     {
-        *address = told;
-        member = shared.join(told);
+        *member = shared.join(told);
     }
-    let turn = shared.turn(&member).await?;
+    let turn = shared.turn(member).await?;
     let client = |transport| {
         let counted = shared.metrics.as_ref().map(|metrics| metrics.stranger_connected());
         let stranger = Stranger { member: member.clone(), _turn: turn, _counted: counted };
-        Client::new(*address, transport, stranger, shared.known.clone())
+        Client::new(member.address(), transport, stranger, shared.known.clone())
     };
-    let evicted = Ended::Refused(ConnectionRefusal::Evicted);
     match &shared.tls {
         None => {
             let served = http(shared, stream, client(Transport::Plain), service);
-            member.unless_evicted(served).await.ok_or(evicted)?
+            member.unless_evicted(served).await.ok_or(Ended::Evicted)?
         }
-        Some(tls) => match shared.handshake(tls, stream, *address, &member).await? {
+        Some(tls) => match shared.handshake(tls, stream, member).await? {
             Handshake::Done(stream) => {
                 // boxed: a connection without TLS would be as large
                 let served = Box::pin(http(shared, *stream, client(Transport::Tls), service));
-                member.unless_evicted(served).await.ok_or(evicted)?
+                member.unless_evicted(served).await.ok_or(Ended::Evicted)?
             }
             Handshake::PlainHttp(stream) => {
                 let served = Box::pin(http(shared, stream, client(Transport::PlainOnTlsPort), service));
-                member.unless_evicted(served).await.ok_or(evicted)?
+                member.unless_evicted(served).await.ok_or(Ended::Evicted)?
             }
         },
     }
@@ -112,19 +124,35 @@ enum Handshake {
 }
 
 impl Shared {
-    fn join(&self, address: IpAddr) -> Arc<Member> {
+    pub(super) fn join(&self, address: IpAddr) -> Arc<Member> {
         Arc::new(self.strangers.join(address, self.known.contains(address)))
     }
 
-    /// Waits for the turn of this connection among the strangers of its address.
-    async fn turn(&self, member: &Member) -> Result<OwnedSemaphorePermit, Ended> {
+    /// Waits for the turn of this connection among the strangers of its address. None means that it needs none: a known
+    /// address sends as much as it likes, and at loopback a proxy is the peer of all clients.
+    ///
+    /// Clients that mean well show their token at once, so turns come soon. If not, the oldest stranger of the address has
+    /// been silent for long, and makes room.
+    async fn turn(&self, member: &Member) -> Result<Option<OwnedSemaphorePermit>, Ended> {
+        let address = member.address();
+        if address.is_loopback() || self.known.contains(address) {
+            return Ok(None);
+        }
         let turns = member.turns(self.limits.connections_per_address);
         if let Ok(turn) = turns.clone().try_acquire_owned() {
-            return Ok(turn);
+            return Ok(Some(turn));
         }
-        let waited = member.unless_evicted(timeout(self.limits.head, turns.acquire_owned())).await;
-        match waited.ok_or(Ended::Refused(ConnectionRefusal::Evicted))? {
-            Ok(Ok(turn)) => Ok(turn),
+        let turn = turns.acquire_owned();
+        tokio::pin!(turn);
+        let waited = member.unless_evicted(timeout(TURN_PATIENCE.min(self.limits.head), &mut turn)).await;
+        if let Ok(Ok(turn)) = waited.ok_or(Ended::Evicted)? {
+            return Ok(Some(turn));
+        }
+        if self.strangers.evict_from(address) {
+            self.refused(ConnectionRefusal::TooManyConnections, address);
+        }
+        match member.unless_evicted(timeout(self.limits.head, turn)).await.ok_or(Ended::Evicted)? {
+            Ok(Ok(turn)) => Ok(Some(turn)),
             _ => Err(Ended::Refused(ConnectionRefusal::TooManyConnections)),
         }
     }
@@ -136,22 +164,18 @@ impl Shared {
     }
 
     /// The TLS handshake, within its time and the number of those in progress.
-    async fn handshake(
-        &self,
-        tls: &Tls,
-        stream: TcpStream,
-        address: IpAddr,
-        member: &Member,
-    ) -> Result<Handshake, Ended> {
+    async fn handshake(&self, tls: &Tls, stream: TcpStream, member: &Member) -> Result<Handshake, Ended> {
+        let address = member.address();
         let place = self.handshakes.join(address, self.known.contains(address));
-        if self.handshakes.count() > self.limits.handshakes {
-            self.handshakes.evict();
+        if self.handshakes.count() > self.limits.handshakes
+            && let Some(address) = self.handshakes.evict()
+        {
+            self.refused(ConnectionRefusal::TooManyHandshakes, address);
         }
         let _counted = self.metrics.as_ref().map(|metrics| metrics.handshake_begun());
         let within = timeout(self.limits.handshake, begin(tls, stream));
         let done = member.unless_evicted(place.unless_evicted(within)).await;
-        let done = done.ok_or(Ended::Refused(ConnectionRefusal::Evicted))?;
-        let done = done.ok_or(Ended::Refused(ConnectionRefusal::TooManyHandshakes))?;
+        let done = done.flatten().ok_or(Ended::Evicted)?;
         done.map_err(|_| Ended::Refused(ConnectionRefusal::HandshakeTimeout))?
     }
 }
@@ -199,7 +223,7 @@ where
     let serving = http1::Builder::new()
         .timer(timer)
         .header_read_timeout(limits.idle)
-        .half_close(true)
+        .half_close(shared.half_close)
         .max_headers(limits.headers)
         .max_header_size(limits.head_bytes)
         .max_buf_size(limits.head_bytes)

@@ -38,6 +38,8 @@ struct Address {
 pub(super) struct Member {
     pool: EvictionPool,
     address: IpAddr,
+    /// What the address counts as.
+    entry: IpAddr,
     number: u64,
     evicted: Arc<Notify>,
 }
@@ -45,15 +47,16 @@ pub(super) struct Member {
 impl EvictionPool {
     /// Adds a member. One of a known address is evicted only if no other address has any.
     pub(super) fn join(&self, address: IpAddr, is_known: bool) -> Member {
-        let (address, evicted) = (counted_as(address), Arc::new(Notify::new()));
+        let (address, entry) = (address.to_canonical(), counted_as(address));
+        let evicted = Arc::new(Notify::new());
         let mut members = self.0.lock();
         let number = members.next;
         members.next += 1;
         members.count += 1;
-        let entry = members.addresses.entry(address).or_default();
-        entry.members.insert(number, evicted.clone());
-        entry.is_known = is_known;
-        Member { pool: self.clone(), address, number, evicted }
+        let of_address = members.addresses.entry(entry).or_default();
+        of_address.members.insert(number, evicted.clone());
+        of_address.is_known = is_known;
+        Member { pool: self.clone(), address, entry, number, evicted }
     }
 
     pub(super) fn count(&self) -> usize {
@@ -66,14 +69,25 @@ impl EvictionPool {
         let entries = members.addresses.iter();
         let (address, _) = entries.max_by_key(|(_, entry)| (!entry.is_known, entry.members.len()))?;
         let address = *address;
-        let (_, evicted) = members.addresses.get_mut(&address)?.members.pop_first()?;
-        evicted.notify_one();
-        members.left(address);
-        Some(address)
+        members.evict_oldest(address).then_some(address)
+    }
+
+    /// Evicts the oldest member from this address. Whether there is one.
+    pub(super) fn evict_from(&self, address: IpAddr) -> bool {
+        self.0.lock().evict_oldest(counted_as(address))
     }
 }
 
 impl Members {
+    fn evict_oldest(&mut self, address: IpAddr) -> bool {
+        let oldest = self.addresses.get_mut(&address).and_then(|entry| entry.members.pop_first());
+        if let Some((_, evicted)) = &oldest {
+            evicted.notify_one();
+            self.left(address);
+        }
+        oldest.is_some()
+    }
+
     /// Counts a member no longer that has been taken out of its entry.
     fn left(&mut self, address: IpAddr) {
         self.count -= 1;
@@ -84,6 +98,11 @@ impl Members {
 }
 
 impl Member {
+    /// The address that it joined with.
+    pub(super) fn address(&self) -> IpAddr {
+        self.address
+    }
+
     /// Runs a future until the member is evicted; None means that it was.
     pub(super) async fn unless_evicted<F: Future>(&self, future: F) -> Option<F::Output> {
         tokio::select! {
@@ -98,16 +117,16 @@ impl Member {
         let new = || Arc::new(Semaphore::new(max.min(Semaphore::MAX_PERMITS)));
         let mut members = self.pool.0.lock();
         // an evicted member has no entry any more, and is about to end
-        let entry = members.addresses.get_mut(&self.address);
+        let entry = members.addresses.get_mut(&self.entry);
         entry.map_or_else(new, |entry| entry.turns.get_or_insert_with(new).clone())
     }
 
     /// Leaves the pool, so that it can no longer be evicted.
     pub(super) fn leave(&self) {
         let mut members = self.pool.0.lock();
-        let entry = members.addresses.get_mut(&self.address);
+        let entry = members.addresses.get_mut(&self.entry);
         if entry.is_some_and(|entry| entry.members.remove(&self.number).is_some()) {
-            members.left(self.address);
+            members.left(self.entry);
         }
     }
 }

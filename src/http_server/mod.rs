@@ -54,7 +54,8 @@ type BodyError = Box<dyn std::error::Error + Send + Sync>;
 pub struct Limits {
     /// Open connections. When there are as many, each new one takes the place of a stranger's.
     pub connections: usize,
-    /// Connections of strangers from one address that are served at once; more wait, at most for `head`.
+    /// Connections of strangers from one address that are served at once; more wait a moment, and then take the place of the
+    /// oldest. Loopback has no such limit.
     pub connections_per_address: usize,
     /// TLS handshakes in progress. When there are as many, each new one takes the place of another.
     pub handshakes: usize,
@@ -87,6 +88,9 @@ pub struct Server {
     pub tls: Option<Tls>,
     /// Whether every connection begins with a preamble of the PROXY protocol, which names its source address.
     pub proxy_protocol: bool,
+    /// Whether a client may end what it sends and still gets its answer. A stream without end could then not tell that its
+    /// client has gone.
+    pub half_close: bool,
     /// Tells which source addresses are known without a token. None means none.
     pub allowed: Option<IsAllowed>,
     /// Count its connections. None means that they are not counted.
@@ -98,6 +102,7 @@ struct Shared {
     limits: Limits,
     tls: Option<Tls>,
     proxy_protocol: bool,
+    half_close: bool,
     permits: Arc<Semaphore>,
     /// The open connections without a valid token.
     strangers: EvictionPool,
@@ -114,11 +119,12 @@ where
     A: Future<Output = Result<Response<B>, Infallible>> + Send + 'static,
     B: Body<Data = Bytes, Error: Into<BodyError>> + Send + 'static,
 {
-    let Server { listener, limits, tls, proxy_protocol, allowed, metrics } = server;
+    let Server { listener, limits, tls, proxy_protocol, half_close, allowed, metrics } = server;
     let shared = Arc::new(Shared {
         limits,
         tls,
         proxy_protocol,
+        half_close,
         permits: Arc::new(Semaphore::new(limits.connections)),
         strangers: EvictionPool::default(),
         handshakes: EvictionPool::default(),
@@ -133,10 +139,12 @@ where
             accepted = accept(&listener, &shared) => accepted,
         };
         let Some((stream, peer, permit)) = accepted else { continue };
+        // it can be evicted from now on, even before its task runs
+        let member = shared.join(peer.ip());
         let (shared, service) = (shared.clone(), service.clone());
         connections.spawn(async move {
             let open = shared.metrics.as_ref().map(|metrics| metrics.connection_opened());
-            connection::serve(&shared, stream, peer, service).await;
+            connection::serve(&shared, stream, member, service).await;
             drop((permit, open));
         });
     }

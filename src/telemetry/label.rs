@@ -113,7 +113,7 @@ label_enum! {
 label_enum! {
     /// Why a connection is closed before it has brought a whole request head.
     ConnectionRefusal[9] {
-        /// It waited too long for its turn: `http.limits.connections_per_address` from its address are served.
+        /// `http.limits.connections_per_address` from its address are served without a token, and another one took its place.
         TooManyConnections = "too_many_connections",
         /// `http.limits.connections` are open, and another one took its place.
         Evicted = "evicted",

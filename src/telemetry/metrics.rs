@@ -22,11 +22,8 @@ pub struct Metrics {
     refused_connections: PerLabel<ConnectionRefusal, IntCounter>,
     dead_letters: PerLabel<Reason, IntCounter>,
     in_flight: IntGauge,
-    connections: IntGauge,
-    strangers: IntGauge,
-    handshakes: IntGauge,
-    in_flight_bytes: IntGauge,
-    certificate_not_after: IntGaugeVec,
+    /// Of the connections and their limits.
+    connection_gauges: ConnectionGauges,
     request_seconds: Histogram,
     publish_seconds: PerLabel<Broker, Histogram>,
     publish_failures: CounterTable<Broker>,
@@ -38,6 +35,29 @@ pub struct Metrics {
     pub journal: JournalMetrics,
     last_of_class: PerLabel<Option<Class>, IntGauge>,
     last_of_instance: HashMap<u64, IntGauge>,
+}
+
+/// What connections take of the limits, and their certificates.
+struct ConnectionGauges {
+    open: IntGauge,
+    strangers: IntGauge,
+    handshakes: IntGauge,
+    in_flight_bytes: IntGauge,
+    certificate_not_after: IntGaugeVec,
+}
+
+impl ConnectionGauges {
+    fn new(registry: &Registry) -> Result<Self, Error> {
+        let strangers = "Connections served whose client has not shown a valid token";
+        let expires = "When the certificate of the listener expires, Unix seconds";
+        Ok(Self {
+            open: registry.gauge("connections", "Open connections of the webhook listener")?,
+            strangers: registry.gauge("unauthenticated_connections", strangers)?,
+            handshakes: registry.gauge("tls_handshakes", "TLS handshakes in progress")?,
+            in_flight_bytes: registry.gauge("in_flight_bytes", "Bytes of the bodies of all notifications in flight")?,
+            certificate_not_after: registry.dynamic_gauges("tls_certificate_not_after_seconds", expires, "listener")?,
+        })
+    }
 }
 
 /// Counts one thing in a gauge until it is dropped.
@@ -86,9 +106,6 @@ impl Metrics {
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         let notifications = "Notifications by class and by what became of them";
         let in_flight = "Requests being answered, and messages still being stored after their answer";
-        let expires = "When the certificate of the listener expires, Unix seconds";
-        let strangers = "Connections served whose client has not shown a valid token";
-        let in_flight_bytes = "Bytes of the bodies of all notifications in flight";
         let evicted = "Ids that left the dedup window before dedupe.window had passed";
         let connected = "1 while the broker is connected and able to store";
         let refused = registry.counters_by("refused_total", "Requests and connections refused", &["reason"])?;
@@ -103,11 +120,7 @@ impl Metrics {
             refused_connections: PerLabel::of(&refused),
             dead_letters: registry.counters("dead_letters_total", "Dead letters stored", "reason")?,
             in_flight: registry.gauge("in_flight", in_flight)?,
-            connections: registry.gauge("connections", "Open connections of the webhook listener")?,
-            strangers: registry.gauge("unauthenticated_connections", strangers)?,
-            handshakes: registry.gauge("tls_handshakes", "TLS handshakes in progress")?,
-            in_flight_bytes: registry.gauge("in_flight_bytes", in_flight_bytes)?,
-            certificate_not_after: registry.dynamic_gauges("tls_certificate_not_after_seconds", expires, "listener")?,
+            connection_gauges: ConnectionGauges::new(&registry)?,
             request_seconds: registry
                 .histogram("http_request_duration_seconds", "Time from request head to response, seconds")?,
             publish_seconds: registry.histograms(
@@ -144,32 +157,32 @@ impl Metrics {
 
     /// A connection is open until the guard is dropped.
     pub fn connection_opened(&self) -> GaugeGuard {
-        GaugeGuard::new(&self.connections)
+        GaugeGuard::new(&self.connection_gauges.open)
     }
 
     /// Bytes of a body count as in flight.
     pub fn add_in_flight_bytes(&self, bytes: usize) {
-        self.in_flight_bytes.add(i64::try_from(bytes).unwrap_or(i64::MAX));
+        self.connection_gauges.in_flight_bytes.add(i64::try_from(bytes).unwrap_or(i64::MAX));
     }
 
     /// Bytes of a body are in flight no longer.
     pub fn remove_in_flight_bytes(&self, bytes: usize) {
-        self.in_flight_bytes.sub(i64::try_from(bytes).unwrap_or(i64::MAX));
+        self.connection_gauges.in_flight_bytes.sub(i64::try_from(bytes).unwrap_or(i64::MAX));
     }
 
     /// Sets when the certificate of a listener (`http` or `admin`) expires.
     pub fn set_certificate_not_after(&self, listener: &str, at: SystemTime) {
-        self.certificate_not_after.with_label_values(&[listener]).set(unix_seconds(at));
+        self.connection_gauges.certificate_not_after.with_label_values(&[listener]).set(unix_seconds(at));
     }
 
     /// A connection is served without a valid token until the guard is dropped.
     pub fn stranger_connected(&self) -> GaugeGuard {
-        GaugeGuard::new(&self.strangers)
+        GaugeGuard::new(&self.connection_gauges.strangers)
     }
 
     /// A TLS handshake is in progress until the guard is dropped.
     pub fn handshake_begun(&self) -> GaugeGuard {
-        GaugeGuard::new(&self.handshakes)
+        GaugeGuard::new(&self.connection_gauges.handshakes)
     }
 
     /// A body of this class was received, for this instance if it is known. A class of None means no notification.

@@ -72,9 +72,10 @@ pub struct Limits {
     /// has not shown a valid token, the oldest of the address that has the most. A request head of up to `head_bytes` is
     /// buffered for each.
     pub connections: usize,
-    /// Connections without a valid token that are served at once for one source address; more wait, at most for `head`.
-    /// Default 256: GREEN-API has few addresses and each connection of it shows a token at once, so its turn comes soon.
-    /// Behind a reverse proxy all clients share one address, unless `http.proxy.protocol` tells it.
+    /// Connections without a valid token that are served at once for one source address; more wait for a second, and then
+    /// each takes the place of the oldest. Default 256: GREEN-API has few addresses, but shows a token at once, and an
+    /// address that has shown one within the last hour, or is in `auth.allow_from`, has no such limit. Neither has loopback,
+    /// where a proxy is the peer of all clients. IPv6 addresses count by their /64.
     pub connections_per_address: usize,
     /// TLS handshakes in progress. Default 512. When there are as many, each new one takes the place of the oldest of the
     /// address that has the most. A handshake costs about a millisecond of CPU and some 20 KiB.

@@ -24,6 +24,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         &[
             "auth",
             "delivery",
+            "http_server",
             "journal",
             "journal_edit",
             "message",
@@ -37,7 +38,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("asyncapi", &["brokers", "config", "message", "notification", "route"]),
     ("http_client", &[]),
     ("simulator", &["http_client", "message", "notification", "units"]),
-    ("webhook", &["auth", "delivery", "message", "notification", "telemetry", "route", "shutdown", "units"]),
+    (
+        "webhook",
+        &["auth", "delivery", "http_server", "message", "notification", "telemetry", "route", "shutdown", "units"],
+    ),
 ];
 
 fn sources(folder: &Path) -> Vec<PathBuf> {
