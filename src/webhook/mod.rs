@@ -33,6 +33,7 @@ use crate::auth::{AllowList, Binding, Tokens};
 use crate::delivery::{Delivery, Outcome};
 use crate::message::TraceContext;
 use crate::notification::{Class, Validation};
+use crate::reloadable::Reloadable;
 use crate::route::{Received, Routes};
 use crate::shutdown::Shutdown;
 use crate::telemetry::{Metrics, Refusal};
@@ -51,9 +52,9 @@ pub struct Endpoint {
     /// `[http]`.
     pub config: Config,
     /// Source addresses that may send.
-    pub allowed: AllowList,
+    pub allowed: Reloadable<AllowList>,
     /// Tokens. None means that anyone may send.
-    pub tokens: Option<Tokens>,
+    pub tokens: Option<Reloadable<Tokens>>,
     /// What is required of notifications.
     pub validation: Validation,
     /// Where notifications go.
@@ -96,7 +97,7 @@ impl Endpoint {
 
     /// Every check of a request before its body is read.
     fn admit(&self, peer: SocketAddr, request: Request<Incoming>) -> Result<Admitted, Refused> {
-        if !self.allowed.allows(peer.ip()) {
+        if !self.allowed.load().allows(peer.ip()) {
             // a sender with a token is GREEN-API at a new address: worth an alert of its own
             let has_token = self.tokens.is_some() && self.authenticate(&request).is_ok();
             return Err(if has_token { Refusal::Moved } else { Refusal::Forbidden }.into());
@@ -121,7 +122,7 @@ impl Endpoint {
         } else {
             "the Authorization header has no scheme such as Bearer"
         };
-        tokens.look_up(text).cloned().ok_or(refused(unknown))
+        tokens.load().look_up(text).cloned().ok_or(refused(unknown))
     }
 
     /// Reads the body and waits for what becomes of it.

@@ -8,11 +8,13 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("message", &[]),
     ("units", &[]),
     ("completion_queue", &[]),
+    ("reloadable", &[]),
+    ("reload", &["reloadable", "telemetry"]),
     ("shutdown", &["units"]),
     ("notification", &[]),
     ("auth", &[]),
     ("http_server", &["telemetry"]),
-    ("telemetry", &["message", "notification", "shutdown"]),
+    ("telemetry", &["message", "notification", "reloadable", "shutdown"]),
     ("brokers", &["backoff", "message", "units", "telemetry", "completion_queue"]),
     ("route", &["message", "notification"]),
     ("journal", &["message", "telemetry", "completion_queue", "units"]),
@@ -28,6 +30,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "journal_edit",
             "message",
             "notification",
+            "reload",
+            "reloadable",
             "telemetry",
             "route",
             "shutdown",
@@ -37,7 +41,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("asyncapi", &["brokers", "config", "message", "notification", "route"]),
     ("http_client", &[]),
     ("simulator", &["http_client", "message", "notification", "units"]),
-    ("webhook", &["auth", "delivery", "message", "notification", "telemetry", "route", "shutdown", "units"]),
+    (
+        "webhook",
+        &["auth", "delivery", "message", "notification", "reloadable", "telemetry", "route", "shutdown", "units"],
+    ),
 ];
 
 fn sources(folder: &Path) -> Vec<PathBuf> {
