@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::time::Instant;
 
 use super::*;
 use crate::reloadable::Reloadable;
@@ -275,7 +276,9 @@ async fn it_looks_at_once_when_asked_and_ends_when_stopped() {
     // before it runs: such a request is not lost
     requests.request();
     let running = tokio::spawn(reloader.run(stop.clone()));
+    let begun = Instant::now();
     while *value.load() != 2 {
+        assert!(begun.elapsed() < Duration::from_secs(30), "never");
         tokio::task::yield_now().await;
     }
     stop.cancel();
