@@ -8,6 +8,7 @@ pub(crate) mod backlog;
 mod certificates;
 mod listen;
 mod parts;
+mod reload;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -16,19 +17,21 @@ use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 use tracing::{error, info};
 
 use crate::admin::{Admin, Guard, JournalPages};
 use crate::auth::AllowList;
 use crate::brokers::Publisher;
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, ConfigSource};
 use crate::delivery::Delivery;
 use crate::http_server::{self, Limits, Server, Tls, serve};
 use crate::journal::Journal;
 use crate::message::Broker;
 use crate::notification::Validation;
+use crate::reload::{ReloadRequests, Reloader};
+use crate::reloadable::Reloadable;
 use crate::route::Routes;
 use crate::shutdown::{Config as ShutdownConfig, Shutdown};
 use crate::units::records;
@@ -77,6 +80,7 @@ pub struct Bridge {
     journal: Option<Journal>,
     publishers: Vec<Publisher>,
     tasks: TaskTracker,
+    reloader: Reloader,
     config: Config,
 }
 
@@ -94,22 +98,23 @@ impl Bridge {
     /// [`BuildError`].
     pub async fn build(config: Config) -> Result<Self, BuildError> {
         // what can be refused without any effect: secrets, routes and schemas
-        let (tokens, admin_tokens) = (config.webhook_tokens()?, config.admin_tokens()?);
+        let metrics = Arc::new(metrics().map_err(|error| unusable("metrics", &error))?);
+        let mut reloader = Reloader::new(metrics.clone());
+        let tokens = reload::webhook_tokens(&config, &mut reloader, &metrics)?;
+        let admin_tokens = reload::admin_tokens(&config, &mut reloader)?;
         let routes = routes(&config)?;
         let validation = Validation::new(&config.validation).map_err(|error| unusable("validation.mode", &error))?;
-        let (tls, admin_tls) = (config.webhook_tls()?, config.admin_tls()?);
+        let (tls, admin_tls) = certificates::load(&config, &mut reloader, &metrics)?;
         // the addresses
         let bound = BoundAddresses::bind(&config)?;
         // the journal, then the brokers
-        let metrics = Arc::new(metrics(tokens.as_ref()).map_err(|error| unusable("metrics", &error))?);
         let recovered = open_journal(&config, &routes).await?;
         let journal = recovered.as_ref().map(|(journal, _)| journal.clone());
         let targets = start_targets(&config, &routes, &metrics).await?;
         let publishers = targets.iter().map(|target| target.publisher.clone()).collect();
-        certificates::loaded(&metrics, [("http", &tls), ("admin", &admin_tls)]);
         // delivery, and the pages that show and edit the journal
         let (shutdown, tasks) = (Shutdown::default(), TaskTracker::new());
-        let health = health(&shutdown, &targets, journal.as_ref());
+        let health = health(&shutdown, &targets, journal.as_ref(), &reloader);
         let pages = journal_pages(&config, journal.as_ref(), &shutdown)?;
         let (publish, dedupe) = (&config.publish, &config.dedupe);
         let delivery = Delivery::new(targets, recovered, publish, dedupe, tasks.clone(), metrics.clone());
@@ -118,7 +123,7 @@ impl Bridge {
         let pages = with_edits(pages, &config, &delivery, &validation)?;
         // the endpoint
         let endpoint = Endpoint {
-            allowed: AllowList::new(config.auth.allow_from.as_deref()),
+            allowed: Reloadable::new(AllowList::new(config.auth.allow_from.as_deref())),
             tokens,
             validation,
             routes,
@@ -139,7 +144,20 @@ impl Bridge {
         if let Some(address) = bound.probes {
             admin.push(AdminListener { listener: address.listen()?, tls: None, admin: Admin::probes(health, metrics) });
         }
-        Ok(Self { listener, tls, admin, endpoint: Arc::new(endpoint), journal, publishers, tasks, config })
+        Ok(Self { listener, tls, admin, endpoint: Arc::new(endpoint), journal, publishers, tasks, reloader, config })
+    }
+
+    /// Reloads the configuration too, when its file changes. `source` gave the configuration that the bridge was built of.
+    #[must_use]
+    pub fn reloading_from(mut self, source: ConfigSource) -> Self {
+        let (allow_from, allowed) = (self.config.auth.allow_from.clone(), self.endpoint.allowed.clone());
+        self.reloader.watch(reload::configuration(source, allow_from, allowed, self.endpoint.metrics.clone()));
+        self
+    }
+
+    /// What asks this bridge to reload its files at once.
+    pub fn reload_requests(&self) -> ReloadRequests {
+        self.reloader.requests()
     }
 
     /// The address of the endpoint; tells the port if `http.listen` has port 0.
@@ -173,7 +191,7 @@ impl Bridge {
     }
 
     fn serve(self) -> Running {
-        let Self { listener, tls, admin, endpoint, journal, tasks, config, .. } = self;
+        let Self { listener, tls, admin, endpoint, journal, tasks, reloader, config, .. } = self;
         let ShutdownConfig { grace, delay } = config.shutdown;
         let limits = limits(&config.http.limits, grace.saturating_sub(delay));
         let (stop_webhook, stop_admin) = (CancellationToken::new(), CancellationToken::new());
@@ -184,15 +202,27 @@ impl Bridge {
             tls,
             proxy_protocol: false,
             half_close: true,
-            allowed: config.auth.allow_from.is_some().then(|| Arc::new(move |ip| known.allowed.allows(ip)) as _),
+            allowed: Some(Arc::new(move |address| known.allowed.load().names(address))),
             metrics: Some(endpoint.metrics.clone()),
         };
         let webhook = tokio::spawn(serve(server, stop_webhook.clone(), move |client, request| {
             shared.clone().handle(client, request)
         }));
         admin.into_iter().for_each(|listener| serve_admin(listener, limits, &stop_admin));
+        let stop_reloads = CancellationToken::new();
+        tokio::spawn(reloader.run(stop_reloads.clone()));
+        let _stops_reloads = stop_reloads.drop_guard();
         info!(listen = %config.http.listen, path = config.http.path, "serving");
-        Running { webhook, stop_webhook, stop_admin, endpoint, journal, tasks, shutdown: config.shutdown }
+        Running {
+            webhook,
+            stop_webhook,
+            stop_admin,
+            _stops_reloads,
+            endpoint,
+            journal,
+            tasks,
+            shutdown: config.shutdown,
+        }
     }
 }
 
@@ -216,6 +246,8 @@ struct Running {
     webhook: JoinHandle<()>,
     stop_webhook: CancellationToken,
     stop_admin: CancellationToken,
+    /// Ends the reloads on drop.
+    _stops_reloads: DropGuard,
     endpoint: Arc<Endpoint>,
     journal: Option<Journal>,
     tasks: TaskTracker,

@@ -169,7 +169,35 @@ label_enum! {
     }
 }
 
-labels_of!(Broker, Reason, Status, Refusal, ConnectionRefusal, JournalEdit);
+label_enum! {
+    /// What is reloaded without a restart: metric label, log field, and name in `/readyz`.
+    ReloadTarget[6] {
+        /// `auth.tokens_file`.
+        Tokens = "tokens",
+        /// `auth.allow_from`.
+        AllowList = "allow_list",
+        /// `admin.tokens_file`.
+        AdminTokens = "admin_tokens",
+        /// The certificate of the webhook listener, with its key.
+        Certificate = "certificate",
+        /// The certificate of the admin listener, with its key.
+        AdminCertificate = "admin_certificate",
+        /// The configuration file.
+        Configuration = "configuration",
+    }
+}
+
+label_enum! {
+    /// What became of a reload.
+    ReloadResult[2] {
+        /// The new one is in use.
+        Loaded = "loaded",
+        /// The new one cannot be used, and the old one stays in use.
+        Failed = "failed",
+    }
+}
+
+labels_of!(Broker, Reason, Status, Refusal, ConnectionRefusal, JournalEdit, ReloadTarget, ReloadResult);
 
 /// The class of a notification. None means that the body is not a notification.
 impl Label for Option<Class> {
@@ -207,6 +235,8 @@ mod tests {
         assert_in_order::<Reason>();
         assert_in_order::<Status>();
         assert_in_order::<Refusal>();
+        assert_in_order::<ReloadTarget>();
+        assert_in_order::<ReloadResult>();
         assert_in_order::<ConnectionRefusal>();
         assert_in_order::<Option<Class>>();
         assert_eq!(<Option<Class> as Label>::ALL.len(), Class::ALL.len() + 1);

@@ -1,14 +1,14 @@
 //! Prometheus metrics, in a registry of their own: two bridges in one process do not share any.
 
-use std::collections::HashMap;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use prometheus::process_collector::ProcessCollector;
 use prometheus::{Encoder, Error, Histogram, IntCounter, IntGauge, IntGaugeVec, TextEncoder};
 
 use super::family::{CounterTable, PerLabel, Registry};
+use super::instances::InstanceTimes;
 use super::journal::JournalMetrics;
-use super::{ConnectionRefusal, Label, Refusal, Status};
+use super::{ConnectionRefusal, Label, Refusal, ReloadResult, ReloadTarget, Status};
 use crate::message::{Broker, Reason};
 use crate::notification::Class;
 
@@ -34,7 +34,8 @@ pub struct Metrics {
     /// Of the journal.
     pub journal: JournalMetrics,
     last_of_class: PerLabel<Option<Class>, IntGauge>,
-    last_of_instance: HashMap<u64, IntGauge>,
+    last_of_instance: InstanceTimes,
+    reloads: CounterTable<ReloadTarget>,
 }
 
 /// What connections take of the limits, and their certificates.
@@ -91,22 +92,19 @@ impl Drop for RequestTimer<'_> {
 }
 
 impl Metrics {
-    /// All at zero. `Outcome` is the enum of what becomes of a notification, `Fault` that of why a publish fails;
-    /// `instances` are those that have a token of their own.
+    /// All at zero. `Outcome` is the enum of what becomes of a notification, `Fault` that of why a publish fails.
     ///
     /// # Errors
     /// When two metrics have one name, which tests would show.
-    pub fn new<Outcome: Label, Fault: Label>(instances: &[u64]) -> Result<Self, Error> {
+    pub fn new<Outcome: Label, Fault: Label>() -> Result<Self, Error> {
         let registry = Registry::new()?;
         let last = "When the last notification came, Unix seconds";
-        let last_of_instance =
-            registry.dynamic_gauges("instance_last_notification_timestamp_seconds", last, "instance")?;
-        let gauge_of = |instance: &u64| (*instance, last_of_instance.with_label_values(&[&instance.to_string()]));
         let build = registry.dynamic_gauges("build_info", "Version of the running bridge", "version")?;
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         let notifications = "Notifications by class and by what became of them";
         let in_flight = "Requests being answered, and messages still being stored after their answer";
         let evicted = "Ids that left the dedup window before dedupe.window had passed";
+        let reloads = "Changed files that were loaded, or could not be";
         let connected = "1 while the broker is connected and able to store";
         let refused = registry.counters_by("refused_total", "Requests and connections refused", &["reason"])?;
         Ok(Self {
@@ -139,7 +137,8 @@ impl Metrics {
             evicted: registry.counter("dedupe_evicted_total", evicted)?,
             journal: JournalMetrics::new(&registry)?,
             last_of_class: registry.int_gauges("last_notification_timestamp_seconds", last, "class")?,
-            last_of_instance: instances.iter().map(gauge_of).collect(),
+            last_of_instance: InstanceTimes::new(&registry, last)?,
+            reloads: registry.counter_table::<_, ReloadResult>("reloads_total", reloads, ["what", "result"])?,
             process: ProcessCollector::for_self(),
             registry,
         })
@@ -189,9 +188,19 @@ impl Metrics {
     pub fn received(&self, class: Option<Class>, instance: Option<u64>, at: SystemTime) {
         let seconds = unix_seconds(at);
         self.last_of_class.at(class).set(seconds);
-        if let Some(last) = instance.and_then(|instance| self.last_of_instance.get(&instance)) {
-            last.set(seconds);
+        if let Some(instance) = instance {
+            self.last_of_instance.received(instance, seconds);
         }
+    }
+
+    /// Gives each of these instances a series of its own, and removes those of all others.
+    pub fn set_instances(&self, instances: &[u64]) {
+        self.last_of_instance.set_instances(instances);
+    }
+
+    /// A changed file was loaded, or could not be.
+    pub fn reloaded(&self, what: ReloadTarget, result: ReloadResult) {
+        self.reloads.at(what, result).inc();
     }
 
     /// What became of a body of this class.

@@ -33,6 +33,7 @@ use crate::delivery::{Delivery, Outcome};
 use crate::http_server::{Client, Transport};
 use crate::message::TraceContext;
 use crate::notification::{Class, Validation};
+use crate::reloadable::Reloadable;
 use crate::route::{Received, Routes};
 use crate::shutdown::Shutdown;
 use crate::telemetry::{Metrics, Refusal};
@@ -51,9 +52,9 @@ pub struct Endpoint {
     /// `[http]`.
     pub config: Config,
     /// Source addresses that may send.
-    pub allowed: AllowList,
+    pub allowed: Reloadable<AllowList>,
     /// Tokens. None means that anyone may send.
-    pub tokens: Option<Tokens>,
+    pub tokens: Option<Reloadable<Tokens>>,
     /// What is required of notifications.
     pub validation: Validation,
     /// Where notifications go.
@@ -100,7 +101,7 @@ impl Endpoint {
             let detail = Some("http:// on a port with TLS; set webhookUrl to https://");
             return Err(Refused { refusal: Refusal::PlainHttp, detail });
         }
-        if !self.allowed.allows(client.address()) {
+        if !self.allowed.load().allows(client.address()) {
             // a sender with a token is GREEN-API at a new address: worth an alert of its own
             let has_token = self.tokens.is_some() && self.authenticate(&request).is_ok();
             return Err(if has_token { Refusal::Moved } else { Refusal::Forbidden }.into());
@@ -126,7 +127,7 @@ impl Endpoint {
         } else {
             "the Authorization header has no scheme such as Bearer"
         };
-        tokens.look_up(text).cloned().ok_or(refused(unknown))
+        tokens.load().look_up(text).cloned().ok_or(refused(unknown))
     }
 
     /// Reads the body and waits for what becomes of it.

@@ -173,7 +173,7 @@ mod tests {
             limits: Limits { in_flight_bytes: 8 * 1024 * 1024, ..Limits::default() },
             ..Config::default()
         };
-        let metrics = Metrics::new::<Outcome, Outcome>(&[]).unwrap();
+        let metrics = Metrics::new::<Outcome, Outcome>().unwrap();
         Permits::new(&config, Arc::new(metrics)).bytes
     }
 

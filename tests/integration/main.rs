@@ -110,6 +110,8 @@ mod provision;
 #[cfg(feature = "nats")]
 mod refusal_order;
 #[cfg(feature = "nats")]
+mod reload;
+#[cfg(feature = "nats")]
 mod send;
 #[cfg(feature = "nats")]
 mod shutdown;

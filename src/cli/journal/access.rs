@@ -55,7 +55,7 @@ pub(super) fn routes(config: &Config) -> Result<Arc<Routes>, CommandError> {
 impl AdminOptions {
     /// Opens the journal of a configuration, or finds the bridge that has opened it.
     pub(in crate::cli) async fn open(&self, config: &Config) -> Result<JournalAccess, CommandError> {
-        let metrics = Arc::new(bridge::metrics(None).map_err(failure)?);
+        let metrics = Arc::new(bridge::metrics().map_err(failure)?);
         let opened = JournalEditor::open_offline(
             section(config)?,
             &config.dead_letter,
