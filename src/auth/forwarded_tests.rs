@@ -186,14 +186,4 @@ proptest! {
             Err(error) => prop_assert_eq!((header, error), (ForwardingHeader::Forwarded, ForwardingError::Malformed)),
         }
     }
-
-    #[test]
-    fn no_bytes_make_it_panic(
-        lines in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..60), 0..4),
-        hops in 0_usize..5,
-    ) {
-        for header in [ForwardingHeader::XForwardedFor, ForwardingHeader::Forwarded] {
-            let _ = header.sender(lines.iter().map(Vec::as_slice), hops);
-        }
-    }
 }
