@@ -200,7 +200,7 @@ impl Bridge {
             listener,
             limits,
             tls,
-            proxy_protocol: false,
+            proxy_protocol: config.http.proxy.as_ref().is_some_and(|proxy| proxy.protocol.is_some()),
             half_close: true,
             allowed: Some(Arc::new(move |address| known.allowed.load().names(address))),
             metrics: Some(endpoint.metrics.clone()),

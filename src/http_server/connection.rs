@@ -12,7 +12,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
@@ -20,6 +20,7 @@ use tracing::debug;
 
 use super::client::Stranger;
 use super::eviction::Member;
+use super::proxy_protocol::{PreambleError, read_preamble};
 use super::timeouts::TimedStream;
 use super::tls::Encrypted;
 use super::{BodyError, Client, Shared, Tls, Transport};
@@ -28,6 +29,10 @@ use crate::telemetry::ConnectionRefusal;
 /// How long a connection waits for its turn before it takes that of the oldest stranger at its address. A handshake and a head
 /// take one round trip each, a third of a second around the world.
 const TURN_PATIENCE: Duration = Duration::from_secs(1);
+
+/// How much input is discarded behind the answer to a connection without a preamble, and for how long.
+const REFUSED_BYTES: u64 = 64 * 1024;
+const REFUSED_TIME: Duration = Duration::from_secs(1);
 
 /// Why a connection ends otherwise than by a close between two requests.
 enum Ended {
@@ -159,8 +164,15 @@ impl Shared {
 
     /// The address that a proxy tells before anything else. None means that the proxy itself is the client.
     async fn preamble(&self, stream: &mut TcpStream, member: &Member) -> Result<Option<IpAddr>, Ended> {
-        let _ = (stream, member);
-        Ok(None)
+        let read = member.unless_evicted(timeout(self.limits.head, read_preamble(stream))).await;
+        let refusal = match read.ok_or(Ended::Evicted)? {
+            Ok(Ok(told)) => return Ok(told.map(|client| client.ip())),
+            Ok(Err(PreambleError::Io(error))) => return Err(error.into()),
+            Ok(Err(PreambleError::Missing)) | Err(_) => ConnectionRefusal::NoPreamble,
+            Ok(Err(PreambleError::Malformed | PreambleError::TooLong)) => ConnectionRefusal::MalformedPreamble,
+        };
+        refuse(stream).await;
+        Err(Ended::Refused(refusal))
     }
 
     /// The TLS handshake, within its time and the number of those in progress.
@@ -178,6 +190,17 @@ impl Shared {
         let done = done.flatten().ok_or(Ended::Evicted)?;
         done.map_err(|_| Ended::Refused(ConnectionRefusal::HandshakeTimeout))?
     }
+}
+
+/// Answers a connection that has not come to HTTP, in the place of the HTTP parser.
+async fn refuse(stream: &mut TcpStream) {
+    let answer = b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+    // a client that is gone needs no answer
+    let _ = stream.write_all(answer).await;
+    // with unread input the connection would be reset, and the answer lost
+    let _ = stream.shutdown().await;
+    let mut discarded = stream.take(REFUSED_BYTES);
+    let _ = timeout(REFUSED_TIME, tokio::io::copy(&mut discarded, &mut tokio::io::sink())).await;
 }
 
 async fn begin(tls: &Tls, stream: TcpStream) -> Result<Handshake, Ended> {

@@ -13,6 +13,7 @@ mod connection;
 mod eviction;
 mod known_addresses;
 mod process_limits;
+mod proxy_protocol;
 mod timeouts;
 
 use std::convert::Infallible;
@@ -35,6 +36,7 @@ pub use config::{CertificateError, CertificateInfo, TlsConfig, TlsFile};
 use eviction::EvictionPool;
 use known_addresses::{IsAllowed, KnownAddresses};
 pub use process_limits::{disable_core_dumps, max_connections};
+pub use proxy_protocol::{PreambleError, read_preamble};
 
 cfg_if::cfg_if! {
     if #[cfg(feature = "tls")] {
