@@ -145,6 +145,7 @@ where
     let serving = http1::Builder::new()
         .timer(stream.head_timer(limits.head))
         .header_read_timeout(limits.idle)
+        .half_close(true)
         .max_headers(64)
         .max_header_size(HEAD_BYTES)
         .max_buf_size(HEAD_BYTES)
