@@ -85,7 +85,8 @@ label_enum! {
 label_enum! {
     /// Why a webhook request is refused before anything is stored: metric label and log field.
     Refusal[10] {
-        /// `Host` is missing or repeated, `Authorization` is repeated, or the body breaks off.
+        /// `Host` is missing, repeated or no host, `Authorization` is repeated, `Transfer-Encoding` is not `chunked`
+        /// alone, or the body is malformed or breaks off.
         BadRequest = "bad_request",
         /// No token, or an unknown one.
         Unauthorized = "unauthorized",
