@@ -1,9 +1,12 @@
 //! Several requests on a connection, connections that end early, and what is no HTTP/1 at all.
 
-use super::row::{PATH, Row, Sample, Step, chunk, post, raw, request, row};
+use super::row::{PATH, Row, Sample, Step, chunk, chunked, post, raw, request, row};
 
 pub(crate) fn rows() -> Vec<Row> {
-    [pipelined(), in_pieces(), half_closed(), closed(), waits(), other_protocols()].into_iter().flatten().collect()
+    [pipelined(), large_refused(), in_pieces(), half_closed(), closed(), waits(), other_protocols()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 fn second(sample: &Sample) -> Vec<u8> {
@@ -48,6 +51,34 @@ fn pipelined() -> Vec<Row> {
         })
         .then(Step::Answer)
         .then_send(Sample::hidden)
+        .hides()
+        .answered(401, "unauthorized")
+        .closed_later(),
+    ]
+}
+
+/// A refused body is not read to its end, so nothing in it may become a request. It is larger than hyper reads ahead.
+fn large_refused() -> Vec<Row> {
+    let many = |sample: &Sample| sample.hidden().repeat((1 << 20) / sample.hidden().len());
+    let with_length = |line: &str, body: Vec<u8>| request(line, format!("Content-Length: {}\r\n", body.len()), body);
+    vec![
+        row("a large body for another path is no request", |sample| with_length("POST /other HTTP/1.1", many(sample)))
+            .hides()
+            .answered(404, "not_found")
+            .closed_later(),
+        row("a large body of another method is no request", |sample| {
+            with_length(&format!("GET {PATH} HTTP/1.1"), many(sample))
+        })
+        .hides()
+        .answered(405, "method_not_allowed")
+        .closed_later(),
+        row("too large a body is no request", |sample| with_length(&format!("POST {PATH} HTTP/1.1"), many(sample)))
+            .hides()
+            .refused(413, "too_large"),
+        row("large chunks without a token are no request", |sample| {
+            let head = format!("POST {PATH} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n");
+            raw(head, chunked(&many(sample)))
+        })
         .hides()
         .answered(401, "unauthorized")
         .closed_later(),
@@ -140,6 +171,11 @@ fn waits() -> Vec<Row> {
     vec![
         waits("a connection without a byte is closed", b""),
         waits("a connection of empty lines is closed", b"\r\n\r\n\r\n"),
+        row("a chunk's size without an end is refused", |_| {
+            post("Transfer-Encoding: chunked\r\n", "0".repeat(1_000_000))
+        })
+        .after_a_wait()
+        .refused(408, "timeout"),
         waits("a head without its end is closed", b"POST /green-api/webhook HTTP/1.1\r\nHost: x\r\n"),
         waits("a request line without its end is closed", b"POST /green-api/webhook"),
         waits("the first letter of a method is closed", b"P"),

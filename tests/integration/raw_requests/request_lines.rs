@@ -211,6 +211,9 @@ fn separators() -> Vec<Row> {
         // RFC 9112, 2.2: some clients send one behind a body
         behind("an empty line before the request is ignored", "\r\n").stored(),
         behind("many empty lines before the request are ignored", &"\r\n".repeat(100)).stored(),
+        behind("more empty lines than a head may have bytes are refused", &"\r\n".repeat(70_000))
+            .hiding()
+            .refused(431, ""),
         behind("empty lines that end in LF alone are ignored", "\n\n").stored(),
         behind("a CR before the request is malformed", "\r").hiding().malformed(),
         behind("a blank line of blanks before the request is malformed", " \r\n").hiding().malformed(),

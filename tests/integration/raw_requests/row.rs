@@ -54,7 +54,7 @@ pub(crate) struct Row {
 }
 
 /// The notification of a row. Its body has the claim, so that it is told from those of all other rows.
-pub(crate) struct Sample(&'static str);
+pub(crate) struct Sample(pub(crate) &'static str);
 
 /// A row of the bytes that `request` makes of its notification.
 pub(crate) fn row(claim: &'static str, request: impl FnOnce(&Sample) -> Vec<u8>) -> Row {
