@@ -87,7 +87,8 @@ label_enum! {
     Refusal[12] {
         /// The client uses http:// on a port with TLS.
         PlainHttp = "plain_http",
-        /// `Host` is missing or repeated, `Authorization` is repeated, or the body breaks off.
+        /// `Host` is missing, repeated or no host, `Authorization` is repeated, `Transfer-Encoding` is not `chunked`
+        /// alone, or the body is malformed or breaks off.
         BadRequest = "bad_request",
         /// The header of `http.proxy` does not name the sender.
         ForwardedHeader = "forwarded_header",

@@ -84,9 +84,10 @@ impl Answer {
         if let Some((name, value)) = self.header() {
             headers.insert(name, HeaderValue::from_static(value));
         }
-        // the unread rest of a body cannot be distinguished from the next request
-        let is_body_unread = matches!(self.status(), Status::RequestTimeout | Status::ContentTooLarge);
-        if connection == Connection::Close || is_body_unread {
+        // the unread rest of a body, or one whose end is not certain, cannot be distinguished from the next request
+        let is_end_unknown =
+            matches!(self.status(), Status::BadRequest | Status::RequestTimeout | Status::ContentTooLarge);
+        if connection == Connection::Close || is_end_unknown {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
         response

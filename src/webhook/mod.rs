@@ -34,7 +34,7 @@ use crate::auth::{AllowList, Binding, Tokens};
 use crate::delivery::{Delivery, Outcome};
 use crate::http_server::{Client, Transport};
 use crate::message::TraceContext;
-use crate::notification::{Class, Validation};
+use crate::notification::{Class, ParseError, Validation};
 use crate::reloadable::Reloadable;
 use crate::route::{Received, Routes};
 use crate::shutdown::Shutdown;
@@ -44,7 +44,7 @@ use crate::telemetry::{Metrics, Refusal};
 struct Admitted {
     binding: Binding,
     trace: TraceContext,
-    /// `Content-Encoding`.
+    /// `Content-Encoding`. None means that the body is not encoded.
     encoding: Option<String>,
     body: Incoming,
 }
@@ -165,7 +165,12 @@ impl Endpoint {
         deadline: Instant,
         permit: Permit,
     ) -> Result<(Option<Class>, NotificationLog, impl Future<Output = Outcome> + use<>), Refused> {
-        let (class, message) = match self.validation.parse(&received.body) {
+        let parsed = self.validation.parse(&received.body);
+        let parsed = match encoding {
+            Some(encoding) => Err(ParseError::encoded(encoding, &parsed)),
+            None => parsed,
+        };
+        let (class, message) = match parsed {
             Ok(notification) => {
                 check_binding(binding, Some(notification.instance))?;
                 let class = Some(self.routes.class_of(&notification));
@@ -173,7 +178,6 @@ impl Endpoint {
                 (class, self.routes.message_for(&notification, &received))
             }
             Err(error) => {
-                let error = error.with_encoding(encoding);
                 check_binding(binding, error.instance())?;
                 self.metrics.received(None, error.instance(), received.at);
                 let message = self.routes.dead_letter_for(&error, &received);

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use crate::harness::{Bridge, Connection, LOOPBACK, Nats, eventually, exchange, post};
+use crate::harness::{Bridge, Connection, LOOPBACK, Nats, eventually, post};
 
 /// A request with a valid token: where no tokens are configured, any will do.
 const REQUEST: &[u8] = b"POST /green-api/webhook HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n";
@@ -89,21 +89,6 @@ fn a_client_that_reads_no_answers_is_disconnected() {
     };
     assert!(matches!(failed, ErrorKind::ConnectionReset | ErrorKind::BrokenPipe), "{failed}");
     assert_eq!(bridge.get("/livez").0, 200);
-}
-
-#[test]
-fn heads_up_to_the_documented_size_are_accepted() {
-    let nats = Nats::start();
-    let bridge = Bridge::start(&nats, "");
-    let status = |target: usize, header: usize, headers: usize| {
-        let (target, header, more) = ("t".repeat(target), "h".repeat(header), "More: x\r\n".repeat(headers));
-        let head = format!("POST /{target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX: {header}\r\n{more}\r\n");
-        exchange(bridge.http, head.as_bytes()).0
-    };
-    assert_eq!(status(60_000, 60_000, 0), 404);
-    assert_eq!(status(70_000, 0, 0), 414);
-    assert_eq!(status(0, 140_000, 0), 431);
-    assert_eq!(status(0, 0, 64), 431);
 }
 
 #[test]

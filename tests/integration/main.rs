@@ -10,7 +10,6 @@ mod acks;
 mod admin_access;
 #[cfg(all(feature = "journal", feature = "nats"))]
 mod admin_page;
-mod answers;
 mod architecture;
 #[cfg(all(feature = "kafka", feature = "nats"))]
 mod asyncapi;
@@ -108,7 +107,7 @@ mod power;
 #[cfg(feature = "nats")]
 mod provision;
 #[cfg(feature = "nats")]
-mod refusal_order;
+mod raw_requests;
 #[cfg(feature = "nats")]
 mod reload;
 #[cfg(feature = "nats")]
