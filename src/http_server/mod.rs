@@ -145,6 +145,7 @@ where
     let serving = http1::Builder::new()
         .timer(stream.head_timer(limits.head))
         .header_read_timeout(limits.idle)
+        // a client that has sent its request may close its side, and still reads the response
         .half_close(true)
         .max_headers(64)
         .max_header_size(HEAD_BYTES)
