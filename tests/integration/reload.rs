@@ -139,7 +139,7 @@ fn a_bad_tokens_file_keeps_the_old_tokens_and_is_logged_once_counted_and_shown()
     assert_eq!(shown.as_object().unwrap().len(), 1, "{shown}");
     assert_eq!(status(&mut connection, STAYS, &text(1)), 200);
     assert!(bridge.get("/").1.contains("reload of tokens"), "the status page has it too");
-    // several looks later
+    // several polls later
     std::thread::sleep(Duration::from_secs(4));
     assert_eq!(reloads(&bridge, "tokens", "failed"), 1.0);
     let failures = logged(&bridge, "reload_failed", "tokens");
@@ -235,12 +235,12 @@ fn keys_that_need_a_restart_are_named_once_and_without_their_values() {
     let bridge = Bridge::start(&nats, "publish.timeout = \"5s\"\n");
     let config = bridge.config.path();
     let text = std::fs::read_to_string(config).unwrap().replace("\"5s\"", "\"6s\"");
-    replace(config, &format!("{text}log.level = \"debug\"\n[journal]\n"));
+    replace(config, &format!("{text}log.level = \"debug\"\n[nats.provision]\n"));
     eventually("it is said", SOON, || !logged(&bridge, "restart_needed", "").is_empty());
     std::thread::sleep(Duration::from_secs(3));
     let said = logged(&bridge, "restart_needed", "");
     assert_eq!(said.len(), 1, "{said:?}");
-    assert_eq!(said[0]["keys"], "journal, log.level, publish.timeout");
+    assert_eq!(said[0]["keys"], "log.level, nats.provision, publish.timeout");
     assert!(!said[0].to_string().contains("6s"), "{}", said[0]);
     assert_eq!(bridge.post(b"{}").0, 200, "it serves as before");
 }
