@@ -14,11 +14,7 @@ use crate::harness::{
     text,
 };
 
-/// The section that names a certificate and its key.
-fn tls(section: &str, certificates: &Certificates) -> String {
-    tls_files(section, &certificates.at("server"), &certificates.at("server.key"))
-}
-
+/// The section that names these files.
 fn tls_files(section: &str, certificate: &str, key: &str) -> String {
     private(key);
     format!("[{section}]\ncertificate_file = \"{certificate}\"\nkey_file = \"{key}\"\n")
@@ -31,7 +27,7 @@ fn private(path: &str) {
 /// A bridge with TLS, and the certificates it has.
 fn start(nats: &Nats, extra: &str) -> (Bridge, Certificates) {
     let certificates = Certificates::new();
-    let bridge = Bridge::start(nats, &format!("{extra}{}", tls("http.tls", &certificates)));
+    let bridge = Bridge::start(nats, &format!("{extra}{}", certificates.section("http.tls")));
     (bridge, certificates)
 }
 
@@ -362,7 +358,7 @@ fn the_admin_listener_has_tls_of_its_own() {
     let certificates = Certificates::new();
     let config = tempfile::NamedTempFile::new().unwrap();
     let admin: SocketAddr = format!("127.0.0.1:{}", free_port()).parse().unwrap();
-    let section = tls("admin.tls", &certificates);
+    let section = certificates.section("admin.tls");
     let text = format!(
         "http.listen = \"127.0.0.1:{}\"\nnats.servers = [\"nats://127.0.0.1:{}\"]\n[admin]\nlisten = \"{admin}\"\n{section}",
         free_port(),

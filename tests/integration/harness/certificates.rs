@@ -1,5 +1,7 @@
 //! Certificates of an authority of our own.
 
+use std::os::unix::fs::PermissionsExt;
+
 /// A folder with `ca`, and with `server` and `client` and the key of each, PEM.
 pub struct Certificates(tempfile::TempDir);
 
@@ -34,6 +36,13 @@ impl Certificates {
     /// The path of one of them.
     pub fn at(&self, name: &str) -> String {
         self.0.path().join(name).display().to_string()
+    }
+
+    /// The section of a listener that has the certificate of the server.
+    pub fn section(&self, name: &str) -> String {
+        let (certificate, key) = (self.at("server"), self.at("server.key"));
+        std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600)).unwrap();
+        format!("[{name}]\ncertificate_file = \"{certificate}\"\nkey_file = \"{key}\"\n")
     }
 
     /// Some of them in one file, as Java wants it.

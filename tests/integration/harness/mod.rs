@@ -36,7 +36,7 @@ pub use load::{Answered, assert_complete_and_in_order, numbers, under_load, unde
 pub use nats::{Nats, stream};
 pub use scripted_server::{Act, Request, ScriptedServer};
 pub use snapshot::{assert_snapshot, id_of, is_time, without_variable};
-pub use tls::TlsConnection;
+pub use tls::{TlsConnection, TlsStream, tls_stream};
 pub use wire::{Answer, Connection, exchange, post, request, talk};
 
 pub struct Bridge {

@@ -35,10 +35,7 @@ impl TlsConnection {
         let stream = TcpStream::connect(to)?;
         stream.set_read_timeout(Some(Duration::from_secs(20)))?;
         stream.set_nodelay(true)?;
-        let client = ClientConnection::new(config, ServerName::try_from(name.to_owned()).unwrap()).unwrap();
-        let mut stream = StreamOwned::new(client, stream);
-        stream.conn.complete_io(&mut stream.sock)?;
-        Ok(Self(BufReader::new(stream)))
+        Ok(Self(BufReader::new(tls_stream(stream, name, config)?)))
     }
 
     pub fn session(&self) -> &ClientConnection {
@@ -66,4 +63,15 @@ impl TlsConnection {
     pub fn is_closed(&mut self) -> bool {
         matches!(self.0.read(&mut [0]), Ok(0)) || self.0.get_mut().sock.read(&mut [0]).is_ok_and(|read| read == 0)
     }
+}
+
+/// A stream, after the handshake.
+pub type TlsStream = StreamOwned<ClientConnection, TcpStream>;
+
+/// Makes the handshake for a server of this name.
+pub fn tls_stream(stream: TcpStream, name: &str, config: Arc<ClientConfig>) -> std::io::Result<TlsStream> {
+    let client = ClientConnection::new(config, ServerName::try_from(name.to_owned()).unwrap()).unwrap();
+    let mut stream = StreamOwned::new(client, stream);
+    stream.conn.complete_io(&mut stream.sock)?;
+    Ok(stream)
 }

@@ -4,6 +4,8 @@ use std::io::{ErrorKind, Read, Result, Write};
 use std::net::{Shutdown, TcpStream};
 use std::time::Duration;
 
+use crate::harness::TlsStream;
+
 use super::row::{Answer, End, Row, Step};
 
 /// A connection of a client, encrypted or not.
@@ -16,6 +18,13 @@ impl Wire for TcpStream {
     fn half_close(&mut self) {
         // the server may have closed before
         let _ = self.shutdown(Shutdown::Write);
+    }
+}
+
+impl Wire for TlsStream {
+    fn half_close(&mut self) {
+        self.conn.send_close_notify();
+        let _ = self.flush();
     }
 }
 
@@ -148,10 +157,12 @@ impl<W: Wire> Client<W> {
     }
 }
 
-/// A connection that the server resets is closed.
+/// A connection that the server resets is closed. So is one that ends without the goodbye of TLS: hyper drops a connection
+/// that asked for an upgrade, and the length of an answer tells whether it is whole.
 fn end_of_stream(read: Result<usize>) -> Result<usize> {
+    const ENDS: [ErrorKind; 3] = [ErrorKind::ConnectionReset, ErrorKind::BrokenPipe, ErrorKind::UnexpectedEof];
     match read {
-        Err(error) if [ErrorKind::ConnectionReset, ErrorKind::BrokenPipe].contains(&error.kind()) => Ok(0),
+        Err(error) if ENDS.contains(&error.kind()) => Ok(0),
         read => read,
     }
 }
