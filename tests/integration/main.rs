@@ -46,6 +46,7 @@ mod harness;
 mod http_connections;
 #[cfg(feature = "nats")]
 mod http_requests;
+mod install_certificate;
 #[cfg(all(feature = "journal", feature = "nats"))]
 mod journal;
 #[cfg(all(feature = "journal", feature = "nats"))]
@@ -109,6 +110,8 @@ mod power;
 mod provision;
 #[cfg(feature = "nats")]
 mod refusal_order;
+#[cfg(feature = "nats")]
+mod reverse_proxies;
 #[cfg(feature = "nats")]
 mod send;
 #[cfg(feature = "nats")]
