@@ -1,9 +1,11 @@
 //! Which requests may send: first by source address ([`AllowList`]), then by token ([`Tokens`]).
 //!
-//! In: the peer's address and the `Authorization` header. Out: whether the request may send, and for which instances
-//! ([`Binding`]). The webhook checks both before it reads a body; the admin listener has tokens of its own.
+//! In: the peer's address, or the header in which a proxy names the sender ([`ForwardingHeader`]), and the `Authorization`
+//! header. Out: whether the request may send, and for which instances ([`Binding`]). The webhook checks both before it
+//! reads a body; the admin listener has tokens of its own.
 
 mod addresses;
+mod forwarded;
 mod tokens;
 
 use std::path::PathBuf;
@@ -11,6 +13,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 
 pub use addresses::{AllowList, Range};
+pub use forwarded::{ForwardingError, ForwardingHeader};
 pub use tokens::{Binding, Tokens, TokensError, first_unbound_token};
 
 /// `[auth]`: which requests may send.

@@ -17,12 +17,13 @@ const MAX_WORKERS: usize = 64;
 type Check = fn(&Config) -> Result<(), ConfigError>;
 
 /// One for each kind of mistake, so that none hides another.
-const CHECKS: [Check; 15] = [
+const CHECKS: [Check; 16] = [
     log_level,
     distinct_listeners,
     anonymous_beside_tokens,
     webhook_listener,
     allowed_addresses,
+    proxy,
     admin_listener,
     limits,
     journal_first,
@@ -158,6 +159,29 @@ fn allowed_addresses(config: &Config) -> Result<(), ConfigError> {
         return Err(ConfigError::new("auth.allow_from", "[]", problem));
     }
     Ok(())
+}
+
+/// One way to learn the sender's address, and no key of another.
+fn proxy(config: &Config) -> Result<(), ConfigError> {
+    let Some(proxy) = &config.http.proxy else { return Ok(()) };
+    match (proxy.header, proxy.protocol, proxy.trusted_hops) {
+        (None, None, _) => {
+            let problem = "says nothing of how the proxy names the sender; set header = \"x-forwarded-for\" or \"forwarded\", or protocol = \"proxy\", or remove the section";
+            Err(ConfigError { key: "http.proxy".into(), value: None, problem: problem.into() })
+        }
+        (Some(_), Some(_), _) => {
+            Err(ConfigError::new("http.proxy", "header and protocol", "two sources of the sender's address; keep one"))
+        }
+        (None, Some(_), Some(hops)) => {
+            let problem = "has a meaning with header only: the PROXY protocol names one address; remove it";
+            Err(ConfigError::new("http.proxy.trusted_hops", hops, problem))
+        }
+        (Some(_), None, Some(0)) => {
+            let problem = "names no proxy; give how many stand between the senders and the bridge, at least 1, or remove the section";
+            Err(ConfigError::new("http.proxy.trusted_hops", 0, problem))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn admin_listener(config: &Config) -> Result<(), ConfigError> {

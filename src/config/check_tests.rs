@@ -18,6 +18,20 @@ fn each_refusal_names_its_key() {
         ("nats = {}\n[http]\npath = \"x\"", "http.path = x: not a path of a request"),
         ("nats = {}\n[http]\npath = \"/a?b\"", "http.path = /a?b: not a path of a request"),
         ("nats = {}\n[auth]\nallow_from = []", "auth.allow_from = []: would refuse everyone"),
+        ("nats = {}\n[http.proxy]", "http.proxy: says nothing of how the proxy names the sender; set header ="),
+        (
+            "nats = {}\n[http.proxy]\nheader = \"forwarded\"\nprotocol = \"proxy\"",
+            "http.proxy = header and protocol: two sources of the sender's address; keep one",
+        ),
+        (
+            "nats = {}\n[http.proxy]\nprotocol = \"proxy\"\ntrusted_hops = 1",
+            "http.proxy.trusted_hops = 1: has a meaning with header only",
+        ),
+        ("nats = {}\n[http.proxy]\ntrusted_hops = 2", "http.proxy: says nothing"),
+        (
+            "nats = {}\n[http.proxy]\nheader = \"x-forwarded-for\"\ntrusted_hops = 0",
+            "http.proxy.trusted_hops = 0: names no proxy; give how many",
+        ),
         ("nats.servers = []", "nats.servers = []: no server"),
         ("nats.stream = \"A.B\"", "nats.stream = A.B: no name of a stream"),
         ("nats.provision.replicas = 9", "nats.provision.replicas = 9: JetStream has 1 to 5"),
@@ -90,6 +104,18 @@ fn listeners_with_overlapping_addresses_are_refused() {
 #[test]
 fn defaults_with_a_broker_are_accepted() {
     assert_eq!(check(&toml::from_str("nats = {}").unwrap()), []);
+}
+
+#[test]
+fn each_way_to_name_the_sender_is_accepted_alone() {
+    for proxy in [
+        "header = \"x-forwarded-for\"",
+        "header = \"forwarded\"\ntrusted_hops = 1",
+        "header = \"x-forwarded-for\"\ntrusted_hops = 3",
+        "protocol = \"proxy\"",
+    ] {
+        assert_eq!(check(&toml::from_str(&format!("nats = {{}}\n[http.proxy]\n{proxy}")).unwrap()), [], "{proxy}");
+    }
 }
 
 #[test]

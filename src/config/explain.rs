@@ -190,6 +190,11 @@ mod tests {
             ("http = 5", "http = 5: give a section: [http]"),
             ("nats.servers = \"nats://h:1\"", "nats.servers = \"nats://h:1\": give a list, such as [\"nats://h:1\"]"),
             ("admin.hosts = 5", "admin.hosts = 5: give a list, such as [\"…\"]"),
+            (
+                "http.proxy.header = \"x-real-ip\"",
+                "http.proxy.header = \"x-real-ip\": unknown value; give \"x-forwarded-for\" or \"forwarded\"",
+            ),
+            ("http.proxy.protocol = \"v2\"", "http.proxy.protocol = \"v2\": unknown value; give \"proxy\""),
             ("route.brokers = [\"rabbit\"]", "route.brokers = \"rabbit\": unknown value; give \"kafka\" or \"nats\""),
             ("route.classes.incomming = {}", "route.classes.incomming: unknown class; the nearest is incoming"),
             (

@@ -6,6 +6,7 @@
 
 mod per_address;
 mod process_limits;
+mod proxy_protocol;
 mod timeouts;
 
 use std::convert::Infallible;
@@ -28,6 +29,7 @@ use tracing::{debug, warn};
 use crate::telemetry::{ConnectionRefusal, Metrics};
 use per_address::AddressCounts;
 pub use process_limits::{disable_core_dumps, max_connections};
+pub use proxy_protocol::{PreambleError, read_preamble};
 use timeouts::TimedStream;
 
 /// Why the body of a response broke off.

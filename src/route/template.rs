@@ -1,6 +1,7 @@
 //! Destination templates, such as `greenapi.{class}.{instance}.{type}`.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 use thiserror::Error;
 
@@ -130,19 +131,31 @@ fn variable(name: &str) -> Result<Variable, TemplateError> {
     Err(TemplateError::Unknown(name.into(), nearest.map_or("class", |(known, _)| known)))
 }
 
+/// Whether the pieces can make this text. It goes on with every position at which the pieces before can end, each once, so
+/// that many variables in a row do not multiply.
 fn matches(pieces: &[Piece], text: &str) -> bool {
-    match pieces {
-        [] => text.is_empty(),
-        [Piece::Literal(literal), rest @ ..] => {
-            text.strip_prefix(literal.as_str()).is_some_and(|text| matches(rest, text))
+    let mut ends = BTreeSet::from([0]);
+    for piece in pieces {
+        let mut next = BTreeSet::new();
+        for end in ends {
+            next.extend(lengths(piece, &text[end..]).into_iter().map(|length| end + length));
         }
-        [Piece::Value(Variable::Class), rest @ ..] => {
-            Class::ALL.iter().any(|class| text.strip_prefix(class.as_str()).is_some_and(|text| matches(rest, text)))
+        ends = next;
+    }
+    ends.contains(&text.len())
+}
+
+/// How many bytes of the beginning of this text a piece can make.
+fn lengths(piece: &Piece, text: &str) -> Vec<usize> {
+    match piece {
+        Piece::Literal(literal) => text.starts_with(literal.as_str()).then_some(literal.len()).into_iter().collect(),
+        Piece::Value(Variable::Class) => {
+            let classes = Class::ALL.iter().map(|class| class.as_str());
+            classes.filter(|class| text.starts_with(class)).map(str::len).collect()
         }
-        [Piece::Value(variable), rest @ ..] => {
+        Piece::Value(variable) => {
             let fits = |c: char| if *variable == Variable::Instance { c.is_ascii_digit() } else { is_plain(c) };
-            let longest = text.chars().take(MAX_VALUE).take_while(|c| fits(*c)).count();
-            (1..=longest).any(|length| matches(rest, &text[length..]))
+            (1..=text.chars().take(MAX_VALUE).take_while(|c| fits(*c)).count()).collect()
         }
     }
 }
@@ -210,6 +223,8 @@ mod tests {
         assert!(!can("greenapi.{instance}", "greenapi.dead-letter"));
         assert!(!can("greenapi.{class}.{instance}.{type}", "greenapi.dead-letter"));
         assert!(can("x", "x"));
+        // as many ways as 64 to the power of 20
+        assert!(!can(&"{type}".repeat(20), &format!("{}.", "x".repeat(200))));
     }
 
     proptest! {

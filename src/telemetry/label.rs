@@ -84,9 +84,11 @@ label_enum! {
 
 label_enum! {
     /// Why a webhook request is refused before anything is stored: metric label and log field.
-    Refusal[10] {
+    Refusal[11] {
         /// `Host` is missing or repeated, `Authorization` is repeated, or the body breaks off.
         BadRequest = "bad_request",
+        /// The header of `http.proxy` does not name the sender.
+        ForwardedHeader = "forwarded_header",
         /// No token, or an unknown one.
         Unauthorized = "unauthorized",
         /// The token is bound to another instance.

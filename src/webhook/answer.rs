@@ -35,7 +35,7 @@ impl Answer {
                 Outcome::NotStored => Status::ServiceUnavailable,
             },
             Self::Refused(refusal) => match refusal {
-                Refusal::BadRequest => Status::BadRequest,
+                Refusal::BadRequest | Refusal::ForwardedHeader => Status::BadRequest,
                 Refusal::Unauthorized | Refusal::WrongInstance => Status::Unauthorized,
                 Refusal::Forbidden | Refusal::Moved => Status::Forbidden,
                 Refusal::NotFound => Status::NotFound,
@@ -51,6 +51,7 @@ impl Answer {
     fn word(self) -> &'static str {
         match self {
             Self::Outcome(outcome) => outcome.as_str(),
+            Self::Refused(Refusal::ForwardedHeader) => Refusal::BadRequest.as_str(),
             Self::Refused(Refusal::WrongInstance) => Refusal::Unauthorized.as_str(),
             Self::Refused(Refusal::Moved) => Refusal::Forbidden.as_str(),
             Self::Refused(Refusal::Overloaded) => Outcome::NotStored.as_str(),

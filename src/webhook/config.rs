@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use crate::auth::ForwardingHeader;
 use crate::units;
 
 /// `[http]`: the endpoint that GREEN-API posts to.
@@ -32,6 +33,8 @@ pub struct Config {
     pub workers: usize,
     /// `[http.limits]`.
     pub limits: Limits,
+    /// `[http.proxy]`. None means that the sender is the TCP peer, and that no header is believed.
+    pub proxy: Option<ProxyConfig>,
 }
 
 impl Default for Config {
@@ -44,8 +47,38 @@ impl Default for Config {
             body_time: Duration::from_secs(10),
             workers: 1,
             limits: Limits::default(),
+            proxy: None,
         }
     }
+}
+
+/// `[http.proxy]`: how a reverse proxy in front of the bridge names the sender. Exactly one of `header` and `protocol` is
+/// set. The port must be reachable through the proxy alone: another client could name any address.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ProxyConfig {
+    /// The request header with the addresses.
+    pub header: Option<ForwardingHeader>,
+    /// With `header`: how many proxies stand between the sender and the bridge. The sender is that element of the list,
+    /// counted from the right. Default 1.
+    pub trusted_hops: Option<usize>,
+    /// The protocol whose preamble comes before the first byte of a connection.
+    pub protocol: Option<ProxyProtocol>,
+}
+
+impl ProxyConfig {
+    /// The header that names the sender, and the number of trusted proxies. None means that no header is believed.
+    pub fn trusted_header(&self) -> Option<(ForwardingHeader, usize)> {
+        Some((self.header?, self.trusted_hops.unwrap_or(1)))
+    }
+}
+
+/// A protocol in which a proxy names the sender of a whole connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ProxyProtocol {
+    /// The PROXY protocol of HAProxy, version 1 or 2.
+    Proxy,
 }
 
 /// `[http.limits]`: how much one bridge does at once.

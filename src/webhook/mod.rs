@@ -13,18 +13,19 @@ mod notification_log;
 mod permits;
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
+use hyper::header::HeaderValue;
 use hyper::{Request, Response};
 use tokio::time::Instant;
 use tracing::{info, warn};
 
 pub use answer::{Answer, Connection};
-pub use config::{Config, Limits};
+pub use config::{Config, Limits, ProxyConfig, ProxyProtocol};
 use notification_log::NotificationLog;
 use permits::Permit;
 pub use permits::Permits;
@@ -79,14 +80,16 @@ impl Endpoint {
         request: Request<Incoming>,
     ) -> Result<Response<Full<Bytes>>, Infallible> {
         let _timer = self.metrics.begin_request();
-        let outcome = match self.admit(peer, request) {
+        let sender = self.sender(peer.ip(), &request);
+        let client = sender.unwrap_or(peer.ip());
+        let outcome = match sender.and_then(|sender| self.admit(sender, request)) {
             // boxed: otherwise the connection's future would be as large while idle
             Ok(admitted) => Box::pin(self.receive(admitted)).await,
             Err(refusal) => Err(refusal),
         };
         if let Err(Refused { refusal, detail }) = outcome {
             self.metrics.refused(refusal);
-            warn!(event = "request_refused", client_address = %peer.ip(), reason = refusal.as_str(), detail, "request refused");
+            warn!(event = "request_refused", client_address = %client, reason = refusal.as_str(), detail, "request refused");
         }
         let answer = outcome.map_or_else(|refused| Answer::Refused(refused.refusal), Answer::Outcome);
         self.metrics.answered(answer.status());
@@ -94,9 +97,19 @@ impl Endpoint {
         Ok(answer.response(connection))
     }
 
+    /// The sender's address: the peer's, or the one that the trusted proxy names.
+    fn sender(&self, peer: IpAddr, request: &Request<Incoming>) -> Result<IpAddr, Refused> {
+        let Some((header, trusted_hops)) = self.config.proxy.as_ref().and_then(ProxyConfig::trusted_header) else {
+            return Ok(peer);
+        };
+        let lines = request.headers().get_all(header.name()).iter().map(HeaderValue::as_bytes);
+        let sender = header.sender(lines, trusted_hops);
+        sender.map_err(|error| Refused { refusal: Refusal::ForwardedHeader, detail: Some(error.as_str()) })
+    }
+
     /// Every check of a request before its body is read.
-    fn admit(&self, peer: SocketAddr, request: Request<Incoming>) -> Result<Admitted, Refused> {
-        if !self.allowed.allows(peer.ip()) {
+    fn admit(&self, sender: IpAddr, request: Request<Incoming>) -> Result<Admitted, Refused> {
+        if !self.allowed.allows(sender) {
             // a sender with a token is GREEN-API at a new address: worth an alert of its own
             let has_token = self.tokens.is_some() && self.authenticate(&request).is_ok();
             return Err(if has_token { Refusal::Moved } else { Refusal::Forbidden }.into());

@@ -90,6 +90,15 @@ fn contradictory_configurations_are_refused() {
             "[nats]\n[admin]\n[probes]\nlisten = \"[::]:3001\"",
             ["probes.listen = [::]:3001", "admin.listen = 127.0.0.1:3001", "another port"],
         ),
+        ("[nats]\n[http.proxy]", ["http.proxy", "set header = \"x-forwarded-for\"", "protocol = \"proxy\""]),
+        (
+            "[nats]\n[http.proxy]\nheader = \"forwarded\"\nprotocol = \"proxy\"",
+            ["http.proxy = header and protocol", "two sources", "keep one"],
+        ),
+        (
+            "[nats]\n[http.proxy]\nprotocol = \"proxy\"\ntrusted_hops = 2",
+            ["http.proxy.trusted_hops = 2", "with header only", "remove it"],
+        ),
         ("[nats]\n[http.tls]", ["http.tls", "this version does not have it", "remove"]),
         (
             "[nats]\nnkey_file = \"a\"\ntoken_file = \"b\"",
@@ -159,6 +168,12 @@ fn contradictory_environment_variables_are_refused() {
             ["http.limits.in_flight = \"many\"", "a whole number", "BRIDGE_HTTP__LIMITS__IN_FLIGHT"],
         ),
         ("BRIDGE_HTTP__LIMITS__WAITING", "0", ["http.limits.waiting", "0", "at least 1"]),
+        ("BRIDGE_HTTP__PROXY__TRUSTED_HOPS", "0", ["http.proxy", "set header", "\"forwarded\""]),
+        (
+            "BRIDGE_HTTP__PROXY__HEADER",
+            "x-real-ip",
+            ["http.proxy.header = \"x-real-ip\"", "\"x-forwarded-for\" or \"forwarded\"", "BRIDGE_HTTP__PROXY__HEADER"],
+        ),
         ("BRIDGE_NATS__USER", "a", ["nats.user", "password_file", "both or none"]),
         ("BRIDGE_HTTP__PATH__X", "a", ["http.path.x", "value of its own", "remove one"]),
     ] {

@@ -119,6 +119,8 @@ mod shutdown;
 #[cfg(feature = "nats")]
 mod simulator_client;
 mod snapshots;
+#[cfg(feature = "nats")]
+mod source_addresses;
 #[cfg(feature = "journal")]
 mod startup;
 #[cfg(feature = "nats")]

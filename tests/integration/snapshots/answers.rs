@@ -151,6 +151,10 @@ fn forbidden(table: &mut Table, admitted: &str) {
     let bridge = Bridge::with(&from, false).ready();
     table.row("a source address that is not allowed", ask(&bridge, notification("", &text(1))));
     table.row("the same with a valid token", ask_with_token(&bridge, &text(1)));
+    let folder = tempfile::tempdir().unwrap();
+    let proxy = format!("{}[http.proxy]\nheader = \"forwarded\"\n", journal_in(folder.path()));
+    let behind = Bridge::with(&proxy, false).ready();
+    table.row("a header of http.proxy that is missing", ask(&behind, notification("", &text(1))));
 }
 
 fn stopping(table: &mut Table, nats: &Nats) {

@@ -8,12 +8,13 @@ use toml::{Table, Value};
 use super::program;
 use crate::harness::assert_snapshot;
 
-/// Ways to be known to a broker of which one may be set.
-const LOGINS: [&[&str]; 4] = [
-    &["nats.credentials_file", "kafka.token_file"],
-    &["nats.nkey_file", "kafka.secret_files"],
-    &["nats.user", "nats.password_file", "kafka.secret_files"],
-    &["nats.token_file", "kafka.secret_files"],
+/// Keys that exclude each other: the ways to be known to a broker, and those in which a proxy names the sender. Together
+/// the sets have all of them.
+const ALTERNATIVES: [&[&str]; 4] = [
+    &["nats.credentials_file", "kafka.token_file", "http.proxy.protocol"],
+    &["nats.nkey_file", "kafka.secret_files", "http.proxy.header", "http.proxy.trusted_hops"],
+    &["nats.user", "nats.password_file", "kafka.secret_files", "http.proxy.protocol"],
+    &["nats.token_file", "kafka.secret_files", "http.proxy.header"],
 ];
 
 fn example(wanted: impl Fn(&str) -> bool) -> Table {
@@ -60,15 +61,15 @@ fn remove(table: &mut Table, key: &str) {
     }
 }
 
-/// The example with everything in it that goes together with these logins.
-fn with_login(login: &[&str]) -> Table {
+/// The example with everything in it that goes together with these keys.
+fn with_only(chosen: &[&str]) -> Table {
     let mut config = example(|_| true);
-    let others = LOGINS.iter().copied().flatten().filter(|key| !login.contains(key));
+    let others = ALTERNATIVES.iter().copied().flatten().filter(|key| !chosen.contains(key));
     let mut others: Vec<_> = others.collect();
     others.sort_unstable();
     others.dedup();
     others.into_iter().for_each(|key| remove(&mut config, key));
-    if login.contains(&"kafka.token_file") {
+    if chosen.contains(&"kafka.token_file") {
         config["kafka"]["properties"] =
             Value::Table(Table::from_iter([("sasl.mechanism".into(), "OAUTHBEARER".into())]));
     }
@@ -94,10 +95,10 @@ fn config_keys_are_taken_by_the_program() {
     for name in ["ca.crt", "nats.crt", "nats.key"] {
         std::fs::write(folder.path().join(name), "").unwrap();
     }
-    for login in LOGINS {
+    for chosen in ALTERNATIVES {
         let path = folder.path().join("bridge.toml");
-        std::fs::write(&path, with_login(login).to_string()).unwrap();
+        std::fs::write(&path, with_only(chosen).to_string()).unwrap();
         let output = program(&["check", "--offline", "--config", path.to_str().unwrap()]);
-        assert_eq!(output.status.code(), Some(0), "{login:?}: {}", String::from_utf8_lossy(&output.stderr));
+        assert_eq!(output.status.code(), Some(0), "{chosen:?}: {}", String::from_utf8_lossy(&output.stderr));
     }
 }
