@@ -173,6 +173,29 @@ fn what_a_client_claims_of_its_address_is_replaced() {
 }
 
 #[test]
+fn behind_a_proxy_senders_are_allowed_by_their_own_address() {
+    let nats = Nats::start();
+    let page = proxy::page();
+    let (_, settings) = page.split_once("```toml\n[http.proxy]\n").unwrap();
+    let settings = settings.split("```").next().unwrap();
+    let (sender, other) = ([127, 0, 0, 5].into(), [127, 0, 0, 6].into());
+    assert_eq!(settings.matches("\"green-api\"").count(), 1);
+    let settings = settings.replace("\"green-api\"", &format!("\"{sender}\""));
+    let bridge = Bridge::start(&nats, &format!("[http.proxy]\n{settings}"));
+    for (number, proxy) in Proxy::all(bridge.http).iter().enumerate() {
+        let asked = |from, headers: &str, number| {
+            let mut client = proxy.connect_from(from);
+            client.send(&request(headers, &text(number)));
+            client.answer().status
+        };
+        assert_eq!(asked(sender, "", number), 200, "{:?}", proxy.kind);
+        assert_eq!(asked(other, "", 99), 403, "{:?}", proxy.kind);
+        let claims = format!("X-Forwarded-For: {sender}\r\nForwarded: for={sender}\r\n");
+        assert_eq!(asked(other, &claims, 99), 403, "{:?}", proxy.kind);
+    }
+}
+
+#[test]
 fn only_the_path_of_the_webhook_reaches_the_bridge() {
     let server = ScriptedServer::start(&[]);
     for proxy in Proxy::all(server.address) {

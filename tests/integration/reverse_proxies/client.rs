@@ -1,7 +1,7 @@
 //! A client that speaks HTTP over TLS, byte by byte as the test wants it.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,18 +12,30 @@ use tokio_rustls::rustls::{ClientConfig, ClientConnection, RootCertStore, Stream
 
 use crate::harness::Answer;
 
+fn connect_from(from: IpAddr, to: SocketAddr) -> TcpStream {
+    // std cannot choose the address it connects from
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap();
+    let connected = runtime.block_on(async {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind(SocketAddr::new(from, 0)).unwrap();
+        socket.connect(to).await.unwrap().into_std().unwrap()
+    });
+    connected.set_nonblocking(false).unwrap();
+    connected
+}
+
 pub struct Client(BufReader<StreamOwned<ClientConnection, TcpStream>>);
 
 impl Client {
-    /// Connects, and checks the server's certificate against this authority.
-    pub fn connect(to: SocketAddr, authority: &str) -> Self {
+    /// Connects from an address of this machine, and checks the server's certificate against this authority.
+    pub fn connect(from: IpAddr, to: SocketAddr, authority: &str) -> Self {
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_file(authority).unwrap()).unwrap();
         let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
         let builder = builder.with_safe_default_protocol_versions().unwrap();
         let config = builder.with_root_certificates(roots).with_no_client_auth();
         let session = ClientConnection::new(Arc::new(config), to.ip().into()).unwrap();
-        let stream = TcpStream::connect(to).unwrap();
+        let stream = connect_from(from, to);
         stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
         stream.set_nodelay(true).unwrap();
         Self(BufReader::new(StreamOwned::new(session, stream)))

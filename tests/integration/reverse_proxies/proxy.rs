@@ -1,11 +1,11 @@
 //! The reverse proxies of docs/tls.md, with the configuration that stands there.
 
-use std::net::{SocketAddr, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use super::client::{Client, request};
-use crate::harness::{Answer, Certificates, eventually, free_port, not_tested};
+use crate::harness::{Answer, Certificates, LOOPBACK, eventually, free_port, not_tested};
 
 /// A proxy that docs/tls.md shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,9 +97,13 @@ impl Kind {
     }
 }
 
+pub fn page() -> String {
+    std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/tls.md")).unwrap()
+}
+
 /// The block of docs/tls.md in this language.
 fn block(language: &str) -> String {
-    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/tls.md")).unwrap();
+    let page = page();
     let start = format!("```{language}\n");
     assert_eq!(page.matches(&start).count(), 1, "docs/tls.md has one block of {language}");
     page.split(&start).nth(1).unwrap().split("```").next().unwrap().to_owned()
@@ -116,26 +120,21 @@ pub struct Proxy {
 impl Proxy {
     /// Every proxy that this machine has, each in front of this bridge.
     pub fn all(bridge: SocketAddr) -> Vec<Self> {
-        Self::all_edited(bridge, |_, block| block)
-    }
-
-    /// As [`Self::all`], after another change of the configuration.
-    pub fn all_edited(bridge: SocketAddr, edit: impl Fn(Kind, String) -> String) -> Vec<Self> {
         let start = |kind: Kind| {
             if kind.version().is_none() {
                 not_tested(&format!("{} is not installed", kind.language()));
                 return None;
             }
-            Some(Self::start(kind, bridge, &edit))
+            Some(Self::start(kind, bridge))
         };
         Kind::ALL.into_iter().filter_map(start).collect()
     }
 
-    fn start(kind: Kind, bridge: SocketAddr, edit: impl Fn(Kind, String) -> String) -> Self {
+    fn start(kind: Kind, bridge: SocketAddr) -> Self {
         let (certificates, port) = (Certificates::new(), free_port());
         certificates.joined(&["server", "server.key"]);
         let folder = certificates.folder();
-        let mut text = edit(kind, block(kind.language()));
+        let mut text = block(kind.language());
         let bridge_address = ("127.0.0.1:3000".to_owned(), bridge.to_string());
         for (from, to) in kind.replacements(port, &folder).into_iter().chain([bridge_address]) {
             assert_eq!(text.matches(&from).count(), 1, "{from} in {text}");
@@ -154,7 +153,12 @@ impl Proxy {
 
     /// A new connection, over TLS.
     pub fn connect(&self) -> Client {
-        Client::connect(self.address, &self.certificates.at("ca"))
+        self.connect_from(LOOPBACK)
+    }
+
+    /// A new connection from this address of the machine.
+    pub fn connect_from(&self, address: IpAddr) -> Client {
+        Client::connect(address, self.address, &self.certificates.at("ca"))
     }
 
     /// The answer to these bytes, on a connection of their own.
