@@ -7,7 +7,8 @@
 //! letter. A 503 does not promise that it is *not* stored: an ack may come late; the repeat is then a duplicate.
 //!
 //! Around it: [`bridge`] builds all parts from a [`config`]; [`cli`] is the command line; [`admin`] serves operators;
-//! [`journal_edit`] and [`dead_letter`] do what they ask for; [`telemetry`] counts and logs; [`simulator`] plays
+//! [`journal_edit`] and [`dead_letter`] do what they ask for; [`reload`] applies changed files without a restart;
+//! [`telemetry`] counts and logs; [`simulator`] plays
 //! GREEN-API; [`http_client`] serves the simulator and the commands; [`asyncapi`] describes what is published.
 
 pub mod http_server;
@@ -34,6 +35,8 @@ pub mod dead_letter;
 
 pub mod admin;
 
+pub mod reload;
+
 pub mod telemetry;
 
 pub mod asyncapi;
@@ -50,5 +53,6 @@ pub mod simulator;
 
 pub mod backoff;
 pub mod completion_queue;
+pub mod reloadable;
 pub mod shutdown;
 pub mod units;

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use hyper::http::uri::Authority;
 use serde::{Deserialize, Deserializer, de::Error};
 
+use crate::http_server::TlsConfig;
 use crate::units;
 
 /// `[admin]`: the listener for operators.
@@ -23,11 +24,13 @@ pub struct AdminConfig {
     /// that resolves to this machine (DNS rebinding). Beyond loopback, where a token is needed, any name will do
     /// unless this list has one.
     pub hosts: Vec<Host>,
+    /// `[admin.tls]`. Default none: plain HTTP.
+    pub tls: Option<TlsConfig>,
 }
 
 impl Default for AdminConfig {
     fn default() -> Self {
-        Self { listen: SocketAddr::from(([127, 0, 0, 1], 3001)), tokens_file: None, hosts: Vec::new() }
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 3001)), tokens_file: None, hosts: Vec::new(), tls: None }
     }
 }
 

@@ -7,6 +7,7 @@ use super::AdminConfig;
 use super::config::without_port;
 use super::response::Refusal;
 use crate::auth::{Binding, Tokens};
+use crate::reloadable::Reloadable;
 
 /// Which requests a route accepts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,14 +23,14 @@ pub(super) enum Access {
 #[derive(Debug, Default)]
 pub struct Guard {
     /// `None` means no request needs a token.
-    tokens: Option<Tokens>,
+    tokens: Option<Reloadable<Tokens>>,
     /// `None` means any host.
     hosts: Option<Vec<String>>,
 }
 
 impl Guard {
     /// The guard of this admin listener, with the tokens of its file.
-    pub fn new(config: &AdminConfig, tokens: Option<Tokens>) -> Self {
+    pub fn new(config: &AdminConfig, tokens: Option<Reloadable<Tokens>>) -> Self {
         let any = !config.listen.ip().is_loopback() && config.hosts.is_empty();
         let own = ["localhost".into(), "127.0.0.1".into(), "[::1]".into()].into_iter();
         let own = own.chain(without_port(&config.listen.to_string()));
@@ -60,6 +61,7 @@ impl Guard {
 
     fn has_token(&self, headers: &HeaderMap) -> bool {
         let Some(tokens) = &self.tokens else { return true };
+        let tokens = tokens.load();
         only_value(headers, AUTHORIZATION).and_then(|value| tokens.look_up(value)) == Some(&Binding::Any)
     }
 }

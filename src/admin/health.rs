@@ -2,12 +2,14 @@
 //! publishers and the journal last reported.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use hyper::{Response, StatusCode};
 use serde_json::{Map, Value, json};
 use tokio::sync::watch;
 
 use super::response::{Body, JSON, TEXT, response};
+use crate::reload::ReloadFailures;
 use crate::shutdown::Shutdown;
 use crate::telemetry::{Availability, TimedAvailability};
 
@@ -26,12 +28,13 @@ pub struct Health {
     shutdown: Shutdown,
     brokers: Vec<(&'static str, Probe)>,
     journal: Option<(Probe, Unreadable)>,
+    reloads: ReloadFailures,
 }
 
 impl Health {
     /// Of a bridge without brokers and without a journal.
     pub fn new(shutdown: Shutdown) -> Self {
-        Self { shutdown, brokers: Vec::new(), journal: None }
+        Self { shutdown, brokers: Vec::new(), journal: None, reloads: ReloadFailures::default() }
     }
 
     /// Adds a broker.
@@ -58,6 +61,13 @@ impl Health {
         self
     }
 
+    /// Adds what could not be reloaded.
+    #[must_use]
+    pub fn with_reloads(mut self, failures: ReloadFailures) -> Self {
+        self.reloads = failures;
+        self
+    }
+
     /// Whether each broker stores now.
     pub fn brokers_up(&self) -> impl Iterator<Item = (&'static str, bool)> {
         self.brokers.iter().map(|(name, state)| (*name, state().is_up()))
@@ -70,8 +80,13 @@ impl Health {
             brokers: self.brokers.iter().map(|(name, state)| (*name, state())).collect(),
             journal: self.journal.as_ref().map(|(state, _)| state()),
             unreadable: self.journal.as_ref().map(|(_, unreadable)| unreadable()).unwrap_or_default(),
+            failed_reloads: failed_reloads(&self.reloads),
         }
     }
+}
+
+fn failed_reloads(failures: &ReloadFailures) -> Vec<(&'static str, SystemTime)> {
+    failures.all().into_iter().map(|(what, since)| (what.as_str(), since)).collect()
 }
 
 /// Whether a notification sent now would be stored, and why not.
@@ -85,6 +100,8 @@ pub struct Readiness {
     pub journal: Option<TimedAvailability<&'static str>>,
     /// The sequence numbers of the journal's records that cannot be read.
     pub unreadable: Vec<i64>,
+    /// What could not be reloaded, and since when. The old one is in use, so the bridge is as ready as before.
+    pub failed_reloads: Vec<(&'static str, SystemTime)>,
 }
 
 impl Readiness {
@@ -111,12 +128,19 @@ impl Readiness {
                 shown["journal"]["unreadable"] = json!({"records": self.unreadable.len(), "seq": first});
             }
         }
+        for (what, since) in &self.failed_reloads {
+            shown["reload"][what] = json!({"state": "failed", "since": time(*since)});
+        }
         shown
     }
 }
 
+fn time(since: SystemTime) -> String {
+    humantime::format_rfc3339_millis(since).to_string()
+}
+
 fn state_json(state: &TimedAvailability<&'static str>) -> Value {
-    let since = humantime::format_rfc3339_millis(state.since()).to_string();
+    let since = time(state.since());
     match &**state {
         Availability::Up => json!({"state": "up", "since": since}),
         Availability::Degraded { reason, .. } => json!({"state": "up", "degraded": reason, "since": since}),
@@ -143,7 +167,7 @@ where
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, SystemTime};
+    use std::time::Duration;
 
     use super::*;
 
@@ -153,7 +177,8 @@ mod tests {
     fn readiness(brokers: &[Availability<&'static str>], journal: Option<Availability<&'static str>>) -> Readiness {
         let timed = |state| TimedAvailability::new(state, SystemTime::UNIX_EPOCH + Duration::from_secs(1_750_000_000));
         let brokers = brokers.iter().map(|state| ("nats", timed(state.clone()))).collect();
-        Readiness { stopping: false, brokers, journal: journal.map(timed), unreadable: Vec::new() }
+        let journal = journal.map(timed);
+        Readiness { stopping: false, brokers, journal, unreadable: Vec::new(), failed_reloads: Vec::new() }
     }
 
     #[test]
@@ -184,5 +209,14 @@ mod tests {
         let expected = json!({"state": "up", "since": SINCE, "degraded": "unreadable",
             "unreadable": {"records": 12, "seq": [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]}});
         assert_eq!(damaged.json()["journal"], expected);
+    }
+
+    #[test]
+    fn failed_reloads_are_shown_and_change_no_readiness() {
+        assert!(readiness(&[UP], None).json().get("reload").is_none(), "absent while all is well");
+        let since = SystemTime::UNIX_EPOCH + Duration::from_secs(1_750_000_000);
+        let failed = Readiness { failed_reloads: vec![("tokens", since)], ..readiness(&[UP], None) };
+        assert!(failed.is_ready());
+        assert_eq!(failed.json()["reload"], json!({"tokens": {"state": "failed", "since": SINCE}}));
     }
 }

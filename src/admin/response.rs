@@ -6,7 +6,10 @@ use std::pin::Pin;
 use futures_util::Stream;
 use http_body_util::{Either, Full, StreamBody};
 use hyper::body::{Bytes, Frame};
-use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use hyper::header::{
+    ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue, REFERRER_POLICY, RETRY_AFTER,
+    WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+};
 use hyper::{Response, StatusCode};
 
 /// A body that is sent piece by piece.
@@ -21,6 +24,8 @@ pub(super) const JSON: &str = "application/json";
 /// Why a request is not answered with what it asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Refusal {
+    /// The client uses http:// on a port with TLS.
+    PlainHttp,
     /// `Host` is none of this listener's names.
     UnknownHost,
     /// The route needs a token, and the request has none that opens it.
@@ -63,13 +68,14 @@ impl Refusal {
             Self::NotJson => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
-            Self::BadQuery(_) => StatusCode::BAD_REQUEST,
+            Self::PlainHttp | Self::BadQuery(_) => StatusCode::BAD_REQUEST,
             Self::Stopping | Self::TooManyStreams | Self::Unreadable => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
     fn text(self) -> String {
         match self {
+            Self::PlainHttp => "this port speaks TLS; use https://".into(),
             Self::UnknownHost => "unknown Host; name it in admin.hosts".into(),
             Self::NoToken => "give a token of admin.tokens_file".into(),
             Self::NoRoute { pages } => format!("there are {pages}"),
@@ -115,10 +121,24 @@ pub(super) fn response(status: StatusCode, content_type: &'static str, body: imp
     with_header(response, CONTENT_TYPE, content_type)
 }
 
-/// An answer that no cache stores, and whose type no browser guesses.
-pub(super) fn no_store(response: Response<Body>) -> Response<Body> {
-    let response = with_header(response, CACHE_CONTROL, "no-store");
-    with_header(response, HeaderName::from_static("x-content-type-options"), "nosniff")
+/// What every answer tells a browser: store nothing, guess no type, run and load nothing, show it in no frame, and tell no
+/// other site where a link came from.
+const SECURITY_HEADERS: [(HeaderName, &str); 7] = [
+    (CACHE_CONTROL, "no-store"),
+    (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (CONTENT_SECURITY_POLICY, "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"),
+    (X_FRAME_OPTIONS, "DENY"),
+    (REFERRER_POLICY, "no-referrer"),
+    (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+    (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+];
+
+/// The answer with the security headers that it does not have already.
+pub(super) fn secured(mut response: Response<Body>) -> Response<Body> {
+    for (name, value) in SECURITY_HEADERS {
+        response.headers_mut().entry(name).or_insert(HeaderValue::from_static(value));
+    }
+    response
 }
 
 pub(super) fn with_header(mut response: Response<Body>, name: HeaderName, value: &'static str) -> Response<Body> {

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use hyper::{Method, Request, Response};
 
 use super::guard::Access;
-use super::response::{Body, Refusal, no_store};
+use super::response::{Body, Refusal, secured};
 use super::{Guard, Health, JournalPages, health, metrics_page, status_page};
+use crate::http_server::{Client, Transport};
 use crate::telemetry::Metrics;
 
 /// The edits under `/journal/`.
@@ -94,30 +95,38 @@ impl Admin {
         Self { guard, health, metrics, routes: Routes::Operators { journal: journal.map(Box::new) } }
     }
 
-    /// Answers one request. The order of its checks: 403 for the host, 401 for the token, 404, 405, and then those of
-    /// the route.
-    pub async fn serve<B>(&self, request: Request<B>) -> Response<Body>
+    /// Answers one request. The order of its checks: 400 without the TLS of this port, 403 for the host, 401 for the token,
+    /// 404, 405, and then those of the route.
+    pub async fn serve<B>(&self, client: &Client, request: Request<B>) -> Response<Body>
     where
         B: hyper::body::Body,
         B::Error: Into<Box<dyn Error + Send + Sync>>,
     {
-        self.answer(request).await.unwrap_or_else(Refusal::into_response)
+        secured(self.answer(client, request).await.unwrap_or_else(Refusal::into_response))
     }
 
-    async fn answer<B>(&self, request: Request<B>) -> Result<Response<Body>, Refusal>
+    async fn answer<B>(&self, client: &Client, request: Request<B>) -> Result<Response<Body>, Refusal>
     where
         B: hyper::body::Body,
         B::Error: Into<Box<dyn Error + Send + Sync>>,
     {
         let route = Route::of(request.uri().path()).filter(|route| self.has(*route));
-        self.guard.check(request.headers(), route.map_or(Access::Token, Route::access))?;
+        if client.transport() == Transport::PlainOnTlsPort {
+            return Err(Refusal::PlainHttp);
+        }
+        let access = route.map_or(Access::Token, Route::access);
+        self.guard.check(request.headers(), access)?;
+        // probes have no tokens: their clients stay strangers
+        if access == Access::Token && matches!(self.routes, Routes::Operators { .. }) {
+            client.authenticated();
+        }
         match route.ok_or_else(|| Refusal::NoRoute { pages: self.pages() })? {
             Route::Live => only_read(request.method()).map(|()| health::live()),
             Route::Ready => only_read(request.method()).map(|()| health::ready(&self.health)),
             Route::Metrics => only_read(request.method()).map(|()| metrics_page::answer(&self.metrics, &self.health)),
-            Route::Status => Ok(no_store(self.status(&request).await.unwrap_or_else(Refusal::into_response))),
-            Route::Events => Ok(no_store(self.events(&request).await.unwrap_or_else(Refusal::into_response))),
-            Route::Event(id) => Ok(no_store(self.event(&request, id).await.unwrap_or_else(Refusal::into_response))),
+            Route::Status => self.status(&request).await,
+            Route::Events => self.events(&request).await,
+            Route::Event(id) => self.event(&request, id).await,
             Route::Edit(edit) => self.journal().ok_or(Refusal::NoJournal)?.edit(edit, request).await,
         }
     }

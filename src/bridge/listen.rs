@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use tokio::net::{TcpListener, TcpSocket};
 
 use super::BuildError;
+use crate::config::Config;
 
 /// How many connections the kernel queues until they are accepted.
 const ACCEPT_BACKLOG: u32 = 1024;
@@ -20,9 +21,28 @@ pub(super) struct BoundAddress {
     socket: TcpSocket,
 }
 
+/// The addresses of all listeners.
+pub(super) struct BoundAddresses {
+    pub(super) webhook: BoundAddress,
+    pub(super) admin: Option<BoundAddress>,
+    pub(super) probes: Option<BoundAddress>,
+}
+
+impl BoundAddresses {
+    /// Binds the addresses of a configuration.
+    pub(super) fn bind(config: &Config) -> Result<Self, BuildError> {
+        let bind = BoundAddress::bind;
+        Ok(Self {
+            webhook: bind("http.listen", config.http.listen)?,
+            admin: config.admin.as_ref().map(|admin| bind("admin.listen", admin.listen)).transpose()?,
+            probes: config.probes.as_ref().map(|probes| bind("probes.listen", probes.listen)).transpose()?,
+        })
+    }
+}
+
 impl BoundAddress {
     /// Binds the address of a configuration key.
-    pub(super) fn bind(key: &'static str, address: SocketAddr) -> Result<Self, BuildError> {
+    fn bind(key: &'static str, address: SocketAddr) -> Result<Self, BuildError> {
         match bind(address) {
             Ok(socket) => Ok(Self { key, address, socket }),
             Err(source) => Err(BuildError::Listen { key, address, source }),

@@ -5,8 +5,10 @@
 //! the listeners in `listen`.
 
 pub(crate) mod backlog;
+mod certificates;
 mod listen;
 mod parts;
+mod reload;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -15,24 +17,26 @@ use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 use tracing::{error, info};
 
-use crate::admin::{Admin, AdminConfig, Guard, JournalPages, ProbesConfig};
+use crate::admin::{Admin, Guard, JournalPages};
 use crate::auth::AllowList;
 use crate::brokers::Publisher;
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, ConfigSource};
 use crate::delivery::Delivery;
-use crate::http_server::{self, Limits, serve};
+use crate::http_server::{self, Limits, Server, Tls, serve};
 use crate::journal::Journal;
 use crate::message::Broker;
 use crate::notification::Validation;
+use crate::reload::{ReloadRequests, Reloader};
+use crate::reloadable::Reloadable;
 use crate::route::Routes;
 use crate::shutdown::{Config as ShutdownConfig, Shutdown};
 use crate::units::records;
 use crate::webhook::{Endpoint, Permits};
-use listen::BoundAddress;
+use listen::BoundAddresses;
 use parts::{health, limits, open_journal, start_targets};
 pub(crate) use parts::{metrics, start_publisher};
 
@@ -68,13 +72,23 @@ pub enum BuildError {
 /// A bridge that is ready to run.
 pub struct Bridge {
     listener: TcpListener,
+    /// The TLS of the webhook listener. None means plain HTTP.
+    tls: Option<Tls>,
     /// The listeners of `[admin]` and `[probes]`, as far as configured.
-    admin: Vec<(TcpListener, Admin)>,
+    admin: Vec<AdminListener>,
     endpoint: Arc<Endpoint>,
     journal: Option<Journal>,
     publishers: Vec<Publisher>,
     tasks: TaskTracker,
+    reloader: Reloader,
     config: Config,
+}
+
+/// One listener for operators or for probes.
+struct AdminListener {
+    listener: TcpListener,
+    tls: Option<Tls>,
+    admin: Admin,
 }
 
 impl Bridge {
@@ -84,24 +98,23 @@ impl Bridge {
     /// [`BuildError`].
     pub async fn build(config: Config) -> Result<Self, BuildError> {
         // what can be refused without any effect: secrets, routes and schemas
-        let (tokens, admin_tokens) = (config.webhook_tokens()?, config.admin_tokens()?);
+        let metrics = Arc::new(metrics().map_err(|error| unusable("metrics", &error))?);
+        let mut reloader = Reloader::new(metrics.clone());
+        let tokens = reload::webhook_tokens(&config, &mut reloader, &metrics)?;
+        let admin_tokens = reload::admin_tokens(&config, &mut reloader)?;
         let routes = routes(&config)?;
         let validation = Validation::new(&config.validation).map_err(|error| unusable("validation.mode", &error))?;
+        let (tls, admin_tls) = certificates::load(&config, &mut reloader, &metrics)?;
         // the addresses
-        let webhook_address = BoundAddress::bind("http.listen", config.http.listen)?;
-        let bind_admin = |admin: &AdminConfig| BoundAddress::bind("admin.listen", admin.listen);
-        let admin_address = config.admin.as_ref().map(bind_admin).transpose()?;
-        let bind_probes = |probes: &ProbesConfig| BoundAddress::bind("probes.listen", probes.listen);
-        let probes_address = config.probes.as_ref().map(bind_probes).transpose()?;
+        let bound = BoundAddresses::bind(&config)?;
         // the journal, then the brokers
-        let metrics = Arc::new(metrics(tokens.as_ref()).map_err(|error| unusable("metrics", &error))?);
         let recovered = open_journal(&config, &routes).await?;
         let journal = recovered.as_ref().map(|(journal, _)| journal.clone());
         let targets = start_targets(&config, &routes, &metrics).await?;
         let publishers = targets.iter().map(|target| target.publisher.clone()).collect();
         // delivery, and the pages that show and edit the journal
         let (shutdown, tasks) = (Shutdown::default(), TaskTracker::new());
-        let health = health(&shutdown, &targets, journal.as_ref());
+        let health = health(&shutdown, &targets, journal.as_ref(), &reloader);
         let pages = journal_pages(&config, journal.as_ref(), &shutdown)?;
         let (publish, dedupe) = (&config.publish, &config.dedupe);
         let delivery = Delivery::new(targets, recovered, publish, dedupe, tasks.clone(), metrics.clone());
@@ -110,27 +123,41 @@ impl Bridge {
         let pages = with_edits(pages, &config, &delivery, &validation)?;
         // the endpoint
         let endpoint = Endpoint {
-            allowed: AllowList::new(config.auth.allow_from.as_deref()),
+            allowed: Reloadable::new(AllowList::new(config.auth.allow_from.as_deref())),
             tokens,
             validation,
             routes,
             delivery,
-            permits: Permits::new(&config.http.limits),
+            permits: Permits::new(&config.http, metrics.clone()),
             metrics: metrics.clone(),
             shutdown,
             config: config.http.clone(),
         };
         // the listeners
-        let listener = webhook_address.listen()?;
+        let listener = bound.webhook.listen()?;
         let mut admin = Vec::new();
-        if let (Some(address), Some(section)) = (admin_address, &config.admin) {
+        if let (Some(address), Some(section)) = (bound.admin, &config.admin) {
             let guard = Guard::new(section, admin_tokens);
-            admin.push((address.listen()?, Admin::operators(guard, health.clone(), metrics.clone(), pages)));
+            let operators = Admin::operators(guard, health.clone(), metrics.clone(), pages);
+            admin.push(AdminListener { listener: address.listen()?, tls: admin_tls, admin: operators });
         }
-        if let Some(address) = probes_address {
-            admin.push((address.listen()?, Admin::probes(health, metrics)));
+        if let Some(address) = bound.probes {
+            admin.push(AdminListener { listener: address.listen()?, tls: None, admin: Admin::probes(health, metrics) });
         }
-        Ok(Self { listener, admin, endpoint: Arc::new(endpoint), journal, publishers, tasks, config })
+        Ok(Self { listener, tls, admin, endpoint: Arc::new(endpoint), journal, publishers, tasks, reloader, config })
+    }
+
+    /// Reloads the configuration too, when its file changes. `source` gave the configuration that the bridge was built of.
+    #[must_use]
+    pub fn reloading_from(mut self, source: ConfigSource) -> Self {
+        let (allow_from, allowed) = (self.config.auth.allow_from.clone(), self.endpoint.allowed.clone());
+        self.reloader.watch(reload::configuration(source, allow_from, allowed, self.endpoint.metrics.clone()));
+        self
+    }
+
+    /// What asks this bridge to reload its files at once.
+    pub fn reload_requests(&self) -> ReloadRequests {
+        self.reloader.requests()
     }
 
     /// The address of the endpoint; tells the port if `http.listen` has port 0.
@@ -164,26 +191,53 @@ impl Bridge {
     }
 
     fn serve(self) -> Running {
-        let Self { listener, admin, endpoint, journal, tasks, config, .. } = self;
+        let Self { listener, tls, admin, endpoint, journal, tasks, reloader, config, .. } = self;
         let ShutdownConfig { grace, delay } = config.shutdown;
         let limits = limits(&config.http.limits, grace.saturating_sub(delay));
         let (stop_webhook, stop_admin) = (CancellationToken::new(), CancellationToken::new());
-        let (metrics, shared) = (Some(endpoint.metrics.clone()), endpoint.clone());
-        let webhook = tokio::spawn(serve(listener, limits, metrics, stop_webhook.clone(), move |peer, request| {
-            shared.clone().handle(peer, request)
+        let (shared, known) = (endpoint.clone(), endpoint.clone());
+        let server = Server {
+            listener,
+            limits,
+            tls,
+            proxy_protocol: config.http.proxy.as_ref().is_some_and(|proxy| proxy.protocol.is_some()),
+            half_close: true,
+            allowed: Some(Arc::new(move |address| known.allowed.load().names(address))),
+            metrics: Some(endpoint.metrics.clone()),
+        };
+        let webhook = tokio::spawn(serve(server, stop_webhook.clone(), move |client, request| {
+            shared.clone().handle(client, request)
         }));
-        for (listener, admin) in admin {
-            let admin = Arc::new(admin);
-            // probes must always get through: no address may use all connections, and idle ones are closed early
-            let limits = Limits { connections: 256, connections_per_address: 16, idle: limits.head, ..limits };
-            tokio::spawn(serve(listener, limits, None, stop_admin.clone(), move |_, request| {
-                let admin = admin.clone();
-                async move { Ok(admin.serve(request).await) }
-            }));
-        }
+        admin.into_iter().for_each(|listener| serve_admin(listener, limits, &stop_admin));
+        let stop_reloads = CancellationToken::new();
+        tokio::spawn(reloader.run(stop_reloads.clone()));
+        let _stops_reloads = stop_reloads.drop_guard();
         info!(listen = %config.http.listen, path = config.http.path, "serving");
-        Running { webhook, stop_webhook, stop_admin, endpoint, journal, tasks, shutdown: config.shutdown }
+        Running {
+            webhook,
+            stop_webhook,
+            stop_admin,
+            _stops_reloads,
+            endpoint,
+            journal,
+            tasks,
+            shutdown: config.shutdown,
+        }
     }
+}
+
+/// Serves pages in the background.
+fn serve_admin(listener: AdminListener, limits: Limits, stop: &CancellationToken) {
+    let AdminListener { listener, tls, admin } = listener;
+    let admin = Arc::new(admin);
+    // probes must always get through: few connections are enough, and idle ones are closed early
+    let limits = Limits { connections: 256, connections_per_address: 16, idle: limits.head, ..limits };
+    let server =
+        Server { listener, limits, tls, proxy_protocol: false, half_close: false, allowed: None, metrics: None };
+    tokio::spawn(serve(server, stop.clone(), move |client, request| {
+        let admin = admin.clone();
+        async move { Ok(admin.serve(&client, request).await) }
+    }));
 }
 
 /// A bridge that serves.
@@ -192,6 +246,8 @@ struct Running {
     webhook: JoinHandle<()>,
     stop_webhook: CancellationToken,
     stop_admin: CancellationToken,
+    /// Ends the reloads on drop.
+    _stops_reloads: DropGuard,
     endpoint: Arc<Endpoint>,
     journal: Option<Journal>,
     tasks: TaskTracker,

@@ -8,13 +8,13 @@ use tracing::{info, warn};
 use super::backlog::{BacklogProblem, Consequence, backlog_problem, journal_only_problem};
 use super::{BuildError, unusable};
 use crate::admin::Health;
-use crate::auth::Tokens;
 use crate::brokers::{FaultReason, Publisher, kafka, nats};
 use crate::config::Config;
 use crate::delivery::{Outcome, Target};
 use crate::http_server::{self, Limits};
 use crate::journal::{Journal, Recovered};
 use crate::message::Broker;
+use crate::reload::Reloader;
 use crate::route::{BrokerTemplate, Routes};
 use crate::shutdown::Shutdown;
 use crate::telemetry::Metrics;
@@ -90,9 +90,15 @@ pub(crate) async fn start_publisher(config: &Config, routes: &Routes, broker: Br
     }
 }
 
-/// The health of all brokers and of the journal.
-pub(super) fn health(shutdown: &Shutdown, targets: &[Target], journal: Option<&Journal>) -> Health {
-    let health = targets.iter().fold(Health::new(shutdown.clone()), |health, target| {
+/// The health of all brokers, of the journal and of reloads.
+pub(super) fn health(
+    shutdown: &Shutdown,
+    targets: &[Target],
+    journal: Option<&Journal>,
+    reloader: &Reloader,
+) -> Health {
+    let health = Health::new(shutdown.clone()).with_reloads(reloader.failures());
+    let health = targets.iter().fold(health, |health, target| {
         health.with_broker(target.publisher.broker().as_str(), target.publisher.state())
     });
     match journal {
@@ -117,14 +123,19 @@ pub(super) fn limits(config: &webhook::Limits, stop_time: Duration) -> Limits {
     Limits {
         connections: config.connections.min(possible),
         connections_per_address: config.connections_per_address,
+        handshakes: config.handshakes,
+        handshake: config.handshake,
         head: config.head,
+        head_bytes: config.head_bytes,
+        headers: config.headers,
+        requests_per_connection: config.requests_per_connection,
         idle: config.idle,
         write: config.write,
         linger: stop_time / 5,
     }
 }
 
-/// The metrics, with a series for each bound instance.
-pub(crate) fn metrics(tokens: Option<&Tokens>) -> Result<Metrics, impl std::fmt::Display> {
-    Metrics::new::<Outcome, FaultReason>(&tokens.map(Tokens::instances).unwrap_or_default())
+/// The metrics, of no instance yet.
+pub(crate) fn metrics() -> Result<Metrics, impl std::fmt::Display> {
+    Metrics::new::<Outcome, FaultReason>()
 }

@@ -1,6 +1,7 @@
 //! `check`: asks every broker whether it is configured so that acknowledged messages are stored, and prints the findings.
 
 use std::process::ExitCode;
+use std::time::{Duration, SystemTime};
 
 use serde_json::json;
 
@@ -9,10 +10,11 @@ use crate::auth::Tokens;
 use crate::bridge::backlog::{BacklogProblem, Consequence, backlog_problem, journal_only_problem};
 use crate::brokers::{Finding, JournalBacklog, Verdict, kafka, nats};
 use crate::config::Config;
+use crate::http_server::CertificateInfo;
 use crate::journal::{self, Journal, JournalReader, JournalRefusal, Preflight};
 use crate::message::Broker;
 use crate::notification::ValidationMode;
-use crate::units::{records, sequence_numbers};
+use crate::units::{records, sequence_numbers, show};
 
 /// The findings about one broker, or about the endpoint or the journal.
 struct Section {
@@ -91,7 +93,27 @@ fn endpoint(config: &Config, tokens: Option<&Tokens>) -> Vec<Finding> {
     let from = from.map_or("any address".into(), |all| format!("only {}", all.join(", ")));
     let strict = config.validation.mode == ValidationMode::Strict;
     let strict = strict.then(|| Finding::fine("validation", "strict: what breaks its schema is a dead letter"));
-    tokens.into_iter().chain([Finding::fine("from", from)]).chain(strict).collect()
+    let tls = [("certificate", config.webhook_tls()), ("admin certificate", config.admin_tls())];
+    let certificates = tls
+        .into_iter()
+        .filter_map(|(about, tls)| Some(certificate(about, &tls.ok()??.certificate(), SystemTime::now())));
+    tokens.into_iter().chain([Finding::fine("from", from)]).chain(strict).chain(certificates).collect()
+}
+
+/// What a certificate is for, and whether it is time to renew it.
+fn certificate(about: &'static str, certificate: &CertificateInfo, now: SystemTime) -> Finding {
+    let (names, date) = (certificate.names.join(", "), humantime::format_rfc3339_seconds(certificate.not_after));
+    let left = show(Duration::from_secs(certificate.time_left(now).as_secs() / 60 * 60));
+    if certificate.is_expired(now) {
+        let remedy = "renew it: clients that check it cannot connect";
+        return Finding::wrong(about, format!("for {names}, expired {date}"), remedy);
+    }
+    let found = format!("for {names}, expires {date}, in {left}");
+    if certificate.is_about_to_expire(now) {
+        Finding::note(about, found, "renew it: less than a tenth of its lifetime is left")
+    } else {
+        Finding::fine(about, found)
+    }
 }
 
 /// Whether a bridge would start with the journal, and could store records in it.

@@ -12,6 +12,7 @@ mod asyncapi;
 mod check;
 mod commands;
 mod dead_letter;
+mod endpoint;
 mod journal;
 mod progress;
 mod provision;
@@ -33,7 +34,8 @@ use tokio::runtime::Runtime;
 use tracing_subscriber::EnvFilter;
 
 use crate::auth::Tokens;
-use crate::config::{self, Config, ConfigErrors};
+use crate::config::{self, Config, ConfigErrors, ConfigSource};
+use crate::http_server;
 use crate::telemetry::{self, logging::LogFormat};
 use commands::{Arguments, Command, Configured};
 use routes::Plan;
@@ -50,6 +52,7 @@ pub fn main() -> ExitCode {
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }
     };
+    http_server::install_provider();
     let config =
         config.or_else(|| std::env::var_os(CONFIG_VARIABLE).filter(|name| !name.is_empty()).map(PathBuf::from));
     let command = command.unwrap_or(Command::Configured(Configured::Run));
@@ -85,7 +88,7 @@ fn arguments(words: impl Iterator<Item = OsString>) -> Vec<OsString> {
 
 fn run_configured(command: Configured, file: Option<&Path>, log_level: Option<&str>) -> ExitCode {
     let mut warnings = misspelt_variables();
-    let (config, tokens, plan) = match loaded(file) {
+    let Loaded { config, source, tokens, plan } = match loaded(file) {
         Ok(all) => all,
         // nothing is known of `[log]`
         Err(error) if matches!(command, Configured::Run) => return run::refuse(LogFormat::Auto, &warnings, &error),
@@ -109,7 +112,7 @@ fn run_configured(command: Configured, file: Option<&Path>, log_level: Option<&s
             if file.is_none() {
                 warnings.extend(without_file(&config));
             }
-            serve(&runtime, config, log_level, &warnings)
+            serve(&runtime, config, source, log_level, &warnings)
         }
         Configured::Check { offline, json } => {
             let options = check::Options { offline, as_json: json };
@@ -133,20 +136,35 @@ fn run_configured(command: Configured, file: Option<&Path>, log_level: Option<&s
     code
 }
 
-fn serve(runtime: &Runtime, config: Config, log_level: Option<&str>, warnings: &[String]) -> ExitCode {
+fn serve(
+    runtime: &Runtime,
+    config: Config,
+    source: ConfigSource,
+    log_level: Option<&str>,
+    warnings: &[String],
+) -> ExitCode {
     match log_filter(&config, log_level) {
-        Ok(filter) => runtime.block_on(run::run(config, filter, warnings)),
+        Ok(filter) => runtime.block_on(run::run(config, source, filter, warnings)),
         Err(error) => run::refuse(config.log.format, warnings, &error),
     }
 }
 
-/// The configuration, its tokens and its routes: every command refuses what `run` would refuse.
-fn loaded(file: Option<&Path>) -> Result<(Config, Option<Tokens>, Plan), ConfigErrors> {
-    let config = Config::load(file, environment())?;
+/// The configuration, its tokens and its routes.
+struct Loaded {
+    config: Config,
+    source: ConfigSource,
+    tokens: Option<Tokens>,
+    plan: Plan,
+}
+
+/// Loads what every command needs. Every command refuses what `run` would refuse.
+fn loaded(file: Option<&Path>) -> Result<Loaded, ConfigErrors> {
+    let (config, source) = ConfigSource::load(file, environment())?;
     let tokens = config.webhook_tokens()?;
     config.admin_tokens()?;
+    let _certificates = (config.webhook_tls()?, config.admin_tls()?);
     let plan = Plan::new(&config)?;
-    Ok((config, tokens, plan))
+    Ok(Loaded { config, source, tokens, plan })
 }
 
 /// Says why the configuration cannot be used.

@@ -3,18 +3,21 @@
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use super::signals::Signals;
 use super::startup_lines;
 use crate::bridge::{Bridge, BridgeExit, BuildError};
-use crate::config::Config;
+use crate::config::{Config, ConfigSource};
+use crate::reload::ReloadRequests;
 use crate::telemetry::logging::{self, LogFormat};
 
 /// Serves until a signal ends it; a second signal ends it at once.
-pub(super) async fn run(config: Config, filter: EnvFilter, warnings: &[String]) -> ExitCode {
+pub(super) async fn run(config: Config, source: ConfigSource, filter: EnvFilter, warnings: &[String]) -> ExitCode {
     let _logging = logging::start(filter, config.log.format);
-    ignore_sighup();
+    // without a receiver it would end the process, also while the bridge is built
+    let hangup = signal(SignalKind::hangup());
     warnings.iter().for_each(log_warning);
     if let Some((problem, remedy)) = config.anonymous_access() {
         tracing::warn!(problem, remedy, "anonymous access");
@@ -30,13 +33,16 @@ pub(super) async fn run(config: Config, filter: EnvFilter, warnings: &[String]) 
         }
     };
     let bridge = match built {
-        Ok(bridge) => bridge,
+        Ok(bridge) => bridge.reloading_from(source),
         Err(error) => {
             log_refusal(&error);
             let configured = matches!(error, BuildError::Config(_));
             return ExitCode::from(if configured { 2 } else { 1 });
         }
     };
+    if let Ok(hangup) = hangup {
+        tokio::spawn(reload_on(hangup, bridge.reload_requests()));
+    }
     lines.iter().flatten().for_each(|line| eprintln!("{line}"));
     let ended = tokio::select! {
         ended = bridge.run(first.next()) => ended,
@@ -73,13 +79,9 @@ fn log_refusal(error: &dyn std::fmt::Display) {
     }
 }
 
-/// Survives SIGHUP, which would end the process. Files are only read at a start.
-fn ignore_sighup() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let Ok(mut hangup) = signal(SignalKind::hangup()) else { return };
-    tokio::spawn(async move {
-        while hangup.recv().await.is_some() {
-            tracing::warn!("SIGHUP ignored: restart to apply a changed configuration, tokens or certificates");
-        }
-    });
+/// Asks for a reload at each SIGHUP.
+async fn reload_on(mut hangup: Signal, requests: ReloadRequests) {
+    while hangup.recv().await.is_some() {
+        requests.request();
+    }
 }

@@ -2,13 +2,18 @@
 
 use std::path::absolute;
 
+use super::endpoint;
 use crate::config::Config;
 use crate::message::Broker;
 
 /// One line for each of them.
 pub(super) fn lines(config: &Config) -> [String; 4] {
-    let post = format!("http://{}{}", reachable(config.http.listen), config.http.path);
-    let look = config.admin.as_ref().map(|admin| format!("http://{}/", reachable(admin.listen)));
+    let scheme = endpoint::scheme(config.http.tls.as_ref());
+    let post = format!("{scheme}://{}{}", reachable(config.http.listen), config.http.path);
+    let look = config
+        .admin
+        .as_ref()
+        .map(|admin| format!("{}://{}/", endpoint::scheme(admin.tls.as_ref()), reachable(admin.listen)));
     let look = look.unwrap_or_else(|| "no page: add the section [admin] for one".into());
     let next = match config.auth.tokens_file {
         Some(_) => format!(

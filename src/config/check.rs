@@ -14,10 +14,14 @@ const MAX_COUNT: usize = 10_000_000;
 /// More threads than this are a typing error.
 const MAX_WORKERS: usize = 64;
 
+/// The least and the most bytes of a request head: hyper accepts no less.
+const MIN_HEAD: usize = 8 * 1024;
+const MAX_HEAD: usize = 1024 * 1024;
+
 type Check = fn(&Config) -> Result<(), ConfigError>;
 
 /// One for each kind of mistake, so that none hides another.
-const CHECKS: [Check; 16] = [
+const CHECKS: [Check; 19] = [
     log_level,
     distinct_listeners,
     anonymous_beside_tokens,
@@ -25,7 +29,10 @@ const CHECKS: [Check; 16] = [
     allowed_addresses,
     proxy,
     admin_listener,
-    limits,
+    path_and_workers,
+    counts,
+    times,
+    sizes,
     journal_first,
     publish_timeout,
     answer_within,
@@ -102,6 +109,8 @@ fn built(config: &Config) -> Result<(), ConfigError> {
         ("kafka", "kafka", config.kafka.is_some(), cfg!(feature = "kafka")),
         ("nats", "nats", nats.is_some(), cfg!(feature = "nats")),
         ("nats.tls", "tls", nats.is_some_and(|nats| nats.tls.is_some()), cfg!(feature = "tls")),
+        ("http.tls", "tls", config.http.tls.is_some(), cfg!(feature = "tls")),
+        ("admin.tls", "tls", config.admin.as_ref().is_some_and(|admin| admin.tls.is_some()), cfg!(feature = "tls")),
         ("nats.servers", "tls", tls_url, cfg!(feature = "tls")),
     ];
     match asked.into_iter().find(|(.., asked, built)| *asked && !built) {
@@ -193,8 +202,8 @@ fn admin_listener(config: &Config) -> Result<(), ConfigError> {
     Ok(())
 }
 
-fn limits(config: &Config) -> Result<(), ConfigError> {
-    let (http, limits) = (&config.http, &config.http.limits);
+fn path_and_workers(config: &Config) -> Result<(), ConfigError> {
+    let http = &config.http;
     let path = http.path.bytes().all(|byte| byte.is_ascii_graphic() && !b"?#".contains(&byte));
     if !http.path.starts_with('/') || !path {
         let problem = "not a path of a request; begin with /, leave out spaces, ? and #, percent-encode the rest";
@@ -204,11 +213,19 @@ fn limits(config: &Config) -> Result<(), ConfigError> {
         let problem = format!("not a number of threads; give 1 to {MAX_WORKERS}, at most one for each core");
         return Err(ConfigError::new("http.workers", http.workers, problem));
     }
+    Ok(())
+}
+
+fn counts(config: &Config) -> Result<(), ConfigError> {
+    let limits = &config.http.limits;
     for (key, value) in [
         ("in_flight", limits.in_flight),
         ("waiting", limits.waiting),
         ("connections", limits.connections),
         ("connections_per_address", limits.connections_per_address),
+        ("handshakes", limits.handshakes),
+        ("headers", limits.headers),
+        ("requests_per_connection", limits.requests_per_connection),
     ] {
         if !(1..=MAX_COUNT).contains(&value) {
             let problem =
@@ -216,15 +233,35 @@ fn limits(config: &Config) -> Result<(), ConfigError> {
             return Err(ConfigError::new(&format!("http.limits.{key}"), value, problem));
         }
     }
-    for (key, value) in [("head", limits.head), ("idle", limits.idle), ("write", limits.write)] {
+    if config.dedupe.max_ids > MAX_COUNT {
+        let problem = format!("more ids than one process can hold; give at most {MAX_COUNT}");
+        return Err(ConfigError::new("dedupe.max_ids", config.dedupe.max_ids, problem));
+    }
+    Ok(())
+}
+
+fn times(config: &Config) -> Result<(), ConfigError> {
+    let limits = &config.http.limits;
+    for (key, value) in
+        [("handshake", limits.handshake), ("head", limits.head), ("idle", limits.idle), ("write", limits.write)]
+    {
         if value.is_zero() {
             let problem = "would close every connection; give a time such as \"10s\"";
             return Err(ConfigError::new(&format!("http.limits.{key}"), show(value), problem));
         }
     }
-    if config.dedupe.max_ids > MAX_COUNT {
-        let problem = format!("more ids than one process can hold; give at most {MAX_COUNT}");
-        return Err(ConfigError::new("dedupe.max_ids", config.dedupe.max_ids, problem));
+    Ok(())
+}
+
+fn sizes(config: &Config) -> Result<(), ConfigError> {
+    let (http, limits) = (&config.http, &config.http.limits);
+    if !(MIN_HEAD..=MAX_HEAD).contains(&limits.head_bytes) {
+        let problem = "not a size of a request head; give \"8KiB\" to \"1MiB\"";
+        return Err(ConfigError::new("http.limits.head_bytes", limits.head_bytes, problem));
+    }
+    if limits.min_body_rate == 0 {
+        let problem = "bounds nothing; give a size for each second, such as \"1KiB\"";
+        return Err(ConfigError::new("http.limits.min_body_rate", 0, problem));
     }
     if http.max_body == 0 || http.body_time.is_zero() {
         let problem = "would refuse every notification; give a size such as \"8MiB\" and a time such as \"10s\"";

@@ -11,11 +11,20 @@ use super::{Config, ConfigError, syntax};
 /// Sections whose keys are names of other systems. Environment variables cannot set them: those have no small letters.
 const FREE_FORM: [&str; 3] = ["route.types", "kafka.properties", "kafka.secret_files"];
 
-/// The configuration, and the keys that were set in the environment.
+/// What was read.
+pub(super) struct Read {
+    pub(super) config: Config,
+    /// The values as they are written in the file and the environment.
+    pub(super) values: Table,
+    /// The keys that were set in the environment.
+    pub(super) from_environment: Vec<String>,
+}
+
+/// Reads the file, if there is one, and the environment.
 pub(super) fn read(
     file: Option<&Path>,
     environment: impl Iterator<Item = (String, String)>,
-) -> Result<(Config, Vec<String>), Vec<ConfigError>> {
+) -> Result<Read, Vec<ConfigError>> {
     read_with(file, environment, RENAMED)
 }
 
@@ -23,13 +32,13 @@ fn read_with(
     file: Option<&Path>,
     environment: impl Iterator<Item = (String, String)>,
     renamed_keys: &[Renamed],
-) -> Result<(Config, Vec<String>), Vec<ConfigError>> {
-    let (table, from_environment) = merged(file, environment).map_err(|error| vec![error])?;
-    let config = renamed::refuse(&table, renamed_keys)
+) -> Result<Read, Vec<ConfigError>> {
+    let (values, from_environment) = merged(file, environment).map_err(|error| vec![error])?;
+    let config = renamed::refuse(&values, renamed_keys)
         .map_err(|error| vec![error])
-        .and_then(|()| typed(table, &from_environment))
+        .and_then(|()| typed(values.clone(), &from_environment))
         .map_err(|errors| super::naming_variables(errors, &from_environment))?;
-    Ok((config, from_environment))
+    Ok(Read { config, values, from_environment })
 }
 
 /// The table of the file with the keys of the environment, and the names of the latter.
@@ -135,7 +144,7 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), toml).unwrap();
         let environment = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-        read(Some(file.path()), environment).map(|(config, _)| config).map_err(|errors| joined(&errors))
+        read(Some(file.path()), environment).map(|read| read.config).map_err(|errors| joined(&errors))
     }
 
     #[test]
@@ -221,6 +230,6 @@ mod tests {
             assert!(!fault(secret).contains("hunter2"), "{}", fault(secret));
         }
         assert!(fault("\n[nats\n").contains("line 2"), "{}", fault("\n[nats\n"));
-        assert_eq!(fault("[http.tls]\n"), "http.tls: this version does not have it; remove it");
+        assert_eq!(fault("[tracing]\n"), "tracing: this version does not have it; remove it");
     }
 }

@@ -11,6 +11,7 @@ mod load;
 mod mistakes;
 mod names;
 mod renamed;
+mod source;
 mod syntax;
 
 use std::path::PathBuf;
@@ -21,8 +22,10 @@ use thiserror::Error;
 
 pub use mistakes::ConfigErrors;
 pub use names::misspelt_variables;
+pub use source::ConfigSource;
 
 use crate::auth::Tokens;
+use crate::http_server::{CertificateError, Tls, TlsConfig};
 use crate::message::Broker;
 use crate::route::{BrokerTemplate, RouteError};
 use crate::{
@@ -86,6 +89,12 @@ impl ConfigError {
         Self { key: key.into(), value: Some(value.to_string()), problem: problem.into() }
     }
 
+    /// An error of the certificate of a section such as `http.tls`.
+    pub(crate) fn of_certificate(section: &str, config: &TlsConfig, error: CertificateError) -> Self {
+        let key = format!("{section}.{}", error.file.key());
+        Self::new(&key, error.file.path(config).display(), error.problem)
+    }
+
     /// Whether it is said to come from the environment.
     fn is_of_variable(&self) -> bool {
         self.problem.contains(&names::variable(&self.key))
@@ -120,24 +129,33 @@ impl Config {
         file: Option<&std::path::Path>,
         environment: impl Iterator<Item = (String, String)>,
     ) -> Result<Self, ConfigErrors> {
+        Self::load_with_values(file, environment).map(|(config, _)| config)
+    }
+
+    /// The same, with the values as they are written in the file and the environment.
+    fn load_with_values(
+        file: Option<&std::path::Path>,
+        environment: impl Iterator<Item = (String, String)>,
+    ) -> Result<(Self, toml::Table), ConfigErrors> {
         Self::read_and_check(file, environment).map_err(|errors| ConfigErrors::new(errors, file))
     }
 
     fn read_and_check(
         file: Option<&std::path::Path>,
         environment: impl Iterator<Item = (String, String)>,
-    ) -> Result<Self, Vec<ConfigError>> {
+    ) -> Result<(Self, toml::Table), Vec<ConfigError>> {
         let environment: Vec<_> = environment.collect();
         // a misspelt variable means that somebody wanted to configure something
         let misspelt = !misspelt_variables(environment.iter().map(|(name, _)| name.clone())).is_empty();
-        let (mut config, from_environment) = load::read(file, environment.into_iter())?;
+        let load::Read { mut config, values, from_environment } = load::read(file, environment.into_iter())?;
         // how much is logged says nothing of what is stored where
         let unconfigured = from_environment.iter().all(|key| key.starts_with("log."));
         if file.is_none() && unconfigured && !misspelt {
             config.use_embedded_journal();
         }
         let folder = file.and_then(std::path::Path::parent).unwrap_or(std::path::Path::new(""));
-        config.checked(folder).map_err(|errors| naming_variables(errors, &from_environment))
+        let checked = config.checked(folder).map_err(|errors| naming_variables(errors, &from_environment))?;
+        Ok((checked, values))
     }
 
     /// The default without any configuration: a journal in `./data`, read at the admin listener.
@@ -195,7 +213,7 @@ impl Config {
     /// # Errors
     /// [`ConfigError`]: the file cannot be read, or holds no tokens. The error never shows one.
     pub fn webhook_tokens(&self) -> Result<Option<Tokens>, ConfigError> {
-        read_tokens("auth.tokens_file", self.auth.tokens_file.as_ref())
+        self.auth.tokens_file.as_ref().map(|path| read_tokens("auth.tokens_file", path)).transpose()
     }
 
     /// Reads the tokens of `admin.tokens_file`. None means there is no such file.
@@ -203,7 +221,24 @@ impl Config {
     /// # Errors
     /// As [`Self::webhook_tokens`].
     pub fn admin_tokens(&self) -> Result<Option<Tokens>, ConfigError> {
-        read_tokens("admin.tokens_file", self.admin.as_ref().and_then(|admin| admin.tokens_file.as_ref()))
+        let path = self.admin.as_ref().and_then(|admin| admin.tokens_file.as_ref());
+        path.map(|path| read_tokens("admin.tokens_file", path)).transpose()
+    }
+
+    /// Loads the certificate of `[http.tls]`. None means plain HTTP.
+    ///
+    /// # Errors
+    /// [`ConfigError`]: a file cannot be read, or the two do not fit.
+    pub fn webhook_tls(&self) -> Result<Option<Tls>, ConfigError> {
+        load_tls("http.tls", self.http.tls.as_ref())
+    }
+
+    /// Loads the certificate of `[admin.tls]`. None means plain HTTP.
+    ///
+    /// # Errors
+    /// As [`Self::webhook_tls`].
+    pub fn admin_tls(&self) -> Result<Option<Tls>, ConfigError> {
+        load_tls("admin.tls", self.admin.as_ref().and_then(|admin| admin.tls.as_ref()))
     }
 
     /// Which senders need no token, and the remedy. None means that every sender needs a token.
@@ -220,8 +255,20 @@ impl Config {
     /// Every file the configuration names, with its key.
     fn files(&mut self) -> Vec<(&'static str, &mut PathBuf)> {
         let mut files = vec![("auth.tokens_file", self.auth.tokens_file.as_mut())];
+        if let Some(tls) = &mut self.http.tls {
+            files.extend([
+                ("http.tls.certificate_file", Some(&mut tls.certificate_file)),
+                ("http.tls.key_file", Some(&mut tls.key_file)),
+            ]);
+        }
         if let Some(admin) = &mut self.admin {
             files.push(("admin.tokens_file", admin.tokens_file.as_mut()));
+            if let Some(tls) = &mut admin.tls {
+                files.extend([
+                    ("admin.tls.certificate_file", Some(&mut tls.certificate_file)),
+                    ("admin.tls.key_file", Some(&mut tls.key_file)),
+                ]);
+            }
         }
         if let Some(nats) = &mut self.nats {
             files.extend([
@@ -263,13 +310,21 @@ fn read_text(path: &std::path::Path) -> Result<String, String> {
     Ok(text.strip_prefix('\u{feff}').map_or_else(|| text.clone(), Into::into))
 }
 
-fn read_tokens(key: &str, path: Option<&PathBuf>) -> Result<Option<Tokens>, ConfigError> {
-    let Some(path) = path else { return Ok(None) };
+/// Reads the tokens file that a key names.
+///
+/// # Errors
+/// As [`Config::webhook_tokens`].
+pub fn read_tokens(key: &str, path: &std::path::Path) -> Result<Tokens, ConfigError> {
     let read = || {
         let text = read_text(path)?;
         Tokens::parse(&text).map_err(|error| error.to_string())
     };
-    read().map(Some).map_err(|problem| ConfigError::new(key, path.display(), problem))
+    read().map_err(|problem| ConfigError::new(key, path.display(), problem))
+}
+
+fn load_tls(section: &str, config: Option<&TlsConfig>) -> Result<Option<Tls>, ConfigError> {
+    let Some(config) = config else { return Ok(None) };
+    Tls::load(config).map(Some).map_err(|error| ConfigError::of_certificate(section, config, error))
 }
 
 #[cfg(all(test, feature = "journal"))]

@@ -7,7 +7,7 @@ use super::ConfigError;
 use super::explain::get;
 
 /// Sections that later versions have.
-const NOT_YET: [&str; 3] = ["http.tls", "tracing", "inspector"];
+const NOT_YET: [&str; 2] = ["tracing", "inspector"];
 
 /// Keys that have another name now. Add a key here when it is renamed.
 pub(super) const RENAMED: &[Renamed] = &[];

@@ -60,7 +60,7 @@ mod tests {
     use crate::brokers::FaultReason;
 
     fn metrics() -> Arc<Metrics> {
-        Arc::new(Metrics::new::<Outcome, FaultReason>(&[]).unwrap())
+        Arc::new(Metrics::new::<Outcome, FaultReason>().unwrap())
     }
 
     #[tokio::test]

@@ -18,8 +18,8 @@ impl AdminClient {
     ///
     /// # Errors
     /// [`TlsError`].
-    pub fn new(target: Target) -> Result<Self, TlsError> {
-        Ok(Self { client: Client::new(Connector::new(&Trust::System)?), target: Arc::new(target) })
+    pub fn new(target: Target, trust: &Trust) -> Result<Self, TlsError> {
+        Ok(Self { client: Client::new(Connector::new(trust)?), target: Arc::new(target) })
     }
 
     /// Posts a body and returns the status and the body of the response.

@@ -38,6 +38,8 @@ pub enum Trust {
     System,
     /// Those signed by the authorities in this PEM file, and no others.
     File(PathBuf),
+    /// The first certificate in this PEM file alone, whatever name it is for: that of a bridge on this machine.
+    Certificate(PathBuf),
     /// Any certificate.
     Any,
 }
@@ -48,6 +50,14 @@ pub enum TlsError {
     /// The CA file cannot be used.
     #[error("--ca-file = {path}: {problem}")]
     CaFile {
+        /// The file.
+        path: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The file of the bridge's own certificate cannot be used.
+    #[error("{path}: {problem}")]
+    Certificate {
         /// The file.
         path: String,
         /// What is wrong with it.

@@ -10,7 +10,9 @@ use tokio_rustls::rustls::client::danger::{HandshakeSignatureValid, ServerCertVe
 use tokio_rustls::rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use tokio_rustls::rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+use tokio_rustls::rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
+};
 
 use super::connection::RequestError;
 use super::{Target, TlsError, Trust};
@@ -36,7 +38,11 @@ impl Encryption {
         let config = match trust {
             Trust::Any => builder
                 .dangerous()
-                .with_custom_certificate_verifier(Arc::new(AnyCertificate(provider)))
+                .with_custom_certificate_verifier(Arc::new(Unchecked { provider, only: None }))
+                .with_no_client_auth(),
+            Trust::Certificate(path) => builder
+                .dangerous()
+                .with_custom_certificate_verifier(Arc::new(Unchecked { provider, only: Some(first_in_file(path)?) }))
                 .with_no_client_auth(),
             Trust::File(path) => builder.with_root_certificates(from_file(path)?).with_no_client_auth(),
             Trust::System => builder.with_root_certificates(from_system()).with_no_client_auth(),
@@ -85,20 +91,33 @@ fn from_system() -> RootCertStore {
     roots
 }
 
-/// Accepts any certificate, and still checks that the server has its private key.
-#[derive(Debug)]
-struct AnyCertificate(Arc<CryptoProvider>);
+/// The first certificate of a PEM file.
+fn first_in_file(path: &Path) -> Result<CertificateDer<'static>, TlsError> {
+    CertificateDer::from_pem_file(path)
+        .map_err(|error| TlsError::Certificate { path: path.display().to_string(), problem: error.to_string() })
+}
 
-impl ServerCertVerifier for AnyCertificate {
+/// Checks no authority, name or expiry, but still that the server has the private key of its certificate.
+#[derive(Debug)]
+struct Unchecked {
+    provider: Arc<CryptoProvider>,
+    /// The only certificate that is accepted. None means any.
+    only: Option<CertificateDer<'static>>,
+}
+
+impl ServerCertVerifier for Unchecked {
     fn verify_server_cert(
         &self,
-        _: &CertificateDer<'_>,
+        certificate: &CertificateDer<'_>,
         _: &[CertificateDer<'_>],
         _: &ServerName<'_>,
         _: &[u8],
         _: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        Ok(ServerCertVerified::assertion())
+        match &self.only {
+            Some(only) if only != certificate => Err(CertificateError::ApplicationVerificationFailure.into()),
+            _ => Ok(ServerCertVerified::assertion()),
+        }
     }
 
     fn verify_tls12_signature(
@@ -107,7 +126,7 @@ impl ServerCertVerifier for AnyCertificate {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
+        verify_tls12_signature(message, certificate, signature, &self.provider.signature_verification_algorithms)
     }
 
     fn verify_tls13_signature(
@@ -116,10 +135,10 @@ impl ServerCertVerifier for AnyCertificate {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
+        verify_tls13_signature(message, certificate, signature, &self.provider.signature_verification_algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
+        self.provider.signature_verification_algorithms.supported_schemes()
     }
 }

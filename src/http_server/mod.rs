@@ -1,36 +1,52 @@
 //! The HTTP server: accepts connections, limits them, and ends them.
 //!
 //! In: TCP connections of a listener. Out: each request to the caller's service, and its response to the client. The limits
-//! are on connections, on the request head, and on the time a client may take. It knows HTTP, but not what the service
-//! does.
+//! are on connections, on the TLS handshake, on the request head, and on the time a client may take. It knows HTTP, but not
+//! what the service does.
+//!
+//! A connection goes through the steps of [`connection`]: its source address, its turn among the strangers of that address,
+//! TLS, then HTTP. When a limit is reached, [`eviction`] decides who loses: a stranger, never a client with a valid token.
 
-mod per_address;
+mod client;
+mod config;
+mod connection;
+mod eviction;
+mod known_addresses;
 mod process_limits;
 mod proxy_protocol;
 mod timeouts;
 
 use std::convert::Infallible;
 use std::future::Future;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::body::{Body, Bytes, Incoming};
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
 use hyper::{Request, Response};
-use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{debug, warn};
+use tracing::warn;
 
 use crate::telemetry::{ConnectionRefusal, Metrics};
-use per_address::AddressCounts;
+pub use client::{Client, Transport};
+pub use config::{CertificateError, CertificateInfo, TlsConfig, TlsFile};
+use eviction::EvictionPool;
+use known_addresses::{IsAllowed, KnownAddresses};
 pub use process_limits::{disable_core_dumps, max_connections};
 pub use proxy_protocol::{PreambleError, read_preamble};
-use timeouts::TimedStream;
+
+cfg_if::cfg_if! {
+    if #[cfg(feature = "tls")] {
+        mod tls;
+    } else {
+        #[path = "tls_stub.rs"]
+        mod tls;
+    }
+}
+pub use tls::{Tls, install_provider};
 
 /// Why the body of a response broke off.
 type BodyError = Box<dyn std::error::Error + Send + Sync>;
@@ -38,67 +54,100 @@ type BodyError = Box<dyn std::error::Error + Send + Sync>;
 /// The limits of one listener.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Open connections; more wait in the accept backlog.
+    /// Open connections. When there are as many, each new one takes the place of a stranger's.
     pub connections: usize,
-    /// Open connections from one address that is not loopback; more are closed at once.
+    /// Connections of strangers from one address that are served at once; more wait a moment, and then take the place of the
+    /// oldest. Loopback has no such limit.
     pub connections_per_address: usize,
-    /// How long a request head may take, from its first byte to its end.
+    /// TLS handshakes in progress. When there are as many, each new one takes the place of another.
+    pub handshakes: usize,
+    /// How long a TLS handshake may take.
+    pub handshake: Duration,
+    /// How long a request head may take, from its first byte to its end. A stranger may also not be idle for longer.
     pub head: Duration,
-    /// How long a connection may be open without a request.
+    /// The most bytes of a request head; a larger one is answered 431. A connection reads about as many bytes ahead. hyper
+    /// answers 414 to a target of more than 64 KiB, if the head may be that large.
+    pub head_bytes: usize,
+    /// The most headers of a request; more are answered 431.
+    pub headers: usize,
+    /// How long an authenticated connection may be open without a request.
     pub idle: Duration,
     /// How long a client may read nothing of a response.
     pub write: Duration,
+    /// How many requests a connection may send before it is closed.
+    pub requests_per_connection: usize,
     /// How long open connections may still send requests after the listener has stopped.
     pub linger: Duration,
 }
 
-/// The largest request head; a larger one is answered 431, and so is one of more than 64 headers. A connection reads
-/// about as many bytes ahead. A target of 64 KiB must fit: from that size on hyper answers 414. Neither has a body.
-const HEAD_BYTES: usize = 128 * 1024;
+/// One listener, and what its connections go through.
+pub struct Server {
+    /// Accepts the connections.
+    pub listener: TcpListener,
+    /// Its limits.
+    pub limits: Limits,
+    /// None means plain HTTP.
+    pub tls: Option<Tls>,
+    /// Whether every connection begins with a preamble of the PROXY protocol, which names its source address.
+    pub proxy_protocol: bool,
+    /// Whether a client may end what it sends and still gets its answer. A stream without end could then not tell that its
+    /// client has gone.
+    pub half_close: bool,
+    /// Tells which source addresses are known without a token. None means none.
+    pub allowed: Option<IsAllowed>,
+    /// Count its connections. None means that they are not counted.
+    pub metrics: Option<Arc<Metrics>>,
+}
 
-/// Serves `listener` until `stop`, then lets open connections finish. `metrics` count its connections; None means that
-/// they are not counted.
-pub async fn serve<F, A, B>(
-    listener: TcpListener,
+/// What all connections of a listener share.
+struct Shared {
     limits: Limits,
+    tls: Option<Tls>,
+    proxy_protocol: bool,
+    half_close: bool,
+    permits: Arc<Semaphore>,
+    /// The open connections without a valid token.
+    strangers: EvictionPool,
+    handshakes: EvictionPool,
+    known: KnownAddresses,
     metrics: Option<Arc<Metrics>>,
     stop: CancellationToken,
-    service: F,
-) where
-    F: Fn(SocketAddr, Request<Incoming>) -> A + Clone + Send + 'static,
+}
+
+/// Serves until `stop`, then lets open connections finish.
+pub async fn serve<F, A, B>(server: Server, stop: CancellationToken, service: F)
+where
+    F: Fn(Client, Request<Incoming>) -> A + Clone + Send + 'static,
     A: Future<Output = Result<Response<B>, Infallible>> + Send + 'static,
     B: Body<Data = Bytes, Error: Into<BodyError>> + Send + 'static,
 {
-    let permits = Arc::new(Semaphore::new(limits.connections));
-    let counts = AddressCounts::default();
+    let Server { listener, limits, tls, proxy_protocol, half_close, allowed, metrics } = server;
+    let shared = Arc::new(Shared {
+        limits,
+        tls,
+        proxy_protocol,
+        half_close,
+        permits: Arc::new(Semaphore::new(limits.connections)),
+        strangers: EvictionPool::default(),
+        handshakes: EvictionPool::default(),
+        known: KnownAddresses::new(allowed),
+        metrics,
+        stop: stop.clone(),
+    });
     let connections = TaskTracker::new();
     loop {
         let accepted = tokio::select! {
             () = stop.cancelled() => break,
-            accepted = accept(&listener, &permits) => accepted,
+            accepted = accept(&listener, &shared) => accepted,
         };
         let Some((stream, peer, permit)) = accepted else { continue };
-        let Some(counted) = counts.add(peer.ip(), limits.connections_per_address) else {
-            let refusal = ConnectionRefusal::TooManyConnections;
-            let limit = limits.connections_per_address;
-            warn!(event = "connection_refused", client_address = %peer.ip(), reason = refusal.as_str(), limit, "connection refused");
-            count(metrics.as_deref(), refusal);
-            continue;
-        };
-        let (service, stop, metrics) = (service.clone(), stop.clone(), metrics.clone());
+        // it can be evicted from now on, even before its task runs
+        let member = shared.join(peer.ip());
+        let (shared, service) = (shared.clone(), service.clone());
         connections.spawn(async move {
-            let open = metrics.as_ref().map(|metrics| metrics.connection_opened());
-            if let Err(error) = connection(stream, peer, limits, stop, service).await {
-                debug!(client_address = %peer.ip(), %error, "connection ended early");
-                if error.is_parse() {
-                    let refusal = match error.is_parse_too_large() {
-                        true => ConnectionRefusal::HeadTooLarge,
-                        false => ConnectionRefusal::MalformedHead,
-                    };
-                    count(metrics.as_deref(), refusal);
-                }
-            }
-            drop((permit, counted, open));
+            let open = shared.metrics.as_ref().map(|metrics| metrics.connection_opened());
+            connection::serve(&shared, stream, member, service).await;
+            drop((permit, open));
         });
     }
     drop(listener);
@@ -106,13 +155,10 @@ pub async fn serve<F, A, B>(
     connections.wait().await;
 }
 
-async fn accept(
-    listener: &TcpListener,
-    permits: &Arc<Semaphore>,
-) -> Option<(TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
-    let permit = permits.clone().acquire_owned().await.ok()?;
+/// Accepts a connection, and waits until there is room for it.
+async fn accept(listener: &TcpListener, shared: &Shared) -> Option<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
     match listener.accept().await {
-        Ok((stream, peer)) => Some((stream, peer, permit)),
+        Ok((stream, peer)) => Some((stream, peer, shared.permit().await?)),
         Err(error) if error.kind() == std::io::ErrorKind::ConnectionAborted => None,
         Err(error) => {
             // no file descriptors left, most likely; accepting again at once would spin
@@ -124,43 +170,25 @@ async fn accept(
     }
 }
 
-fn count(metrics: Option<&Metrics>, refusal: ConnectionRefusal) {
-    if let Some(metrics) = metrics {
-        metrics.connection_refused(refusal);
-    }
-}
-
-async fn connection<F, A, B>(
-    stream: TcpStream,
-    peer: SocketAddr,
-    limits: Limits,
-    stop: CancellationToken,
-    service: F,
-) -> hyper::Result<()>
-where
-    F: Fn(SocketAddr, Request<Incoming>) -> A + Send + 'static,
-    A: Future<Output = Result<Response<B>, Infallible>> + Send + 'static,
-    B: Body<Data = Bytes, Error: Into<BodyError>> + Send + 'static,
-{
-    let _ = stream.set_nodelay(true);
-    let stream = TimedStream::new(stream, limits.write);
-    let serving = http1::Builder::new()
-        .timer(stream.head_timer(limits.head))
-        .header_read_timeout(limits.idle)
-        .max_headers(64)
-        .max_header_size(HEAD_BYTES)
-        .max_buf_size(HEAD_BYTES)
-        .serve_connection(TokioIo::new(stream), service_fn(move |request| service(peer, request)));
-    tokio::pin!(serving);
-    let lingered = async {
-        stop.cancelled().await;
-        tokio::time::sleep(limits.linger).await;
-    };
-    tokio::select! {
-        ended = &mut serving => ended,
-        () = lingered => {
-            serving.as_mut().graceful_shutdown();
-            serving.await
+impl Shared {
+    /// A permit for one more connection: a free one, or that of a stranger who is evicted. With neither, it waits until a
+    /// connection ends.
+    async fn permit(&self) -> Option<OwnedSemaphorePermit> {
+        if let Ok(permit) = self.permits.clone().try_acquire_owned() {
+            return Some(permit);
         }
+        if let Some(address) = self.strangers.evict() {
+            self.refused(ConnectionRefusal::Evicted, address);
+        }
+        self.permits.clone().acquire_owned().await.ok()
+    }
+
+    /// Counts and logs a connection that is closed before it has brought a request.
+    fn refused(&self, refusal: ConnectionRefusal, address: IpAddr) {
+        if let Some(metrics) = &self.metrics {
+            metrics.connection_refused(refusal);
+        }
+        let (reason, remedy) = (refusal.as_str(), refusal.remedy());
+        warn!(event = "connection_refused", client_address = %address, reason, remedy, "connection refused");
     }
 }

@@ -1,8 +1,8 @@
 //! The time limits of a connection: to begin a request, to finish its head, to read a response; and the lingering close.
 //!
 //! hyper has one timer for a request head. It starts when hyper waits for a request, and also runs while the connection
-//! is idle. [`HeadTimer`] replaces it: until the first byte it waits for the time hyper gives, which is `idle`, and from
-//! then on for `head`. It does not notice bytes that arrive before hyper waits for them, directly behind the request
+//! is idle. [`HeadTimer`] replaces it: until the first byte it waits for the time hyper gives, which is `idle`, or for `head`
+//! where the client is a stranger, and from then on for `head`. It does not notice bytes that arrive before hyper waits for them, directly behind the request
 //! before: such a head has `idle` until its next byte.
 
 use std::future::Future;
@@ -16,6 +16,8 @@ use std::time::Duration;
 use hyper::rt::Timer;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
+
+use super::Client;
 
 /// How long a lingering close lasts, and how many bytes of input it discards at most. A connection that is closed with
 /// unread input is reset, and the client loses the response that says why.
@@ -62,8 +64,8 @@ impl<S> TimedStream<S> {
     }
 
     /// The timer of this connection's request heads.
-    pub(super) fn head_timer(&self, head: Duration) -> HeadTimer {
-        HeadTimer { state: self.head.clone(), limit: head }
+    pub(super) fn head_timer(&self, head: Duration, client: Client) -> HeadTimer {
+        HeadTimer { state: self.head.clone(), limit: head, client }
     }
 
     /// Returns the result of a write. A pending write fails once it has stalled for `write`.
@@ -149,6 +151,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for TimedStream<S> {
 pub(super) struct HeadTimer {
     state: Arc<HeadState>,
     limit: Duration,
+    client: Client,
 }
 
 impl Timer for HeadTimer {
@@ -159,7 +162,12 @@ impl Timer for HeadTimer {
     fn sleep_until(&self, deadline: std::time::Instant) -> Pin<Box<dyn hyper::rt::Sleep>> {
         self.state.is_begun.store(false, Relaxed);
         self.state.is_awaited.store(true, Relaxed);
-        let sleep = Box::pin(sleep_until(deadline.into()));
+        let mut deadline = Instant::from_std(deadline);
+        if !self.client.is_authenticated() {
+            // a stranger may not be idle for longer than a head may take
+            deadline = deadline.min(Instant::now() + self.limit);
+        }
+        let sleep = Box::pin(sleep_until(deadline));
         Box::pin(HeadSleep { state: self.state.clone(), limit: Some(self.limit), sleep })
     }
 }

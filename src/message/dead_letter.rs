@@ -64,6 +64,8 @@ pub enum Reason {
     NoType,
     /// No `instanceData.idInstance` that is an instance.
     NoInstance,
+    /// Sent with a `Content-Encoding`.
+    Encoded,
     /// A field breaks the schema of its type; only with strict validation.
     Schema,
     /// Larger than the broker accepts in one message.
@@ -78,13 +80,14 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, in the order of its labels.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::NotJson,
         Self::NotObject,
         Self::TooDeep,
         Self::Ambiguous,
         Self::NoType,
         Self::NoInstance,
+        Self::Encoded,
         Self::Schema,
         Self::TooLarge,
         Self::Rejected,
@@ -101,6 +104,7 @@ impl Reason {
             Self::Ambiguous => "ambiguous",
             Self::NoType => "no_type",
             Self::NoInstance => "no_instance",
+            Self::Encoded => "encoded",
             Self::Schema => "schema",
             Self::TooLarge => "too_large",
             Self::Rejected => "rejected",

@@ -2,6 +2,8 @@
 
 use thiserror::Error;
 
+use super::Notification;
+
 /// Why a body is not a notification, with what could still be read of it.
 ///
 /// The text is for people and never repeats a piece of the body. What is about one field begins with its JSON pointer.
@@ -43,6 +45,16 @@ pub enum ParseError {
         /// The type as sent.
         kind: String,
     },
+    /// Sent with a `Content-Encoding`, which the bridge does not undo.
+    #[error("it was sent with Content-Encoding: {encoding}")]
+    Encoded {
+        /// The encoding.
+        encoding: String,
+        /// The instance, where it could be read all the same.
+        instance: Option<u64>,
+        /// The type as sent, where it could be read all the same.
+        kind: Option<String>,
+    },
     /// A field breaks the schema of its type; only with strict validation.
     #[error("{pointer} {problem}")]
     BreaksSchema {
@@ -58,21 +70,22 @@ pub enum ParseError {
 }
 
 impl ParseError {
-    /// The same for a body that was sent with this `Content-Encoding`, which explains why it is not JSON.
-    #[must_use]
-    pub fn with_encoding(self, encoding: Option<String>) -> Self {
-        match (self, encoding) {
-            (Self::NotJson(why), Some(encoding)) => {
-                Self::NotJson(format!("{why}; it was sent with Content-Encoding: {encoding}"))
-            }
-            (error, _) => error,
-        }
+    /// The error of a body that was sent with this `Content-Encoding`, whatever its bytes are.
+    pub fn encoded(encoding: String, parsed: &Result<Notification<'_>, Self>) -> Self {
+        let (instance, kind) = match parsed {
+            Ok(notification) => (Some(notification.instance), Some(notification.kind.as_ref())),
+            Err(error) => (error.instance(), error.kind()),
+        };
+        Self::Encoded { encoding, instance, kind: kind.map(str::to_owned) }
     }
 
     /// The instance, where it could be read unambiguously.
     pub fn instance(&self) -> Option<u64> {
         match self {
-            Self::NoType { instance, .. } | Self::TooDeep { instance } | Self::Ambiguous { instance, .. } => *instance,
+            Self::NoType { instance, .. }
+            | Self::TooDeep { instance }
+            | Self::Ambiguous { instance, .. }
+            | Self::Encoded { instance, .. } => *instance,
             Self::BreaksSchema { instance, .. } => Some(*instance),
             Self::NotJson(_) | Self::NotObject | Self::NoInstance { .. } => None,
         }
@@ -82,6 +95,7 @@ impl ParseError {
     pub fn kind(&self) -> Option<&str> {
         match self {
             Self::NoInstance { kind, .. } | Self::BreaksSchema { kind, .. } => Some(kind),
+            Self::Encoded { kind, .. } => kind.as_deref(),
             _ => None,
         }
     }

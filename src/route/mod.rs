@@ -154,7 +154,7 @@ impl Routes {
             instance: error.instance(),
             kind: error.kind().map(|kind| sanitize(kind).into_owned()),
             partition_key: error.instance().map(|instance| instance.to_string()),
-            json: reason != Reason::NotJson,
+            json: !matches!(reason, Reason::NotJson | Reason::Encoded),
             trace: received.trace.clone(),
             ..Event::unparsed(Id::of(&received.body), received.at)
         };
@@ -193,6 +193,7 @@ fn reason(error: &ParseError) -> Reason {
         ParseError::Ambiguous { .. } => Reason::Ambiguous,
         ParseError::NoType { .. } => Reason::NoType,
         ParseError::NoInstance { .. } => Reason::NoInstance,
+        ParseError::Encoded { .. } => Reason::Encoded,
         ParseError::BreaksSchema { .. } => Reason::Schema,
     }
 }

@@ -77,7 +77,7 @@ impl Registry {
         Ok(PerLabel::of(&self.add(HistogramVec::new(options, &[label])?)?))
     }
 
-    /// Gauges by a label whose values are known at start only, such as instances.
+    /// Gauges by a label whose values are not of a closed set, such as instances.
     pub(super) fn dynamic_gauges(&self, name: &str, help: &str, label: &str) -> Result<IntGaugeVec, Error> {
         self.add(IntGaugeVec::new(Opts::new(name, help), &[label])?)
     }

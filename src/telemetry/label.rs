@@ -84,8 +84,11 @@ label_enum! {
 
 label_enum! {
     /// Why a webhook request is refused before anything is stored: metric label and log field.
-    Refusal[11] {
-        /// `Host` is missing or repeated, `Authorization` is repeated, or the body breaks off.
+    Refusal[12] {
+        /// The client uses http:// on a port with TLS.
+        PlainHttp = "plain_http",
+        /// `Host` is missing, repeated or no host, `Authorization` is repeated, `Transfer-Encoding` is not `chunked`
+        /// alone, or the body is malformed or breaks off.
         BadRequest = "bad_request",
         /// The header of `http.proxy` does not name the sender.
         ForwardedHeader = "forwarded_header",
@@ -112,13 +115,44 @@ label_enum! {
 
 label_enum! {
     /// Why a connection is closed before it has brought a whole request head.
-    ConnectionRefusal[3] {
-        /// The source address has `http.limits.connections_per_address` open connections.
+    ConnectionRefusal[9] {
+        /// `http.limits.connections_per_address` from its address are served without a token, and another one took its place.
         TooManyConnections = "too_many_connections",
+        /// `http.limits.connections` are open, and another one took its place.
+        Evicted = "evicted",
+        /// `http.limits.handshakes` are in progress, and another one took its place.
+        TooManyHandshakes = "too_many_handshakes",
+        /// The TLS handshake took too long.
+        HandshakeTimeout = "handshake_timeout",
+        /// The TLS handshake failed: no common version, cipher or protocol, or no TLS at all.
+        HandshakeFailed = "handshake_failed",
+        /// The connection does not begin with a preamble of the PROXY protocol.
+        NoPreamble = "no_preamble",
+        /// The preamble of the PROXY protocol cannot be read, or names no address.
+        MalformedPreamble = "malformed_preamble",
         /// The request head is not HTTP.
         MalformedHead = "malformed_head",
         /// The request head is too large, or has too many headers.
         HeadTooLarge = "head_too_large",
+    }
+}
+
+impl ConnectionRefusal {
+    /// What an operator can do, for the log. None means nothing: the client is at fault.
+    pub const fn remedy(self) -> Option<&'static str> {
+        match self {
+            Self::TooManyConnections => {
+                Some("without a valid token an address gets no more; raise http.limits.connections_per_address")
+            }
+            Self::Evicted => Some("all connections are in use; raise http.limits.connections"),
+            Self::TooManyHandshakes => Some("raise http.limits.handshakes"),
+            Self::NoPreamble => Some("let only the proxy reach this port, and send-proxy there, or remove http.proxy"),
+            Self::MalformedPreamble
+            | Self::HandshakeTimeout
+            | Self::HandshakeFailed
+            | Self::MalformedHead
+            | Self::HeadTooLarge => None,
+        }
     }
 }
 
@@ -138,7 +172,35 @@ label_enum! {
     }
 }
 
-labels_of!(Broker, Reason, Status, Refusal, ConnectionRefusal, JournalEdit);
+label_enum! {
+    /// What is reloaded without a restart: metric label, log field, and name in `/readyz`.
+    ReloadTarget[6] {
+        /// `auth.tokens_file`.
+        Tokens = "tokens",
+        /// `auth.allow_from`.
+        AllowList = "allow_list",
+        /// `admin.tokens_file`.
+        AdminTokens = "admin_tokens",
+        /// The certificate of the webhook listener, with its key.
+        Certificate = "certificate",
+        /// The certificate of the admin listener, with its key.
+        AdminCertificate = "admin_certificate",
+        /// The configuration file.
+        Configuration = "configuration",
+    }
+}
+
+label_enum! {
+    /// What became of a reload.
+    ReloadResult[2] {
+        /// The new one is in use.
+        Loaded = "loaded",
+        /// The new one cannot be used, and the old one stays in use.
+        Failed = "failed",
+    }
+}
+
+labels_of!(Broker, Reason, Status, Refusal, ConnectionRefusal, JournalEdit, ReloadTarget, ReloadResult);
 
 /// The class of a notification. None means that the body is not a notification.
 impl Label for Option<Class> {
@@ -176,6 +238,8 @@ mod tests {
         assert_in_order::<Reason>();
         assert_in_order::<Status>();
         assert_in_order::<Refusal>();
+        assert_in_order::<ReloadTarget>();
+        assert_in_order::<ReloadResult>();
         assert_in_order::<ConnectionRefusal>();
         assert_in_order::<Option<Class>>();
         assert_eq!(<Option<Class> as Label>::ALL.len(), Class::ALL.len() + 1);

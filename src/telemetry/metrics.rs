@@ -1,14 +1,14 @@
 //! Prometheus metrics, in a registry of their own: two bridges in one process do not share any.
 
-use std::collections::HashMap;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use prometheus::process_collector::ProcessCollector;
 use prometheus::{Encoder, Error, Histogram, IntCounter, IntGauge, IntGaugeVec, TextEncoder};
 
 use super::family::{CounterTable, PerLabel, Registry};
+use super::instances::InstanceTimes;
 use super::journal::JournalMetrics;
-use super::{ConnectionRefusal, Label, Refusal, Status};
+use super::{ConnectionRefusal, Label, Refusal, ReloadResult, ReloadTarget, Status};
 use crate::message::{Broker, Reason};
 use crate::notification::Class;
 
@@ -22,7 +22,8 @@ pub struct Metrics {
     refused_connections: PerLabel<ConnectionRefusal, IntCounter>,
     dead_letters: PerLabel<Reason, IntCounter>,
     in_flight: IntGauge,
-    connections: IntGauge,
+    /// Of the connections and their limits.
+    connection_gauges: ConnectionGauges,
     request_seconds: Histogram,
     publish_seconds: PerLabel<Broker, Histogram>,
     publish_failures: CounterTable<Broker>,
@@ -33,7 +34,31 @@ pub struct Metrics {
     /// Of the journal.
     pub journal: JournalMetrics,
     last_of_class: PerLabel<Option<Class>, IntGauge>,
-    last_of_instance: HashMap<u64, IntGauge>,
+    last_of_instance: InstanceTimes,
+    reloads: CounterTable<ReloadTarget>,
+}
+
+/// What connections take of the limits, and their certificates.
+struct ConnectionGauges {
+    open: IntGauge,
+    strangers: IntGauge,
+    handshakes: IntGauge,
+    in_flight_bytes: IntGauge,
+    certificate_not_after: IntGaugeVec,
+}
+
+impl ConnectionGauges {
+    fn new(registry: &Registry) -> Result<Self, Error> {
+        let strangers = "Connections served whose client has not shown a valid token";
+        let expires = "When the certificate of the listener expires, Unix seconds";
+        Ok(Self {
+            open: registry.gauge("connections", "Open connections of the webhook listener")?,
+            strangers: registry.gauge("unauthenticated_connections", strangers)?,
+            handshakes: registry.gauge("tls_handshakes", "TLS handshakes in progress")?,
+            in_flight_bytes: registry.gauge("in_flight_bytes", "Bytes of the bodies of all notifications in flight")?,
+            certificate_not_after: registry.dynamic_gauges("tls_certificate_not_after_seconds", expires, "listener")?,
+        })
+    }
 }
 
 /// Counts one thing in a gauge until it is dropped.
@@ -67,22 +92,19 @@ impl Drop for RequestTimer<'_> {
 }
 
 impl Metrics {
-    /// All at zero. `Outcome` is the enum of what becomes of a notification, `Fault` that of why a publish fails;
-    /// `instances` are those that have a token of their own.
+    /// All at zero. `Outcome` is the enum of what becomes of a notification, `Fault` that of why a publish fails.
     ///
     /// # Errors
     /// When two metrics have one name, which tests would show.
-    pub fn new<Outcome: Label, Fault: Label>(instances: &[u64]) -> Result<Self, Error> {
+    pub fn new<Outcome: Label, Fault: Label>() -> Result<Self, Error> {
         let registry = Registry::new()?;
         let last = "When the last notification came, Unix seconds";
-        let last_of_instance =
-            registry.dynamic_gauges("instance_last_notification_timestamp_seconds", last, "instance")?;
-        let gauge_of = |instance: &u64| (*instance, last_of_instance.with_label_values(&[&instance.to_string()]));
         let build = registry.dynamic_gauges("build_info", "Version of the running bridge", "version")?;
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         let notifications = "Notifications by class and by what became of them";
         let in_flight = "Requests being answered, and messages still being stored after their answer";
         let evicted = "Ids that left the dedup window before dedupe.window had passed";
+        let reloads = "Changed files that were loaded, or could not be";
         let connected = "1 while the broker is connected and able to store";
         let refused = registry.counters_by("refused_total", "Requests and connections refused", &["reason"])?;
         Ok(Self {
@@ -96,7 +118,7 @@ impl Metrics {
             refused_connections: PerLabel::of(&refused),
             dead_letters: registry.counters("dead_letters_total", "Dead letters stored", "reason")?,
             in_flight: registry.gauge("in_flight", in_flight)?,
-            connections: registry.gauge("connections", "Open connections of the webhook listener")?,
+            connection_gauges: ConnectionGauges::new(&registry)?,
             request_seconds: registry
                 .histogram("http_request_duration_seconds", "Time from request head to response, seconds")?,
             publish_seconds: registry.histograms(
@@ -115,7 +137,8 @@ impl Metrics {
             evicted: registry.counter("dedupe_evicted_total", evicted)?,
             journal: JournalMetrics::new(&registry)?,
             last_of_class: registry.int_gauges("last_notification_timestamp_seconds", last, "class")?,
-            last_of_instance: instances.iter().map(gauge_of).collect(),
+            last_of_instance: InstanceTimes::new(&registry, last)?,
+            reloads: registry.counter_table::<_, ReloadResult>("reloads_total", reloads, ["what", "result"])?,
             process: ProcessCollector::for_self(),
             registry,
         })
@@ -133,17 +156,51 @@ impl Metrics {
 
     /// A connection is open until the guard is dropped.
     pub fn connection_opened(&self) -> GaugeGuard {
-        GaugeGuard::new(&self.connections)
+        GaugeGuard::new(&self.connection_gauges.open)
+    }
+
+    /// Bytes of a body count as in flight.
+    pub fn add_in_flight_bytes(&self, bytes: usize) {
+        self.connection_gauges.in_flight_bytes.add(i64::try_from(bytes).unwrap_or(i64::MAX));
+    }
+
+    /// Bytes of a body are in flight no longer.
+    pub fn remove_in_flight_bytes(&self, bytes: usize) {
+        self.connection_gauges.in_flight_bytes.sub(i64::try_from(bytes).unwrap_or(i64::MAX));
+    }
+
+    /// Sets when the certificate of a listener (`http` or `admin`) expires.
+    pub fn set_certificate_not_after(&self, listener: &str, at: SystemTime) {
+        self.connection_gauges.certificate_not_after.with_label_values(&[listener]).set(unix_seconds(at));
+    }
+
+    /// A connection is served without a valid token until the guard is dropped.
+    pub fn stranger_connected(&self) -> GaugeGuard {
+        GaugeGuard::new(&self.connection_gauges.strangers)
+    }
+
+    /// A TLS handshake is in progress until the guard is dropped.
+    pub fn handshake_begun(&self) -> GaugeGuard {
+        GaugeGuard::new(&self.connection_gauges.handshakes)
     }
 
     /// A body of this class was received, for this instance if it is known. A class of None means no notification.
     pub fn received(&self, class: Option<Class>, instance: Option<u64>, at: SystemTime) {
-        let seconds =
-            at.duration_since(UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX));
+        let seconds = unix_seconds(at);
         self.last_of_class.at(class).set(seconds);
-        if let Some(last) = instance.and_then(|instance| self.last_of_instance.get(&instance)) {
-            last.set(seconds);
+        if let Some(instance) = instance {
+            self.last_of_instance.received(instance, seconds);
         }
+    }
+
+    /// Gives each of these instances a series of its own, and removes those of all others.
+    pub fn set_instances(&self, instances: &[u64]) {
+        self.last_of_instance.set_instances(instances);
+    }
+
+    /// A changed file was loaded, or could not be.
+    pub fn reloaded(&self, what: ReloadTarget, result: ReloadResult) {
+        self.reloads.at(what, result).inc();
     }
 
     /// What became of a body of this class.
@@ -210,4 +267,8 @@ impl Metrics {
         let _ = TextEncoder::new().encode(&families, &mut out);
         out
     }
+}
+
+fn unix_seconds(at: SystemTime) -> i64 {
+    at.duration_since(UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
 }

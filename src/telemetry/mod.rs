@@ -5,6 +5,7 @@
 
 mod availability;
 mod family;
+mod instances;
 mod journal;
 mod label;
 pub mod logging;
@@ -13,5 +14,5 @@ mod repeats;
 
 pub use availability::{Availability, TimedAvailability};
 pub use journal::JournalMetrics;
-pub use label::{ConnectionRefusal, JournalEdit, Label, Refusal, Status};
+pub use label::{ConnectionRefusal, JournalEdit, Label, Refusal, ReloadResult, ReloadTarget, Status};
 pub use metrics::{GaugeGuard, Metrics, RequestTimer};

@@ -35,7 +35,7 @@ impl Answer {
                 Outcome::NotStored => Status::ServiceUnavailable,
             },
             Self::Refused(refusal) => match refusal {
-                Refusal::BadRequest | Refusal::ForwardedHeader => Status::BadRequest,
+                Refusal::BadRequest | Refusal::PlainHttp | Refusal::ForwardedHeader => Status::BadRequest,
                 Refusal::Unauthorized | Refusal::WrongInstance => Status::Unauthorized,
                 Refusal::Forbidden | Refusal::Moved => Status::Forbidden,
                 Refusal::NotFound => Status::NotFound,
@@ -51,7 +51,7 @@ impl Answer {
     fn word(self) -> &'static str {
         match self {
             Self::Outcome(outcome) => outcome.as_str(),
-            Self::Refused(Refusal::ForwardedHeader) => Refusal::BadRequest.as_str(),
+            Self::Refused(Refusal::PlainHttp | Refusal::ForwardedHeader) => Refusal::BadRequest.as_str(),
             Self::Refused(Refusal::WrongInstance) => Refusal::Unauthorized.as_str(),
             Self::Refused(Refusal::Moved) => Refusal::Forbidden.as_str(),
             Self::Refused(Refusal::Overloaded) => Outcome::NotStored.as_str(),
@@ -84,9 +84,10 @@ impl Answer {
         if let Some((name, value)) = self.header() {
             headers.insert(name, HeaderValue::from_static(value));
         }
-        // the unread rest of a body cannot be distinguished from the next request
-        let is_body_unread = matches!(self.status(), Status::RequestTimeout | Status::ContentTooLarge);
-        if connection == Connection::Close || is_body_unread {
+        // the unread rest of a body, or one whose end is not certain, cannot be distinguished from the next request
+        let is_end_unknown =
+            matches!(self.status(), Status::BadRequest | Status::RequestTimeout | Status::ContentTooLarge);
+        if connection == Connection::Close || is_end_unknown {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
         response

@@ -1,8 +1,10 @@
-//! Reading a body under one deadline and one limit.
+//! Reading a body within its time, its least rate and its size.
+
+use std::time::Duration;
 
 use http_body_util::BodyExt;
 use hyper::body::{Bytes, Incoming};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 use super::Config;
 use super::permits::Permit;
@@ -14,18 +16,21 @@ pub(super) struct ReadBody {
     pub(super) permit: Permit,
 }
 
-/// The whole body, byte for byte.
-pub(super) async fn read(body: Incoming, config: &Config, permit: Permit) -> Result<ReadBody, Refusal> {
-    timeout(config.body_time, collect(body, config.max_body, permit)).await.map_err(|_| Refusal::Timeout)?
-}
+/// How long a body may take to get up to `http.limits.min_body_rate`.
+const START: Duration = Duration::from_secs(5);
 
-async fn collect(mut body: Incoming, max: usize, mut permit: Permit) -> Result<ReadBody, Refusal> {
+/// The whole body, byte for byte.
+pub(super) async fn read(mut body: Incoming, config: &Config, mut permit: Permit) -> Result<ReadBody, Refusal> {
+    let begun = Instant::now();
     let mut first = Bytes::new();
     let mut all = Vec::new();
-    while let Some(frame) = body.frame().await {
+    loop {
+        let received = first.len() + all.len();
+        let frame = timeout_at(begun + time_for(received, config), body.frame()).await;
+        let Some(frame) = frame.map_err(|_| Refusal::Timeout)? else { break };
         let Ok(data) = frame.map_err(|_| Refusal::BadRequest)?.into_data() else { continue };
-        let length = first.len() + all.len() + data.len();
-        if length > max {
+        let length = received + data.len();
+        if length > config.max_body {
             return Err(Refusal::TooLarge);
         }
         permit.grow_to(length)?;
@@ -40,9 +45,28 @@ async fn collect(mut body: Incoming, max: usize, mut permit: Permit) -> Result<R
     Ok(ReadBody { bytes, permit })
 }
 
+/// How long a body may have taken until its next piece, of which so many bytes have come.
+fn time_for(received: usize, config: &Config) -> Duration {
+    let seconds = received as f64 / config.limits.min_body_rate as f64;
+    config.body_time.min(START + Duration::from_secs_f64(seconds))
+}
+
 /// The same bytes, without a reference to the much larger read buffer of the connection: that buffer can be reused.
 fn detached(data: Bytes) -> Bytes {
     /// Beyond this a copy costs more than it saves.
     const SMALL: usize = 4 * 1024;
     if data.len() > SMALL { data } else { Bytes::copy_from_slice(&data) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slow_body_has_less_time_than_one_that_keeps_the_rate() {
+        let config = Config { body_time: Duration::from_secs(10), ..Config::default() };
+        assert_eq!(config.limits.min_body_rate, 1024);
+        let seconds = |received| time_for(received, &config).as_secs();
+        assert_eq!((seconds(0), seconds(2048), seconds(1024 * 1024)), (5, 7, 10));
+    }
 }

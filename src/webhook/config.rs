@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use crate::auth::ForwardingHeader;
+use crate::http_server::TlsConfig;
 use crate::units;
 
 /// `[http]`: the endpoint that GREEN-API posts to.
@@ -31,6 +32,8 @@ pub struct Config {
     /// Threads that serve and publish, 1 to 64. Default 1: until one thread is busy all the time, more threads cost more
     /// in waking each other than they gain (librdkafka has its own threads besides).
     pub workers: usize,
+    /// `[http.tls]`. Default none: plain HTTP.
+    pub tls: Option<TlsConfig>,
     /// `[http.limits]`.
     pub limits: Limits,
     /// `[http.proxy]`. None means that the sender is the TCP peer, and that no header is believed.
@@ -46,6 +49,7 @@ impl Default for Config {
             answer_within: Duration::from_secs(15),
             body_time: Duration::from_secs(10),
             workers: 1,
+            tls: None,
             limits: Limits::default(),
             proxy: None,
         }
@@ -90,24 +94,45 @@ pub struct Limits {
     /// Requests in the wait queue for a permit. Default 1024.
     pub waiting: usize,
     /// The bytes of the bodies of all notifications in flight together; requests in the wait queue do not count.
-    /// Default 64 MiB.
+    /// Default 64 MiB. An eighth is for bodies of up to 64 KiB, so that large ones, however slow, leave them room.
     #[serde(deserialize_with = "units::size")]
     pub in_flight_bytes: usize,
-    /// Open connections; more wait in the accept backlog. Default 4096. A request head of up to 128 KiB is buffered
-    /// for each.
+    /// The least bytes a second that a body must bring, on average from its fifth second on; a slower one is answered 408.
+    /// Default 1 KiB: the whole of a usual notification. `http.body_time` is the most that any body gets.
+    #[serde(deserialize_with = "units::size")]
+    pub min_body_rate: usize,
+    /// Open connections. Default 4096. When there are as many, each new one takes the place of a stranger's: a client that
+    /// has not shown a valid token, the oldest of the address that has the most. A request head of up to `head_bytes` is
+    /// buffered for each.
     pub connections: usize,
-    /// Open connections from one source address; more are closed at once. Default 256: GREEN-API has few addresses and
-    /// sends one request at a time for each instance, and no other client should use up `connections`. Behind a reverse
-    /// proxy all clients share one address: loopback has no such limit, because a sidecar proxy is there; raise it for
-    /// other proxies.
+    /// Connections without a valid token that are served at once for one source address; more wait for a second, and then
+    /// each takes the place of the oldest. Default 256: GREEN-API has few addresses, but shows a token at once, and an
+    /// address that has shown one within the last hour, or is in `auth.allow_from`, has no such limit. Neither has loopback,
+    /// where a proxy is the peer of all clients. IPv6 addresses count by their /64.
     pub connections_per_address: usize,
-    /// How long a request head may take, from its first byte to its end; then the connection is closed. Default 10 s.
+    /// TLS handshakes in progress. Default 512. When there are as many, each new one takes the place of the oldest of the
+    /// address that has the most. A handshake costs about a millisecond of CPU and some 20 KiB.
+    pub handshakes: usize,
+    /// How long a TLS handshake may take. Default 10 s.
+    #[serde(deserialize_with = "units::duration")]
+    pub handshake: Duration,
+    /// How long a request head may take, from its first byte to its end; then the connection is closed. A connection without
+    /// a valid token may not be idle for longer. Default 10 s.
     #[serde(deserialize_with = "units::duration")]
     pub head: Duration,
-    /// How long a connection may be open without a request. Default 75 s: GREEN-API pauses for 60 s, and a reverse proxy
-    /// with an idle timeout of one minute closes its connections first.
+    /// The most bytes of a request head. Default 128 KiB, so that a target of more than 64 KiB is answered 414; GREEN-API
+    /// sends less than 1 KiB. At least 8 KiB.
+    #[serde(deserialize_with = "units::size")]
+    pub head_bytes: usize,
+    /// The most headers of a request. Default 64; GREEN-API sends about ten, and proxies add a few.
+    pub headers: usize,
+    /// How long a connection with a valid token may be open without a request. Default 75 s: GREEN-API pauses for 60 s, and
+    /// a reverse proxy with an idle timeout of one minute closes its connections first.
     #[serde(deserialize_with = "units::duration")]
     pub idle: Duration,
+    /// How many requests a connection may send; the answer to the last closes it. Default 100,000: a connection that never
+    /// ends would keep what it allocated, and would never move to another replica behind a load balancer.
+    pub requests_per_connection: usize,
     /// How long a client may read nothing of a response; then the connection is closed. Default 10 s.
     #[serde(deserialize_with = "units::duration")]
     pub write: Duration,
@@ -119,9 +144,15 @@ impl Default for Limits {
             in_flight: 1024,
             waiting: 1024,
             in_flight_bytes: 64 * 1024 * 1024,
+            min_body_rate: 1024,
             connections: 4096,
             connections_per_address: 256,
+            handshakes: 512,
+            handshake: Duration::from_secs(10),
             head: Duration::from_secs(10),
+            head_bytes: 128 * 1024,
+            headers: 64,
+            requests_per_connection: 100_000,
             idle: Duration::from_secs(75),
             write: Duration::from_secs(10),
         }

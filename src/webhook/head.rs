@@ -1,6 +1,7 @@
 //! The request head: the checks before a body is read.
 
-use hyper::header::{AUTHORIZATION, CONTENT_ENCODING, HOST, HeaderMap};
+use hyper::header::{AUTHORIZATION, AsHeaderName, CONTENT_ENCODING, HOST, HeaderMap, HeaderValue, TRANSFER_ENCODING};
+use hyper::http::uri::Authority;
 use hyper::{Method, Request};
 
 use crate::message::TraceContext;
@@ -8,8 +9,8 @@ use crate::telemetry::Refusal;
 
 /// Checks head, path and method, in this order. A query is ignored and never logged: it may contain secrets.
 pub(super) fn check<B>(request: &Request<B>, path: &str) -> Result<(), Refusal> {
-    let count = |name| request.headers().get_all(name).iter().count();
-    if count(HOST) != 1 || count(AUTHORIZATION) > 1 {
+    let headers = request.headers();
+    if !is_host_valid(headers) || !is_framing_plain(headers) || headers.get_all(AUTHORIZATION).iter().count() > 1 {
         return Err(Refusal::BadRequest);
     }
     if without_slash(request.uri().path()) != without_slash(path) {
@@ -26,19 +27,47 @@ fn without_slash(path: &str) -> &str {
     path.strip_suffix('/').unwrap_or(path)
 }
 
-/// How the body is encoded, if the request says so: the bridge stores it as it is, and cannot parse it.
+/// Whether there is one `Host`, and it is `host` or `host:port` (RFC 9112, 3.2). An empty one is valid: it says that the
+/// target has no host.
+fn is_host_valid(headers: &HeaderMap) -> bool {
+    let Some(host) = only(headers, HOST) else { return false };
+    host.is_empty()
+        || Authority::try_from(host.as_bytes()).is_ok_and(|authority| {
+            // with a user in front the text does not begin with the host
+            let port = authority.as_str().strip_prefix(authority.host());
+            port.is_some_and(|port| port.strip_prefix(':').unwrap_or(port).bytes().all(|byte| byte.is_ascii_digit()))
+        })
+}
+
+/// Whether `chunked` is the only transfer coding, where there is one: the bridge undoes no other. hyper looks at the last
+/// coding alone, and a proxy in front that reads such a list differently would see other requests than the bridge.
+fn is_framing_plain(headers: &HeaderMap) -> bool {
+    let is_chunked = |coding: &HeaderValue| coding.as_bytes().eq_ignore_ascii_case(b"chunked");
+    !headers.contains_key(TRANSFER_ENCODING) || only(headers, TRANSFER_ENCODING).is_some_and(is_chunked)
+}
+
+/// The value of a header that is not repeated.
+fn only(headers: &HeaderMap, name: impl AsHeaderName) -> Option<&HeaderValue> {
+    let mut values = headers.get_all(name).iter();
+    values.next().filter(|_| values.next().is_none())
+}
+
+/// How the body is encoded, for people. None means that it is as its sender made it: no `Content-Encoding` names anything
+/// but `identity`.
 pub(super) fn content_encoding(headers: &HeaderMap) -> Option<String> {
-    let encoding = headers.get(CONTENT_ENCODING)?.to_str().ok()?;
-    let plain = encoding.len() <= 64 && !encoding.eq_ignore_ascii_case("identity");
-    plain.then(|| encoding.to_owned())
+    /// No list of registered codings is longer.
+    const LONGEST: usize = 64;
+    let fields: Vec<_> = headers.get_all(CONTENT_ENCODING).iter().map(HeaderValue::as_bytes).collect();
+    let list = fields.join(&b", "[..]);
+    let mut codings = list.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+    let is_encoded = codings.any(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case(b"identity"));
+    let shown = |byte: &u8| if byte.is_ascii_graphic() || *byte == b' ' { char::from(*byte) } else { '?' };
+    is_encoded.then(|| list.iter().take(LONGEST).map(shown).collect())
 }
 
 /// The request's W3C trace context, where it is valid.
 pub(super) fn trace(headers: &HeaderMap) -> TraceContext {
-    let one = |name| {
-        let mut values = headers.get_all(name).iter();
-        values.next().filter(|_| values.next().is_none()).and_then(|value| value.to_str().ok())
-    };
+    let one = |name| only(headers, name).and_then(|value| value.to_str().ok());
     let Some(parent) = one("traceparent").filter(|parent| is_traceparent(parent)) else {
         return TraceContext::default();
     };
@@ -61,6 +90,41 @@ fn is_traceparent(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn headers(fields: &[(&'static str, &'static [u8])]) -> HeaderMap {
+        let values =
+            fields.iter().map(|(name, value)| (name.parse().unwrap(), HeaderValue::from_bytes(value).unwrap()));
+        values.collect()
+    }
+
+    #[test]
+    fn a_body_is_encoded_where_any_field_names_a_coding() {
+        let encoding = |values: &[&'static [u8]]| {
+            let fields: Vec<_> = values.iter().map(|value| ("content-encoding", *value)).collect();
+            content_encoding(&headers(&fields))
+        };
+        assert_eq!(encoding(&[]), None);
+        for plain in ["", "identity", "Identity, ,identity"] {
+            assert_eq!(encoding(&[plain.as_bytes(), b"identity"]), None, "{plain}");
+        }
+        assert_eq!(encoding(&[b"gzip"]).as_deref(), Some("gzip"));
+        assert_eq!(encoding(&[b"identity", b"br"]).as_deref(), Some("identity, br"));
+        assert_eq!(encoding(&[b"identity,zstd"]).as_deref(), Some("identity,zstd"));
+        assert_eq!(encoding(&[b"\xc2\x9b31m\t"]).as_deref(), Some("??31m?"), "no terminal is told what to do");
+        assert_eq!(encoding(&[&[b'x'; 200]]).map(|shown| shown.len()), Some(64));
+    }
+
+    #[test]
+    fn a_host_is_one_name_or_address_with_or_without_port() {
+        for valid in ["", "x", "x:3000", "green_api.example", "127.0.0.1", "[::1]:3000"] {
+            assert!(is_host_valid(&headers(&[("host", valid.as_bytes())])), "{valid}");
+        }
+        for invalid in ["a b", "a, b", "a/b", "user@x", "x:1:2", "[::1", "x#y", "x:y", "x@x", "\u{e9}"] {
+            assert!(!is_host_valid(&headers(&[("host", invalid.as_bytes())])), "{invalid}");
+        }
+        assert!(!is_host_valid(&headers(&[])));
+        assert!(!is_host_valid(&headers(&[("host", b"x"), ("host", b"x")])));
+    }
 
     #[test]
     fn only_a_valid_trace_is_passed_on() {

@@ -13,7 +13,7 @@ mod notification_log;
 mod permits;
 
 use std::convert::Infallible;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -32,8 +32,10 @@ pub use permits::Permits;
 
 use crate::auth::{AllowList, Binding, Tokens};
 use crate::delivery::{Delivery, Outcome};
+use crate::http_server::{Client, Transport};
 use crate::message::TraceContext;
-use crate::notification::{Class, Validation};
+use crate::notification::{Class, ParseError, Validation};
+use crate::reloadable::Reloadable;
 use crate::route::{Received, Routes};
 use crate::shutdown::Shutdown;
 use crate::telemetry::{Metrics, Refusal};
@@ -42,7 +44,7 @@ use crate::telemetry::{Metrics, Refusal};
 struct Admitted {
     binding: Binding,
     trace: TraceContext,
-    /// `Content-Encoding`.
+    /// `Content-Encoding`. None means that the body is not encoded.
     encoding: Option<String>,
     body: Incoming,
 }
@@ -52,9 +54,9 @@ pub struct Endpoint {
     /// `[http]`.
     pub config: Config,
     /// Source addresses that may send.
-    pub allowed: AllowList,
+    pub allowed: Reloadable<AllowList>,
     /// Tokens. None means that anyone may send.
-    pub tokens: Option<Tokens>,
+    pub tokens: Option<Reloadable<Tokens>>,
     /// What is required of notifications.
     pub validation: Validation,
     /// Where notifications go.
@@ -76,20 +78,20 @@ impl Endpoint {
     /// Never.
     pub async fn handle(
         self: Arc<Self>,
-        peer: SocketAddr,
+        client: Client,
         request: Request<Incoming>,
     ) -> Result<Response<Full<Bytes>>, Infallible> {
         let _timer = self.metrics.begin_request();
-        let sender = self.sender(peer.ip(), &request);
-        let client = sender.unwrap_or(peer.ip());
-        let outcome = match sender.and_then(|sender| self.admit(sender, request)) {
+        let sender = encrypted(&client).and_then(|()| self.sender(client.address(), &request));
+        let address = sender.unwrap_or(client.address());
+        let outcome = match sender.and_then(|sender| self.admit(&client, sender, request)) {
             // boxed: otherwise the connection's future would be as large while idle
             Ok(admitted) => Box::pin(self.receive(admitted)).await,
             Err(refusal) => Err(refusal),
         };
         if let Err(Refused { refusal, detail }) = outcome {
             self.metrics.refused(refusal);
-            warn!(event = "request_refused", client_address = %client, reason = refusal.as_str(), detail, "request refused");
+            warn!(event = "request_refused", client_address = %address, reason = refusal.as_str(), detail, "request refused");
         }
         let answer = outcome.map_or_else(|refused| Answer::Refused(refused.refusal), Answer::Outcome);
         self.metrics.answered(answer.status());
@@ -108,14 +110,15 @@ impl Endpoint {
     }
 
     /// Every check of a request before its body is read.
-    fn admit(&self, sender: IpAddr, request: Request<Incoming>) -> Result<Admitted, Refused> {
-        if !self.allowed.allows(sender) {
+    fn admit(&self, client: &Client, sender: IpAddr, request: Request<Incoming>) -> Result<Admitted, Refused> {
+        if !self.allowed.load().allows(sender) {
             // a sender with a token is GREEN-API at a new address: worth an alert of its own
             let has_token = self.tokens.is_some() && self.authenticate(&request).is_ok();
             return Err(if has_token { Refusal::Moved } else { Refusal::Forbidden }.into());
         }
         head::check(&request, &self.config.path)?;
         let binding = self.authenticate(&request)?;
+        client.authenticated();
         let trace = head::trace(request.headers());
         let encoding = head::content_encoding(request.headers());
         Ok(Admitted { binding, trace, encoding, body: request.into_body() })
@@ -134,7 +137,7 @@ impl Endpoint {
         } else {
             "the Authorization header has no scheme such as Bearer"
         };
-        tokens.look_up(text).cloned().ok_or(refused(unknown))
+        tokens.load().look_up(text).cloned().ok_or(refused(unknown))
     }
 
     /// Reads the body and waits for what becomes of it.
@@ -162,7 +165,12 @@ impl Endpoint {
         deadline: Instant,
         permit: Permit,
     ) -> Result<(Option<Class>, NotificationLog, impl Future<Output = Outcome> + use<>), Refused> {
-        let (class, message) = match self.validation.parse(&received.body) {
+        let parsed = self.validation.parse(&received.body);
+        let parsed = match encoding {
+            Some(encoding) => Err(ParseError::encoded(encoding, &parsed)),
+            None => parsed,
+        };
+        let (class, message) = match parsed {
             Ok(notification) => {
                 check_binding(binding, Some(notification.instance))?;
                 let class = Some(self.routes.class_of(&notification));
@@ -170,7 +178,6 @@ impl Endpoint {
                 (class, self.routes.message_for(&notification, &received))
             }
             Err(error) => {
-                let error = error.with_encoding(encoding);
                 check_binding(binding, error.instance())?;
                 self.metrics.received(None, error.instance(), received.at);
                 let message = self.routes.dead_letter_for(&error, &received);
@@ -182,6 +189,15 @@ impl Endpoint {
         };
         let line = NotificationLog::begin(&message, class);
         Ok((class, line, self.delivery.store(message, deadline, permit)))
+    }
+}
+
+/// Refuses a request without TLS on a port that has it.
+fn encrypted(client: &Client) -> Result<(), Refused> {
+    let detail = Some("http:// on a port with TLS; set webhookUrl to https://");
+    match client.transport() {
+        Transport::Plain | Transport::Tls => Ok(()),
+        Transport::PlainOnTlsPort => Err(Refused { refusal: Refusal::PlainHttp, detail }),
     }
 }
 

@@ -90,6 +90,7 @@ fn contradictory_configurations_are_refused() {
             "[nats]\n[admin]\n[probes]\nlisten = \"[::]:3001\"",
             ["probes.listen = [::]:3001", "admin.listen = 127.0.0.1:3001", "another port"],
         ),
+        ("[nats]\n[tracing]", ["tracing", "this version does not have it", "remove"]),
         ("[nats]\n[http.proxy]", ["http.proxy", "set header = \"x-forwarded-for\"", "protocol = \"proxy\""]),
         (
             "[nats]\n[http.proxy]\nheader = \"forwarded\"\nprotocol = \"proxy\"",
@@ -99,7 +100,6 @@ fn contradictory_configurations_are_refused() {
             "[nats]\n[http.proxy]\nprotocol = \"proxy\"\ntrusted_hops = 2",
             ["http.proxy.trusted_hops = 2", "with header only", "remove it"],
         ),
-        ("[nats]\n[http.tls]", ["http.tls", "this version does not have it", "remove"]),
         (
             "[nats]\nnkey_file = \"a\"\ntoken_file = \"b\"",
             ["nkey_file and token_file", "two secret sources", "keep one"],

@@ -196,6 +196,32 @@ fn a_replay_uses_the_current_routes_once_and_is_recorded() {
 }
 
 #[test]
+fn an_encoded_body_names_its_encoding_and_is_replayed_only_if_it_is_a_notification() {
+    let nats = Nats::start();
+    let bridge = Bridge::start(&nats, "");
+    let gzip = b"\x1f\x8b\x08\x00\x00\x00\x00\x00";
+    for (headers, body) in [
+        ("Content-Encoding: gzip\r\n", &gzip[..]),
+        ("Content-Encoding: identity\r\nContent-Encoding: br\r\n", &text(1)),
+    ] {
+        assert_eq!(bridge.post_with(headers, body), (200, "{\"stored\":\"dead_letter\"}".into()));
+    }
+    let stored = nats.read();
+    assert_eq!(stored.iter().map(body).collect::<Vec<_>>(), [gzip.to_vec(), text(1)], "as they were sent");
+    let all = |header| stored.iter().map(|message| message["headers"][header].as_str()).collect::<Vec<_>>();
+    assert_eq!(all("bridge-reason"), [Some("encoded"); 2]);
+    let details = ["gzip", "identity, br"].map(|encoding| format!("it was sent with Content-Encoding: {encoding}"));
+    assert_eq!(all("bridge-detail"), details.each_ref().map(|detail| Some(detail.as_str())));
+    assert_eq!(all("content-type"), [Some("application/octet-stream"); 2]);
+    assert_eq!(all("ce-instance"), [None, Some("7")]);
+    let (code, told) = run("replay --reason encoded", bridge.config.path());
+    assert_eq!(code, Some(1));
+    assert!(told.contains(&format!("{}  not replayable: still not a notification: not JSON", id(gzip))), "{told}");
+    assert!(told.ends_with("nats: 1 replayed, 0 already replayed, 1 not replayable, 0 failed\n"), "{told}");
+    assert_eq!(live(&nats).iter().map(body).collect::<Vec<_>>(), [text(1)]);
+}
+
+#[test]
 fn a_body_still_too_large_stays_and_is_replayed_once_it_fits() {
     let settings = |most: usize| file(&format!("max_payload: {most}"));
     let small = settings(65_536);

@@ -41,8 +41,8 @@ fn every_default_in_it_is_the_codes() {
 #[test]
 fn every_key_of_the_code_is_in_it() {
     let all = switched_on(true);
-    let sections = "http http.limits http.proxy auth validation route route.classes.incoming nats nats.tls nats.provision kafka \
-        kafka.provision publish journal dead_letter dedupe admin probes log shutdown";
+    let sections = "http http.tls http.limits http.proxy auth validation route route.classes.incoming nats nats.tls \
+        nats.provision kafka kafka.provision publish journal dead_letter dedupe admin admin.tls probes log shutdown";
     let mut seen = 0;
     for section in sections.split_whitespace().chain([""]) {
         let mut asked = all.clone();

@@ -5,9 +5,12 @@ use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use crate::harness::{Bridge, LOOPBACK, Nats, eventually, exchange, post};
+use crate::harness::{Bridge, Connection, LOOPBACK, Nats, eventually, post};
 
-const REQUEST: &[u8] = b"POST /other HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n";
+/// A request with a valid token: where no tokens are configured, any will do.
+const REQUEST: &[u8] = b"POST /green-api/webhook HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n";
+/// One that shows no token.
+const STRANGE: &[u8] = b"POST /other HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n";
 const TIMES: &str = "http.limits = { head = \"1s\", idle = \"5s\", write = \"1s\" }\n";
 /// When a connection with a slow head is closed: before it would be idle for too long.
 const HEAD: Range<f32> = 1.0..5.0;
@@ -22,11 +25,12 @@ fn open(to: SocketAddr) -> TcpStream {
 }
 
 /// Sends a whole request and reads its answer; the connection stays open.
-fn ask(stream: &mut TcpStream) {
-    stream.write_all(REQUEST).unwrap();
+fn ask(stream: &mut TcpStream, request: &[u8]) {
+    stream.write_all(request).unwrap();
     let mut answer = [0; 1024];
     let length = stream.read(&mut answer).unwrap();
-    assert!(answer[..length].starts_with(b"HTTP/1.1 404 "), "{}", String::from_utf8_lossy(&answer[..length]));
+    let status: &[u8] = if request == STRANGE { b"HTTP/1.1 404 " } else { b"HTTP/1.1 200 " };
+    assert!(answer[..length].starts_with(status), "{}", String::from_utf8_lossy(&answer[..length]));
 }
 
 /// The connection is closed, without a word, so long after `since`.
@@ -44,7 +48,7 @@ fn a_slow_request_head_is_closed_counted_from_its_first_byte() {
     let (nats, dribble) = (Nats::start(), Duration::from_millis(200));
     let bridge = Bridge::start(&nats, TIMES);
     let mut stream = open(bridge.http);
-    ask(&mut stream);
+    ask(&mut stream, REQUEST);
     std::thread::sleep(Duration::from_millis(1500));
     let begun = Instant::now();
     // a byte now and then does not buy time
@@ -57,16 +61,18 @@ fn a_slow_request_head_is_closed_counted_from_its_first_byte() {
 }
 
 #[test]
-fn an_idle_connection_may_wait_longer_than_a_slow_head() {
+fn an_idle_connection_may_wait_longer_than_a_slow_head_once_it_has_shown_a_token() {
     let nats = Nats::start();
     let bridge = Bridge::start(&nats, TIMES);
-    let (silent, mut kept) = (open(bridge.http), open(bridge.http));
+    let (silent, mut strange, mut kept) = (open(bridge.http), open(bridge.http), open(bridge.http));
+    ask(&mut strange, STRANGE);
     let opened = Instant::now();
-    ask(&mut kept);
+    ask(&mut kept, REQUEST);
     std::thread::sleep(Duration::from_millis(1800));
-    ask(&mut kept);
+    ask(&mut kept, REQUEST);
     let idle = Instant::now();
-    closed(silent, opened, IDLE);
+    closed(silent, opened, 0.0..IDLE.start);
+    closed(strange, opened, 0.0..IDLE.start);
     closed(kept, idle, IDLE);
 }
 
@@ -86,33 +92,51 @@ fn a_client_that_reads_no_answers_is_disconnected() {
 }
 
 #[test]
-fn heads_up_to_the_documented_size_are_accepted() {
-    let nats = Nats::start();
-    let bridge = Bridge::start(&nats, "");
-    let status = |target: usize, header: usize, headers: usize| {
-        let (target, header, more) = ("t".repeat(target), "h".repeat(header), "More: x\r\n".repeat(headers));
-        let head = format!("POST /{target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX: {header}\r\n{more}\r\n");
-        exchange(bridge.http, head.as_bytes()).0
-    };
-    assert_eq!(status(60_000, 60_000, 0), 404);
-    assert_eq!(status(70_000, 0, 0), 414);
-    assert_eq!(status(0, 140_000, 0), 431);
-    assert_eq!(status(0, 0, 64), 431);
-}
-
-#[test]
-fn one_address_cannot_take_all_connections() {
+fn strangers_of_one_address_take_each_others_place_and_nobody_elses() {
     let nats = Nats::start();
     let limit = "auth.allow_anonymous = true\nhttp.limits.connections_per_address = 2\n";
     let bridge = Bridge::start_at([own_address(), LOOPBACK], &nats, limit);
-    let mut both = [open(bridge.http), open(bridge.http)];
-    both.iter_mut().for_each(ask);
-    let opened = Instant::now();
-    closed(open(bridge.http), opened, 0.0..1.0);
-    let [mut kept, gone] = both;
-    drop(gone);
-    ask(&mut kept);
-    eventually("there is a place again", Duration::from_secs(5), || post(bridge.http, "", b"").0 != 0);
+    let [mut first, mut second, mut third] = [(); 3].map(|()| open(bridge.http));
+    ask(&mut first, STRANGE);
+    ask(&mut second, STRANGE);
+    ask(&mut third, STRANGE);
+    assert_eq!(first.read(&mut [0]).unwrap(), 0, "the oldest makes room");
+    assert_eq!(bridge.metric("refused_total{reason=\"too_many_connections\"}"), 1.0);
+    // from its first token on the address is known
+    ask(&mut second, REQUEST);
+    let mut more: Vec<_> = (0..9).map(|_| open(bridge.http)).collect();
+    more.iter_mut().for_each(|stream| ask(stream, STRANGE));
+    more.iter_mut().chain([&mut second, &mut third]).for_each(|stream| ask(stream, REQUEST));
+    assert_eq!(bridge.metric("refused_total{reason=\"too_many_connections\"}"), 1.0);
+}
+
+#[test]
+fn when_all_connections_are_taken_strangers_make_room_and_known_senders_stay() {
+    let nats = Nats::start();
+    let bridge = Bridge::start(&nats, "http.limits.connections = 20\n");
+    let mut known: Vec<_> = (0..5).map(|_| open(bridge.http)).collect();
+    known.iter_mut().for_each(|stream| ask(stream, REQUEST));
+    let silent: Vec<_> = (0..60).map(|_| open(bridge.http)).collect();
+    eventually("strangers made room", Duration::from_secs(10), || {
+        bridge.metric("refused_total{reason=\"evicted\"}") >= 45.0
+    });
+    assert_eq!(post(bridge.http, "", b"").0, 200, "a new connection found no room");
+    known.iter_mut().for_each(|stream| ask(stream, REQUEST));
+    assert!(bridge.metric("connections") <= 20.0);
+    drop(silent);
+}
+
+#[test]
+fn a_connection_is_closed_after_its_last_request() {
+    let nats = Nats::start();
+    let bridge = Bridge::start(&nats, "http.limits.requests_per_connection = 3\n");
+    let mut connection = Connection::open(bridge.http);
+    for number in 1..=3 {
+        connection.send(REQUEST);
+        let answer = connection.answer();
+        assert_eq!((answer.status, answer.is_last()), (200, number == 3), "{number}");
+    }
+    assert!(connection.is_closed());
 }
 
 /// An address of this machine that is not loopback, which is exempt.

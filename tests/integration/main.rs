@@ -10,7 +10,6 @@ mod acks;
 mod admin_access;
 #[cfg(all(feature = "journal", feature = "nats"))]
 mod admin_page;
-mod answers;
 mod architecture;
 #[cfg(all(feature = "kafka", feature = "nats"))]
 mod asyncapi;
@@ -109,7 +108,9 @@ mod power;
 #[cfg(feature = "nats")]
 mod provision;
 #[cfg(feature = "nats")]
-mod refusal_order;
+mod raw_requests;
+#[cfg(feature = "nats")]
+mod reload;
 #[cfg(feature = "nats")]
 mod reverse_proxies;
 #[cfg(feature = "nats")]
@@ -127,6 +128,8 @@ mod startup;
 mod stream_recreated;
 #[cfg(feature = "journal")]
 mod tail;
+#[cfg(all(feature = "nats", feature = "tls"))]
+mod tls;
 #[cfg(all(feature = "kafka", feature = "nats"))]
 mod two_brokers;
 #[cfg(feature = "nats")]

@@ -128,16 +128,6 @@ fn either_signal_stops_an_idle_bridge_at_once() {
     }
 }
 
-#[test]
-fn a_hangup_ends_nothing() {
-    let nats = Nats::start();
-    let bridge = Bridge::start(&nats, "");
-    bridge.signal("-HUP");
-    eventually("it is said", Duration::from_secs(5), || bridge.log().contains("SIGHUP ignored"));
-    assert_eq!(bridge.post(&text(1)).0, 200);
-    assert_eq!(bridge.terminate(), Some(0));
-}
-
 /// What stays open lingers for a part of what the delay leaves of the grace, not of all of it.
 #[test]
 fn a_long_delay_leaves_time_to_finish() {

@@ -1,6 +1,5 @@
 //! Access to a journal that a command changes: its files if no bridge runs on it, else the admin listener of that bridge.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -10,9 +9,10 @@ use serde::de::DeserializeOwned;
 use super::{CommandError, failure, open_reader, section, unusable};
 use crate::auth;
 use crate::bridge;
+use crate::cli::endpoint;
 use crate::config::Config;
 use crate::delivery::ImportCounts;
-use crate::http_client::{AdminClient, Target};
+use crate::http_client::{AdminClient, Target, Trust};
 use crate::journal::{OpenError, Record, line};
 use crate::journal_edit::{EditReport, EditRequest, JournalEditor, ReplayRequest, ReplayResult};
 use crate::message::Broker;
@@ -42,6 +42,7 @@ pub(in crate::cli) enum JournalAccess {
 pub(in crate::cli) struct RunningBridge {
     url: String,
     token: String,
+    trust: Trust,
     /// The name of the journal, so that a bridge on another journal refuses.
     journal: String,
 }
@@ -54,7 +55,7 @@ pub(super) fn routes(config: &Config) -> Result<Arc<Routes>, CommandError> {
 impl AdminOptions {
     /// Opens the journal of a configuration, or finds the bridge that has opened it.
     pub(in crate::cli) async fn open(&self, config: &Config) -> Result<JournalAccess, CommandError> {
-        let metrics = Arc::new(bridge::metrics(None).map_err(failure)?);
+        let metrics = Arc::new(bridge::metrics().map_err(failure)?);
         let opened = JournalEditor::open_offline(
             section(config)?,
             &config.dead_letter,
@@ -74,28 +75,22 @@ impl AdminOptions {
     }
 
     fn running_bridge(&self, config: &Config, journal: String) -> Result<RunningBridge, CommandError> {
-        let configured = config.admin.as_ref().map(|admin| format!("http://{}", connectable(admin.listen)));
+        let configured = config
+            .admin
+            .as_ref()
+            .map(|admin| format!("{}://{}", endpoint::scheme(admin.tls.as_ref()), endpoint::connectable(admin.listen)));
+        let trust = endpoint::trust(self.url.as_ref(), config.admin.as_ref().and_then(|admin| admin.tls.as_ref()));
         let remedy =
             "a bridge runs on this journal, and this configuration has no [admin] to reach it; stop it, or add [admin]";
         let url = self.url.clone().or(configured).ok_or_else(|| unusable(remedy))?;
         let file = self.token_file.as_ref().or(config.admin.as_ref().and_then(|admin| admin.tokens_file.as_ref()));
-        let Some(file) = file else { return Ok(RunningBridge { url, token: String::new(), journal }) };
+        let Some(file) = file else { return Ok(RunningBridge { url, token: String::new(), trust, journal }) };
         let wrong = |why: &dyn std::fmt::Display| unusable(format!("{}: {why}", file.display()));
         let text = std::fs::read_to_string(file).map_err(|error| wrong(&error))?;
         let token = auth::first_unbound_token(&text).map_err(|error| wrong(&error))?;
         let token = token.ok_or_else(|| wrong(&"every token is bound to an instance; give one that is not"))?;
-        Ok(RunningBridge { url, token, journal })
+        Ok(RunningBridge { url, token, trust, journal })
     }
-}
-
-/// The address to connect to for a listener.
-fn connectable(listen: SocketAddr) -> SocketAddr {
-    let ip = match listen.ip() {
-        IpAddr::V4(any) if any.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(any) if any.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        ip => ip,
-    };
-    SocketAddr::new(ip, listen.port())
 }
 
 impl JournalAccess {
@@ -139,10 +134,10 @@ impl JournalAccess {
 
 impl RunningBridge {
     fn client(&self, action: &str) -> Result<AdminClient, CommandError> {
-        let Self { url, token, journal } = self;
+        let Self { url, token, trust, journal } = self;
         let target = format!("{}/journal/{action}?journal={journal}", url.trim_end_matches('/'));
         let target = Target::new(&target, token).map_err(|error| unusable(format!("--url: {error}")))?;
-        AdminClient::new(target).map_err(failure)
+        AdminClient::new(target, trust).map_err(failure)
     }
 }
 

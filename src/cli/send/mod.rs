@@ -6,7 +6,6 @@
 mod summary;
 
 use std::fs::OpenOptions;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::process::ExitCode;
@@ -16,6 +15,7 @@ use clap::Args;
 use tokio::time::interval;
 
 use super::args::{count, within};
+use super::endpoint;
 use super::signals::Signals;
 use crate::auth;
 use crate::config::Config;
@@ -214,15 +214,15 @@ fn prepare(arguments: &Arguments, config: Option<&Path>) -> Result<(SimulatorCon
         duration: arguments.duration,
         min_size: arguments.size,
     };
-    Ok((simulator_config(arguments)?, load))
+    Ok((simulator_config(arguments, config.as_ref())?, load))
 }
 
-fn simulator_config(arguments: &Arguments) -> Result<SimulatorConfig, String> {
+fn simulator_config(arguments: &Arguments, config: Option<&Config>) -> Result<SimulatorConfig, String> {
     let gap = Duration::from_secs(1).checked_div(arguments.rate).unwrap_or_default();
     let trust = match &arguments.ca_file {
         _ if arguments.insecure => Trust::Any,
         Some(file) => Trust::File(file.clone()),
-        None => Trust::System,
+        None => endpoint::trust(arguments.url.as_ref(), config.and_then(|config| config.http.tls.as_ref())),
     };
     let ledger = arguments.ledger.as_deref().map(open_ledger).transpose()?;
     let (pause, max_repeats) = (arguments.pause, arguments.give_up);
@@ -236,13 +236,7 @@ fn open_ledger(path: &Path) -> Result<Ledger, String> {
 
 fn default_url(config: Option<&Config>) -> String {
     let http = config.map(|config| config.http.clone()).unwrap_or_default();
-    let (ip, port) = (http.listen.ip(), http.listen.port());
-    let ip = match ip {
-        IpAddr::V4(any) if any.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(any) if any.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        ip => ip,
-    };
-    format!("http://{}{}", SocketAddr::new(ip, port), http.path)
+    format!("{}://{}{}", endpoint::scheme(http.tls.as_ref()), endpoint::connectable(http.listen), http.path)
 }
 
 fn token(arguments: &Arguments, config: Option<&Config>) -> Result<Option<String>, String> {

@@ -11,6 +11,7 @@ mod load;
 mod nats;
 mod scripted_server;
 mod snapshot;
+mod tls;
 #[cfg(feature = "journal")]
 mod traced;
 mod wire;
@@ -35,6 +36,7 @@ pub use load::{Answered, assert_complete_and_in_order, numbers, under_load, unde
 pub use nats::{Nats, stream};
 pub use scripted_server::{Act, Request, ScriptedServer};
 pub use snapshot::{assert_snapshot, id_of, is_time, without_variable};
+pub use tls::TlsConnection;
 pub use wire::{Answer, Connection, exchange, post, request, talk};
 
 pub struct Bridge {

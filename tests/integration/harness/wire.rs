@@ -46,16 +46,7 @@ impl Connection {
 
     /// The next answer; waits for it.
     pub fn answer(&mut self) -> Answer {
-        let mut head = String::new();
-        while !head.ends_with("\r\n\r\n") {
-            assert_ne!(self.0.read_line(&mut head).unwrap(), 0, "closed after {head:?}");
-        }
-        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-        let answer = Answer { status, head, body: String::new() };
-        let length = answer.header("content-length").map_or(0, |length| length.parse().unwrap());
-        let mut body = vec![0; length];
-        self.0.read_exact(&mut body).unwrap();
-        Answer { body: String::from_utf8(body).unwrap(), ..answer }
+        read_answer(&mut self.0)
     }
 
     /// Whether something has come that was not read yet.
@@ -74,6 +65,20 @@ impl Connection {
             Err(error) => error.kind() == ErrorKind::ConnectionReset,
         }
     }
+}
+
+/// The next answer of a connection; waits for it.
+pub fn read_answer(from: &mut impl BufRead) -> Answer {
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") {
+        assert_ne!(from.read_line(&mut head).unwrap(), 0, "closed after {head:?}");
+    }
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    let answer = Answer { status, head, body: String::new() };
+    let length = answer.header("content-length").map_or(0, |length| length.parse().unwrap());
+    let mut body = vec![0; length];
+    from.read_exact(&mut body).unwrap();
+    Answer { body: String::from_utf8(body).unwrap(), ..answer }
 }
 
 /// A notification as GREEN-API sends it, on a connection of its own.

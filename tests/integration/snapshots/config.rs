@@ -1,6 +1,7 @@
 //! Every configuration key with its default. Another test proves that the example holds every key of the code and every
 //! default; this one, that the program takes each of its keys.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use toml::{Table, Value};
@@ -94,6 +95,13 @@ fn config_keys_are_taken_by_the_program() {
     std::fs::write(folder.path().join("kafka.token"), "e30.eyJzdWIiOiJicmlkZ2UiLCJleHAiOjQxMDI0NDQ4MDB9.e30").unwrap();
     for name in ["ca.crt", "nats.crt", "nats.key"] {
         std::fs::write(folder.path().join(name), "").unwrap();
+    }
+    for name in ["tls", "admin"] {
+        let certified = rcgen::generate_simple_self_signed(["localhost".into()]).unwrap();
+        std::fs::write(folder.path().join(format!("{name}.crt")), certified.cert.pem()).unwrap();
+        let key = folder.path().join(format!("{name}.key"));
+        std::fs::write(&key, certified.signing_key.serialize_pem()).unwrap();
+        std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600)).unwrap();
     }
     for chosen in ALTERNATIVES {
         let path = folder.path().join("bridge.toml");

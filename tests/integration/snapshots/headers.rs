@@ -45,6 +45,14 @@ pub(super) fn dead_letters() -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
+const ENCODED: &str = "sent as gzip";
+
+/// One body for each reason that lies elsewhere too.
+fn other_dead_letters() -> Vec<(&'static str, Vec<u8>)> {
+    let encoded = br#"{"typeWebhook":"incomingCall","instanceData":{"idInstance":7},"sent":"as gzip"}"#;
+    vec![(ENCODED, encoded.to_vec()), ("too large for the broker", too_large())]
+}
+
 fn too_large() -> Vec<u8> {
     // no two parts of it are the same
     let numbers: String = (0..215_000).map(|number| format!(",{number:06}")).collect();
@@ -55,9 +63,13 @@ fn too_large() -> Vec<u8> {
 /// Posts all of them; each is stored.
 fn post_all(bridge: &Bridge, bodies: &[(&'static str, Vec<u8>)]) {
     for (what, body) in bodies {
-        // the first with a trace of its own
-        let trace = if *what == "incoming" { TRACE } else { "" };
-        let (status, said) = bridge.post_with(trace, body);
+        let headers = match *what {
+            // the first with a trace of its own
+            "incoming" => TRACE,
+            ENCODED => "Content-Encoding: gzip\r\n",
+            _ => "",
+        };
+        let (status, said) = bridge.post_with(headers, body);
         assert_eq!(status, 200, "{what}: {said}");
     }
 }
@@ -122,8 +134,7 @@ mod nats {
     fn headers_of_what_is_stored_on_nats() {
         let nats = Nats::start();
         let bridge = Bridge::start(&nats, "");
-        let large = ("too large for the broker", too_large());
-        let all = [notifications(), dead_letters(), vec![large]].concat();
+        let all = [notifications(), dead_letters(), other_dead_letters()].concat();
         post_all(&bridge, &all);
         assert_snapshot("headers_nats.txt", &arrived(&nats, &all));
     }
@@ -224,8 +235,7 @@ mod kafka {
     fn headers_of_what_is_stored_on_kafka() {
         let kafka = Kafka::shared();
         let bridge = start(kafka, "frozen", "", &TOPICS);
-        let large = ("too large for the broker", too_large());
-        let all = [notifications(), dead_letters(), vec![large]].concat();
+        let all = [notifications(), dead_letters(), other_dead_letters()].concat();
         post_all(&bridge, &all);
         let routes =
             "route.format = \"structured\"\nroute.key = \"chat\"\nroute.classes.state.topic = \"nowhere.{type}\"\n";

@@ -1,0 +1,87 @@
+//! The client of a connection, as the service sees it.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+
+use parking_lot::Mutex;
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::eviction::Member;
+use super::known_addresses::KnownAddresses;
+use crate::telemetry::GaugeGuard;
+
+/// What a connection is protected by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Transport {
+    /// Nothing; the listener has no TLS.
+    Plain,
+    /// TLS.
+    Tls,
+    /// Nothing, although the listener has TLS: the client uses http:// instead of https://.
+    PlainOnTlsPort,
+}
+
+/// The client of a connection. Cheap to clone.
+#[derive(Clone)]
+pub struct Client(Arc<ClientState>);
+
+struct ClientState {
+    address: IpAddr,
+    transport: Transport,
+    is_authenticated: AtomicBool,
+    requests: AtomicUsize,
+    /// None once the client is authenticated.
+    stranger: Mutex<Option<Stranger>>,
+    known: KnownAddresses,
+}
+
+/// What a connection holds until its client is authenticated.
+pub(super) struct Stranger {
+    pub(super) member: Arc<Member>,
+    pub(super) _turn: Option<OwnedSemaphorePermit>,
+    pub(super) _counted: Option<GaugeGuard>,
+}
+
+impl Client {
+    pub(super) fn new(address: IpAddr, transport: Transport, stranger: Stranger, known: KnownAddresses) -> Self {
+        Self(Arc::new(ClientState {
+            address,
+            transport,
+            is_authenticated: AtomicBool::new(false),
+            requests: AtomicUsize::new(0),
+            stranger: Mutex::new(Some(stranger)),
+            known,
+        }))
+    }
+
+    /// The source address of the connection, or the one that a proxy tells in the PROXY protocol.
+    pub fn address(&self) -> IpAddr {
+        self.0.address
+    }
+
+    /// What the connection is protected by.
+    pub fn transport(&self) -> Transport {
+        self.0.transport
+    }
+
+    /// The client has shown a valid token: its connection is closed no more to make room for others.
+    pub fn authenticated(&self) {
+        if self.0.is_authenticated.swap(true, Relaxed) {
+            return;
+        }
+        self.0.known.add(self.0.address);
+        if let Some(stranger) = self.0.stranger.lock().take() {
+            stranger.member.leave();
+        }
+    }
+
+    pub(super) fn is_authenticated(&self) -> bool {
+        self.0.is_authenticated.load(Relaxed)
+    }
+
+    /// Counts a request, and returns how many there have been.
+    pub(super) fn count_request(&self) -> usize {
+        self.0.requests.fetch_add(1, Relaxed) + 1
+    }
+}

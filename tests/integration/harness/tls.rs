@@ -1,0 +1,69 @@
+//! HTTP as bytes over TLS.
+
+use std::io::{BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
+use tokio_rustls::rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+
+use super::Answer;
+use super::wire::read_answer;
+
+/// A connection that checks the certificate of the server for one name.
+pub struct TlsConnection(BufReader<StreamOwned<ClientConnection, TcpStream>>);
+
+impl TlsConnection {
+    /// Connects, trusts the authority of this PEM file alone, and wants a certificate for `name`.
+    pub fn open(to: SocketAddr, authority: &str, name: &str) -> std::io::Result<Self> {
+        Self::with(to, name, Self::config(authority))
+    }
+
+    /// A client that trusts the authority of this PEM file.
+    pub fn config(authority: &str) -> Arc<ClientConfig> {
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_file(authority).unwrap()).unwrap();
+        let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
+        let config = config.with_safe_default_protocol_versions().unwrap();
+        Arc::new(config.with_root_certificates(roots).with_no_client_auth())
+    }
+
+    pub fn with(to: SocketAddr, name: &str, config: Arc<ClientConfig>) -> std::io::Result<Self> {
+        let stream = TcpStream::connect(to)?;
+        stream.set_read_timeout(Some(Duration::from_secs(20)))?;
+        stream.set_nodelay(true)?;
+        let client = ClientConnection::new(config, ServerName::try_from(name.to_owned()).unwrap()).unwrap();
+        let mut stream = StreamOwned::new(client, stream);
+        stream.conn.complete_io(&mut stream.sock)?;
+        Ok(Self(BufReader::new(stream)))
+    }
+
+    pub fn session(&self) -> &ClientConnection {
+        &self.0.get_ref().conn
+    }
+
+    pub fn send(&mut self, bytes: impl AsRef<[u8]>) -> std::io::Result<()> {
+        self.0.get_mut().write_all(bytes.as_ref())
+    }
+
+    /// Sends bytes, and ends what this side sends; the answer can still come.
+    pub fn send_and_half_close(&mut self, bytes: impl AsRef<[u8]>) {
+        let stream = self.0.get_mut();
+        stream.write_all(bytes.as_ref()).unwrap();
+        stream.conn.send_close_notify();
+        stream.conn.complete_io(&mut stream.sock).unwrap();
+    }
+
+    /// The next answer; waits for it.
+    pub fn answer(&mut self) -> Answer {
+        read_answer(&mut self.0)
+    }
+
+    /// Waits until the server closes; whether it does without another byte.
+    pub fn is_closed(&mut self) -> bool {
+        matches!(self.0.read(&mut [0]), Ok(0)) || self.0.get_mut().sock.read(&mut [0]).is_ok_and(|read| read == 0)
+    }
+}
