@@ -3,6 +3,11 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output};
+#[cfg(feature = "nats")]
+use std::time::Duration;
+
+#[cfg(feature = "nats")]
+use crate::harness::{Bridge, Certificates, Nats, TlsConnection, eventually};
 
 /// A group of who runs the tests, to which files may be given.
 fn own_group() -> String {
@@ -63,4 +68,26 @@ fn the_hook_changes_nothing_where_the_key_is_missing() {
         assert!(!install(to.path(), variables).status.success());
         assert_eq!(files(to.path()), before);
     }
+}
+
+#[test]
+#[cfg(feature = "nats")]
+fn a_bridge_serves_the_certificate_that_the_hook_installs() {
+    let (nats, to) = (Nats::start(), tempfile::tempdir().unwrap());
+    let renew = || {
+        let certificates = Certificates::new();
+        let (certificate, key) = (certificates.at("server"), certificates.at("server.key"));
+        let variables = [("LEGO_HOOK_CERT_PATH", certificate.as_ref()), ("LEGO_HOOK_CERT_KEY_PATH", key.as_ref())];
+        assert!(install(to.path(), &variables).status.success());
+        certificates
+    };
+    let old = renew();
+    let folder = to.path().display();
+    let files = format!("certificate_file = \"{folder}/tls.crt\"\nkey_file = \"{folder}/tls.key\"\n");
+    let bridge = Bridge::start(&nats, &format!("[http.tls]\n{files}"));
+    let serves = |of: &Certificates| TlsConnection::open(bridge.http, &of.at("ca"), "localhost").is_ok();
+    assert!(serves(&old));
+    let new = renew();
+    eventually("the new certificate is served", Duration::from_secs(20), || serves(&new));
+    assert!(!serves(&old));
 }

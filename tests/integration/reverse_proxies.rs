@@ -1,14 +1,19 @@
 //! The proxies of docs/tls.md in front of a real bridge, each with the configuration that stands on that page.
 
-mod client;
 mod proxy;
+mod requests;
 mod smuggling;
 
+use std::sync::Mutex;
 use std::time::Duration;
 
 use crate::harness::{Act, Answer, Bridge, Nats, ScriptedServer, body, eventually, text};
-use client::{chunked, request};
+use crate::raw_requests::{
+    self,
+    row::{Row, Step},
+};
 use proxy::{Kind, Proxy};
+use requests::{chunked, request};
 
 const STORED: &str = r#"{"stored":"broker"}"#;
 
@@ -131,9 +136,9 @@ fn a_proxy_repeats_no_request_that_it_has_sent() {
         for proxy in Proxy::all(server.address) {
             let before = server.seen().len();
             let mut client = proxy.connect();
-            client.send(&request("", &text(1)));
+            client.send(request("", &text(1))).unwrap();
             assert_eq!(client.answer().status, 200);
-            client.send(&request("", &text(2)));
+            client.send(request("", &text(2))).unwrap();
             let answered = client.answer_or_end().map(|answer| answer.status);
             // HAProxy passes the end of a connection on as it is: to GREEN-API, too, that is no 200
             let expected = (proxy.kind, act) != (Kind::Haproxy, Act::Break);
@@ -150,7 +155,7 @@ fn connections_to_the_bridge_stay_open() {
         let before = server.seen().len();
         let mut client = proxy.connect();
         for number in 0..20 {
-            client.send(&request("", &text(number)));
+            client.send(request("", &text(number))).unwrap();
             let answer = client.answer();
             assert!(answer.status == 200 && !answer.is_last(), "{:?} {answer:?}", proxy.kind);
         }
@@ -185,7 +190,7 @@ fn behind_a_proxy_senders_are_allowed_by_their_own_address() {
     for (number, proxy) in Proxy::all(bridge.http).iter().enumerate() {
         let asked = |from, headers: &str, number| {
             let mut client = proxy.connect_from(from);
-            client.send(&request(headers, &text(number)));
+            client.send(request(headers, &text(number))).unwrap();
             client.answer().status
         };
         assert_eq!(asked(sender, "", number), 200, "{:?}", proxy.kind);
@@ -193,6 +198,23 @@ fn behind_a_proxy_senders_are_allowed_by_their_own_address() {
         let claims = format!("X-Forwarded-For: {sender}\r\nForwarded: for={sender}\r\n");
         assert_eq!(asked(other, &claims, 99), 403, "{:?}", proxy.kind);
     }
+}
+
+#[test]
+fn haproxy_names_the_sender_by_the_proxy_protocol() {
+    let nats = Nats::start();
+    let (sender, other) = ([127, 0, 0, 5].into(), [127, 0, 0, 6].into());
+    let settings = format!("auth.allow_from = [\"{sender}\"]\n[http.proxy]\nprotocol = \"proxy\"\n");
+    let bridge = Bridge::start(&nats, &settings);
+    for proxy in Proxy::haproxy_with_proxy_protocol(bridge.http) {
+        for (number, (from, status)) in [(sender, 200), (other, 403), (sender, 200)].into_iter().enumerate() {
+            let mut client = proxy.connect_from(from);
+            client.send(request("", &text(number))).unwrap();
+            assert_eq!(client.answer().status, status, "{from}");
+        }
+    }
+    assert!(bridge.post(&text(9)).0 != 200, "without the preamble it is no sender");
+    assert!(nats.read().len() <= 2);
 }
 
 #[test]
@@ -236,8 +258,8 @@ fn smuggle(proxy: &mut Proxy, first: usize) -> Vec<Smuggled> {
         let name = format!("{} by {:?}", row.name, proxy.kind);
         let mut client = proxy.connect();
         // a server may refuse before it has read all
-        let _ = client.try_send(&row.raw(&visible, &hidden));
-        let answers = client.read_for(smuggling::QUIET).matches("HTTP/1.1 ").count();
+        let _ = client.send(row.raw(&visible, &hidden));
+        let answers = client.read_until_quiet(smuggling::QUIET).matches("HTTP/1.1 ").count();
         assert_eq!(proxy.post(&honest), (200, STORED.to_owned()), "after {name}");
         Smuggled { name, kind: proxy.kind, both_framings: row.both_framings(), visible, hidden, honest, answers }
     });
@@ -264,4 +286,49 @@ fn requests_that_hide_another_store_nothing_of_it() {
         assert_eq!(times(&row.honest), 1, "the honest one after {}", row.name);
     }
     eventually("the bridge lives", Duration::from_secs(5), || bridge.get("/livez").0 == 200);
+}
+
+/// The rows of `raw_requests` are for a bridge that nothing stands before: behind some of them it closes the connection. A
+/// proxy may take what follows for another request of the same sender. Then it has answered that one too.
+#[test]
+fn a_raw_request_stores_nothing_hidden_that_its_proxy_has_not_answered() {
+    let tokens = raw_requests::tokens();
+    let settings = format!("auth.tokens_file = \"{}\"\n", tokens.path().display());
+    let rows = raw_requests::smuggling_rows();
+    let is_answered = |row: &&Row| !row.steps.iter().any(|step| matches!(step, Step::Close));
+    let rows: Vec<_> = rows.iter().filter(is_answered).collect();
+    assert!(rows.len() > 20, "{}", rows.len());
+    for kind in Kind::ALL {
+        let nats = Nats::start();
+        let bridge = Bridge::start(&nats, &settings);
+        let Some(mut proxy) = Proxy::of(kind, bridge.http, |block| block) else { continue };
+        let (next, answers) = (Mutex::new(rows.iter()), Mutex::new(Vec::new()));
+        let work = || {
+            while let Some(row) = { next.lock().unwrap().next() } {
+                let answered = send(&proxy, row);
+                answers.lock().unwrap().push((row, answered));
+            }
+        };
+        std::thread::scope(|scope| (0..8).for_each(|_| drop(scope.spawn(work))));
+        let arrived: Vec<_> = nats.read().iter().map(body).collect();
+        for (row, answered) in answers.into_inner().unwrap() {
+            let hidden = row.hidden.iter().filter(|body| arrived.contains(body)).count();
+            assert!(hidden == 0 || answered > 1, "{kind:?}: {}: {answered} answers", row.claim);
+        }
+        assert!(proxy.runs(), "{kind:?}");
+        eventually("the bridge lives", Duration::from_secs(5), || bridge.get("/livez").0 == 200);
+    }
+}
+
+/// Sends a row, and counts the answers.
+fn send(proxy: &Proxy, row: &Row) -> usize {
+    let mut client = proxy.connect();
+    for step in &row.steps {
+        match step {
+            Step::Send(bytes) if client.send(bytes).is_err() => break,
+            Step::Pause => std::thread::sleep(Duration::from_millis(5)),
+            _ => {}
+        }
+    }
+    client.read_until_quiet(smuggling::QUIET).matches("HTTP/1.").count()
 }

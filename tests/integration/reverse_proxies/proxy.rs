@@ -4,8 +4,8 @@ use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use super::client::{Client, request};
-use crate::harness::{Answer, Certificates, LOOPBACK, eventually, free_port, not_tested};
+use super::requests::request;
+use crate::harness::{Answer, Certificates, LOOPBACK, TlsConnection, eventually, free_port, not_tested};
 
 /// A proxy that docs/tls.md shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,7 +60,8 @@ impl Kind {
             Self::Caddy => vec![
                 (
                     "bridge.example.com {\n",
-                    format!("https://127.0.0.1:{port} {{\n    tls {folder}/server {folder}/server.key\n"),
+                    // for every name, and without waiting for an authority
+                    format!("https://:{port} {{\n    tls {folder}/server {folder}/server.key\n"),
                 ),
                 ("{\n    servers {", "{\n    auto_https disable_redirects\n    admin off\n    servers {".to_owned()),
             ],
@@ -109,6 +110,18 @@ fn block(language: &str) -> String {
     page.split(&start).nth(1).unwrap().split("```").next().unwrap().to_owned()
 }
 
+fn open_from(address: IpAddr, to: SocketAddr) -> TcpStream {
+    // std cannot choose the address it connects from
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap();
+    let stream = runtime.block_on(async {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind(SocketAddr::new(address, 0)).unwrap();
+        socket.connect(to).await.unwrap().into_std().unwrap()
+    });
+    stream.set_nonblocking(false).unwrap();
+    stream
+}
+
 /// A running proxy, with a certificate of its own.
 pub struct Proxy {
     pub kind: Kind,
@@ -120,21 +133,38 @@ pub struct Proxy {
 impl Proxy {
     /// Every proxy that this machine has, each in front of this bridge.
     pub fn all(bridge: SocketAddr) -> Vec<Self> {
-        let start = |kind: Kind| {
-            if kind.version().is_none() {
-                not_tested(&format!("{} is not installed", kind.language()));
-                return None;
-            }
-            Some(Self::start(kind, bridge))
-        };
-        Kind::ALL.into_iter().filter_map(start).collect()
+        Self::some(&Kind::ALL, bridge, |block| block)
     }
 
-    fn start(kind: Kind, bridge: SocketAddr) -> Self {
+    /// HAProxy with the PROXY protocol, changed as docs/tls.md says.
+    pub fn haproxy_with_proxy_protocol(bridge: SocketAddr) -> Vec<Self> {
+        Self::some(&[Kind::Haproxy], bridge, |block| {
+            let header = "    http-request set-header X-Forwarded-For %[src]\n";
+            let server = "server bridge 127.0.0.1:3000";
+            let with_protocol = format!("{server} send-proxy-v2");
+            assert!(block.contains(header) && block.contains(server) && page().contains(&with_protocol), "{block}");
+            block.replace(header, "").replace(server, &with_protocol)
+        })
+    }
+
+    fn some(kinds: &[Kind], bridge: SocketAddr, change: impl Fn(String) -> String) -> Vec<Self> {
+        kinds.iter().filter_map(|kind| Self::of(*kind, bridge, &change)).collect()
+    }
+
+    /// This proxy in front of this bridge; None means that the machine does not have it.
+    pub fn of(kind: Kind, bridge: SocketAddr, change: impl Fn(String) -> String) -> Option<Self> {
+        if kind.version().is_none() {
+            not_tested(&format!("{} is not installed", kind.language()));
+            return None;
+        }
+        Some(Self::start(kind, bridge, change))
+    }
+
+    fn start(kind: Kind, bridge: SocketAddr, change: impl Fn(String) -> String) -> Self {
         let (certificates, port) = (Certificates::new(), free_port());
         certificates.joined(&["server", "server.key"]);
         let folder = certificates.folder();
-        let mut text = block(kind.language());
+        let mut text = change(block(kind.language()));
         let bridge_address = ("127.0.0.1:3000".to_owned(), bridge.to_string());
         for (from, to) in kind.replacements(port, &folder).into_iter().chain([bridge_address]) {
             assert_eq!(text.matches(&from).count(), 1, "{from} in {text}");
@@ -152,20 +182,21 @@ impl Proxy {
     }
 
     /// A new connection, over TLS.
-    pub fn connect(&self) -> Client {
+    pub fn connect(&self) -> TlsConnection {
         self.connect_from(LOOPBACK)
     }
 
     /// A new connection from this address of the machine.
-    pub fn connect_from(&self, address: IpAddr) -> Client {
-        Client::connect(address, self.address, &self.certificates.at("ca"))
+    pub fn connect_from(&self, address: IpAddr) -> TlsConnection {
+        let config = TlsConnection::config(&self.certificates.at("ca"));
+        TlsConnection::over(open_from(address, self.address), "127.0.0.1", config).unwrap()
     }
 
     /// The answer to these bytes, on a connection of their own.
     pub fn ask(&self, request: &[u8]) -> Answer {
         let mut client = self.connect();
         // a body that is refused before it was read
-        let _ = client.try_send(request);
+        let _ = client.send(request);
         client.answer()
     }
 

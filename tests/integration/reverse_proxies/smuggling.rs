@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::client::{chunked, head, request};
+use super::requests::{chunked, head, request};
 
 /// How long a server may say nothing before the test goes on. A request that is not complete gets no answer; what
 /// arrives later is still found at the end.
