@@ -18,12 +18,12 @@ use tracing::{error, info};
 
 pub use files::WatchedFiles;
 pub use watched::Watched;
-use watched::{Looked, Trigger};
+use watched::{Change, Trigger};
 
 use crate::telemetry::{Metrics, ReloadResult, ReloadTarget};
 
-/// How often the files are read. A new token is in use after two reads, sooner than a person looks; reading a few small files
-/// costs less than a notification.
+/// How often the files are polled. A new token is in use after two polls, sooner than a person can try it; to read a few small
+/// files costs less than a notification.
 const INTERVAL: Duration = Duration::from_secs(1);
 
 /// Asks for a reload at once. Cheap to clone.
@@ -59,7 +59,7 @@ impl ReloadFailures {
     }
 }
 
-/// Looks at the files of all [`Watched`] things.
+/// Polls the files of all [`Watched`] things.
 pub struct Reloader {
     watched: Vec<Watched>,
     requests: ReloadRequests,
@@ -99,12 +99,12 @@ impl Reloader {
                 () = requests.0.notified() => Trigger::Request,
                 _ = ticks.tick() => Trigger::Interval,
             };
-            let look = move || {
-                self.look(trigger);
+            let poll = move || {
+                self.poll(trigger);
                 self
             };
             // a file may be on a slow disk
-            match tokio::task::spawn_blocking(look).await {
+            match tokio::task::spawn_blocking(poll).await {
                 Ok(reloader) => self = reloader,
                 // the runtime ends
                 Err(_) => return,
@@ -112,19 +112,19 @@ impl Reloader {
         }
     }
 
-    /// Looks at all files once.
-    fn look(&mut self, trigger: Trigger) {
+    /// Polls all files once.
+    fn poll(&mut self, trigger: Trigger) {
         let mut unchanged = true;
         for watched in &mut self.watched {
             let what = watched.what;
-            match watched.look(trigger) {
-                Looked::Unchanged => continue,
-                Looked::Loaded(detail) => {
+            match watched.poll(trigger) {
+                Change::None => continue,
+                Change::Loaded(detail) => {
                     self.failures.remove(what);
                     self.metrics.reloaded(what, ReloadResult::Loaded);
                     info!(event = "reloaded", what = what.as_str(), detail, "reloaded");
                 }
-                Looked::Failed(problem) => {
+                Change::Failed(problem) => {
                     self.failures.add(what);
                     self.metrics.reloaded(what, ReloadResult::Failed);
                     error!(event = "reload_failed", what = what.as_str(), problem, "reload failed: the old one stays");

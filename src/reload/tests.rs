@@ -1,4 +1,4 @@
-//! The reloader, driven look by look.
+//! The reloader, driven poll by poll.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -36,14 +36,14 @@ fn watch_number(path: &Path) -> Number {
 }
 
 impl Number {
-    fn look(&mut self) -> Looked {
-        self.watched.look(Trigger::Interval)
+    fn poll(&mut self) -> Change {
+        self.watched.poll(Trigger::Interval)
     }
 
-    /// Looks twice, after which a new content is loaded.
-    fn look_twice(&mut self) -> Looked {
-        assert_eq!(self.look(), Looked::Unchanged);
-        self.look()
+    /// Polls twice, after which a new content is loaded.
+    fn poll_twice(&mut self) -> Change {
+        assert_eq!(self.poll(), Change::None);
+        self.poll()
     }
 
     fn loads(&self) -> usize {
@@ -58,8 +58,8 @@ fn file_with(text: &str) -> (tempfile::TempDir, PathBuf) {
     (folder, path)
 }
 
-fn loaded(number: u32) -> Looked {
-    Looked::Loaded(format!("number: {number}"))
+fn loaded(number: u32) -> Change {
+    Change::Loaded(format!("number: {number}"))
 }
 
 #[test]
@@ -71,31 +71,31 @@ fn a_file_that_does_not_change_is_not_loaded_again() {
     fs::write(&other, "1").unwrap();
     fs::rename(&other, &path).unwrap();
     for _ in 0..5 {
-        assert_eq!(number.look(), Looked::Unchanged);
+        assert_eq!(number.poll(), Change::None);
     }
-    assert_eq!(number.watched.look(Trigger::Request), Looked::Unchanged);
+    assert_eq!(number.watched.poll(Trigger::Request), Change::None);
     assert_eq!(number.loads(), 0);
 }
 
 #[test]
-fn a_new_content_is_loaded_once_it_is_the_same_in_two_looks() {
+fn a_new_content_is_loaded_once_it_is_the_same_in_two_polls() {
     let (_folder, path) = file_with("1");
     let mut number = watch_number(&path);
     for half_written in ["2", "22", "222"] {
         fs::write(&path, half_written).unwrap();
-        assert_eq!(number.look(), Looked::Unchanged);
+        assert_eq!(number.poll(), Change::None);
     }
-    assert_eq!((number.look(), *number.value.load()), (loaded(222), 222));
-    assert_eq!((number.look_twice(), number.loads()), (Looked::Unchanged, 1));
+    assert_eq!((number.poll(), *number.value.load()), (loaded(222), 222));
+    assert_eq!((number.poll_twice(), number.loads()), (Change::None, 1));
 }
 
 #[test]
-fn a_content_that_was_there_for_one_look_is_never_loaded() {
+fn a_content_that_was_there_for_one_poll_is_never_loaded() {
     let (_folder, path) = file_with("1");
     let mut number = watch_number(&path);
     for text in ["half", "1", "half", "1", "1"] {
         fs::write(&path, text).unwrap();
-        assert_eq!(number.look(), Looked::Unchanged, "{text}");
+        assert_eq!(number.poll(), Change::None, "{text}");
     }
     assert_eq!(number.loads(), 0);
 }
@@ -105,18 +105,18 @@ fn a_request_loads_a_new_content_at_once() {
     let (_folder, path) = file_with("1");
     let mut number = watch_number(&path);
     fs::write(&path, "2").unwrap();
-    assert_eq!((number.watched.look(Trigger::Request), *number.value.load()), (loaded(2), 2));
-    assert_eq!((number.look_twice(), number.loads()), (Looked::Unchanged, 1));
+    assert_eq!((number.watched.poll(Trigger::Request), *number.value.load()), (loaded(2), 2));
+    assert_eq!((number.poll_twice(), number.loads()), (Change::None, 1));
 }
 
 #[test]
-fn a_change_before_the_first_look_is_not_missed() {
+fn a_change_before_the_first_poll_is_not_missed() {
     let (_folder, path) = file_with("1");
     let files = WatchedFiles::read([path.clone()]);
     fs::write(&path, "2").unwrap();
     let mut watched = Watched::new(ReloadTarget::Tokens, files, || Ok(String::new()));
-    watched.look(Trigger::Interval);
-    assert_eq!(watched.look(Trigger::Interval), Looked::Loaded(String::new()));
+    watched.poll(Trigger::Interval);
+    assert_eq!(watched.poll(Trigger::Interval), Change::Loaded(String::new()));
 }
 
 #[test]
@@ -126,12 +126,12 @@ fn each_bad_content_fails_once_and_the_old_value_stays() {
     for bad in ["bad", "worse"] {
         fs::write(&path, bad).unwrap();
         let problem = format!("number_file = {}: not a number; give one", path.display());
-        assert_eq!(number.look_twice(), Looked::Failed(problem), "{bad}");
-        assert_eq!((number.look_twice(), *number.value.load()), (Looked::Unchanged, 1), "{bad}");
+        assert_eq!(number.poll_twice(), Change::Failed(problem), "{bad}");
+        assert_eq!((number.poll_twice(), *number.value.load()), (Change::None, 1), "{bad}");
     }
     // the content that is in use is loaded too: only that ends the failure
     fs::write(&path, "1").unwrap();
-    assert_eq!((number.look_twice(), number.loads()), (loaded(1), 3));
+    assert_eq!((number.poll_twice(), number.loads()), (loaded(1), 3));
 }
 
 #[test]
@@ -139,10 +139,10 @@ fn a_file_that_vanishes_fails_once_and_is_loaded_when_it_is_back() {
     let (_folder, path) = file_with("1");
     let mut number = watch_number(&path);
     fs::remove_file(&path).unwrap();
-    assert!(matches!(number.look_twice(), Looked::Failed(_)));
-    assert_eq!((number.look_twice(), *number.value.load()), (Looked::Unchanged, 1));
+    assert!(matches!(number.poll_twice(), Change::Failed(_)));
+    assert_eq!((number.poll_twice(), *number.value.load()), (Change::None, 1));
     fs::write(&path, "2").unwrap();
-    assert_eq!((number.look_twice(), *number.value.load()), (loaded(2), 2));
+    assert_eq!((number.poll_twice(), *number.value.load()), (loaded(2), 2));
 }
 
 #[test]
@@ -154,12 +154,12 @@ fn a_request_tries_a_failed_content_again() {
         fs::read_to_string(&named).map_err(|_| "a file that is not watched is missing".to_owned())
     });
     fs::write(&path, "2").unwrap();
-    assert!(matches!(watched.look(Trigger::Request), Looked::Failed(_)));
-    assert!(matches!(watched.look(Trigger::Request), Looked::Failed(_)));
+    assert!(matches!(watched.poll(Trigger::Request), Change::Failed(_)));
+    assert!(matches!(watched.poll(Trigger::Request), Change::Failed(_)));
     fs::write(&other, "there").unwrap();
-    assert_eq!(watched.look(Trigger::Interval), Looked::Unchanged, "not before its time");
-    assert_eq!(watched.look(Trigger::Request), Looked::Loaded("there".into()));
-    assert_eq!(watched.look(Trigger::Request), Looked::Unchanged);
+    assert_eq!(watched.poll(Trigger::Interval), Change::None, "not before its time");
+    assert_eq!(watched.poll(Trigger::Request), Change::Loaded("there".into()));
+    assert_eq!(watched.poll(Trigger::Request), Change::None);
 }
 
 #[test]
@@ -173,17 +173,17 @@ fn a_failed_content_is_tried_again_and_only_news_are_told() {
         let text = fs::read_to_string(&named).unwrap_or_default();
         if text == "good" { Ok(text) } else { Err(format!("the other file says {text:?}")) }
     });
-    let mut look_often = || -> Vec<_> {
-        let looked = (0..125).map(|_| watched.look(Trigger::Interval));
-        looked.filter(|looked| *looked != Looked::Unchanged).collect()
+    let mut poll_often = || -> Vec<_> {
+        let changes = (0..125).map(|_| watched.poll(Trigger::Interval));
+        changes.filter(|change| *change != Change::None).collect()
     };
     fs::write(&path, "2").unwrap();
-    assert_eq!(look_often(), [Looked::Failed("the other file says \"\"".into())]);
-    assert_eq!(loads.load(Relaxed), 3, "about once a minute, not in every look");
+    assert_eq!(poll_often(), [Change::Failed("the other file says \"\"".into())]);
+    assert_eq!(loads.load(Relaxed), 3, "about once a minute, not in every poll");
     fs::write(&other, "bad").unwrap();
-    assert_eq!(look_often(), [Looked::Failed("the other file says \"bad\"".into())]);
+    assert_eq!(poll_often(), [Change::Failed("the other file says \"bad\"".into())]);
     fs::write(&other, "good").unwrap();
-    assert_eq!(look_often(), [Looked::Loaded("good".into())]);
+    assert_eq!(poll_often(), [Change::Loaded("good".into())]);
 }
 
 /// Kubernetes mounts `number -> ..data/number` and `..data -> ..one`, and replaces `..data` as a whole.
@@ -201,7 +201,7 @@ fn a_swap_of_the_link_above_the_file_is_loaded() {
     symlink("..two", at("..data_tmp")).unwrap();
     fs::rename(at("..data_tmp"), at("..data")).unwrap();
     fs::remove_dir_all(at("..one")).unwrap();
-    assert_eq!((number.look_twice(), *number.value.load()), (loaded(2), 2));
+    assert_eq!((number.poll_twice(), *number.value.load()), (loaded(2), 2));
 }
 
 /// As a certificate and its key: one is written after the other.
@@ -219,17 +219,17 @@ fn two_files_that_must_match_are_loaded_once_both_are_new() {
         if certificate == key { Ok(certificate) } else { Err("the key is another certificate's".into()) }
     });
     write(&certificate, "2");
-    assert_eq!(watched.look(Trigger::Interval), Looked::Unchanged);
+    assert_eq!(watched.poll(Trigger::Interval), Change::None);
     write(&key, "2");
-    assert_eq!(watched.look(Trigger::Interval), Looked::Unchanged);
-    assert_eq!(watched.look(Trigger::Interval), Looked::Loaded("2".into()));
+    assert_eq!(watched.poll(Trigger::Interval), Change::None);
+    assert_eq!(watched.poll(Trigger::Interval), Change::Loaded("2".into()));
     // the pair stays apart for longer
     write(&key, "3");
-    assert_eq!(watched.look(Trigger::Interval), Looked::Unchanged);
-    assert_eq!(watched.look(Trigger::Interval), Looked::Failed("the key is another certificate's".into()));
+    assert_eq!(watched.poll(Trigger::Interval), Change::None);
+    assert_eq!(watched.poll(Trigger::Interval), Change::Failed("the key is another certificate's".into()));
     write(&certificate, "3");
-    assert_eq!(watched.look(Trigger::Interval), Looked::Unchanged);
-    assert_eq!(watched.look(Trigger::Interval), Looked::Loaded("3".into()));
+    assert_eq!(watched.poll(Trigger::Interval), Change::None);
+    assert_eq!(watched.poll(Trigger::Interval), Change::Loaded("3".into()));
 }
 
 fn reloader(watched: Watched) -> (Reloader, Arc<Metrics>) {
@@ -253,7 +253,7 @@ fn a_failure_is_shown_since_its_begin_until_a_good_content_is_loaded() {
     let failures = reloader.failures();
     let mut load = |text: &str| {
         fs::write(&path, text).unwrap();
-        (0..3).for_each(|_| reloader.look(Trigger::Interval));
+        (0..3).for_each(|_| reloader.poll(Trigger::Interval));
     };
     load("bad");
     let first = failures.all();
@@ -266,7 +266,7 @@ fn a_failure_is_shown_since_its_begin_until_a_good_content_is_loaded() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn it_looks_at_once_when_asked_and_ends_when_stopped() {
+async fn it_polls_at_once_when_asked_and_ends_when_stopped() {
     let (_folder, path) = file_with("1");
     let number = watch_number(&path);
     let (value, stop) = (number.value.clone(), CancellationToken::new());
@@ -293,7 +293,7 @@ fn a_panic_over_a_content_is_a_failure_like_any_other() {
         Ok(number_in(&read).unwrap_or_else(|_| panic!("over this content")).to_string())
     });
     fs::write(&path, "bad").unwrap();
-    assert!(matches!(watched.look(Trigger::Request), Looked::Failed(_)));
+    assert!(matches!(watched.poll(Trigger::Request), Change::Failed(_)));
     fs::write(&path, "2").unwrap();
-    assert_eq!(watched.look(Trigger::Request), Looked::Loaded("2".into()));
+    assert_eq!(watched.poll(Trigger::Request), Change::Loaded("2".into()));
 }

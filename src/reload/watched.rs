@@ -22,15 +22,15 @@ pub struct Watched {
 /// The last load failed.
 struct Failure {
     problem: String,
-    /// How many looks ago, without a new content.
-    looks: u32,
+    /// How many polls ago, without a new content.
+    polls: u32,
 }
 
-/// After so many looks, so about once a minute, a failed content is tried again: what was wrong may be outside of the files,
+/// After so many polls, so about once a minute, a failed content is tried again: what was wrong may be outside of the files,
 /// such as another file that a configuration names.
-const RETRY_LOOKS: u32 = 60;
+const RETRY_POLLS: u32 = 60;
 
-/// Why the files are looked at.
+/// Why the files are polled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Trigger {
     /// The time has come.
@@ -39,11 +39,11 @@ pub(super) enum Trigger {
     Request,
 }
 
-/// What a look at the files led to.
+/// What a poll of the files led to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Looked {
+pub(super) enum Change {
     /// There is nothing to load, or not yet.
-    Unchanged,
+    None,
     /// The new content is in use; the text says what is new.
     Loaded(String),
     /// The new content cannot be used, so the old one stays; the text says why, and what to do.
@@ -60,9 +60,9 @@ impl Watched {
         Self { what, files, unconfirmed: None, failure: None, load: Box::new(load) }
     }
 
-    /// Loads the files if their content is new. On the interval it must be the same in two looks: tools write file after
-    /// file, and one may be half written.
-    pub(super) fn look(&mut self, trigger: Trigger) -> Looked {
+    /// Reads the files, and loads them if their content is new. On the interval it must be the same in two polls: tools write
+    /// file after file, and one may be half written.
+    pub(super) fn poll(&mut self, trigger: Trigger) -> Change {
         let contents = self.files.contents();
         if contents == self.files.loaded {
             self.unconfirmed = None;
@@ -70,7 +70,7 @@ impl Watched {
         }
         if trigger == Trigger::Interval && self.unconfirmed.as_ref() != Some(&contents) {
             self.unconfirmed = Some(contents);
-            return Looked::Unchanged;
+            return Change::None;
         }
         self.unconfirmed = None;
         self.files.loaded = contents;
@@ -78,24 +78,24 @@ impl Watched {
     }
 
     /// Tries a failed content again, now and then or when it is requested. Unless it is, the same problem is no news.
-    fn retry(&mut self, trigger: Trigger) -> Looked {
-        let Some(failure) = &mut self.failure else { return Looked::Unchanged };
-        failure.looks += 1;
-        if trigger == Trigger::Interval && failure.looks < RETRY_LOOKS {
-            return Looked::Unchanged;
+    fn retry(&mut self, trigger: Trigger) -> Change {
+        let Some(failure) = &mut self.failure else { return Change::None };
+        failure.polls += 1;
+        if trigger == Trigger::Interval && failure.polls < RETRY_POLLS {
+            return Change::None;
         }
         let known = failure.problem.clone();
         match self.load() {
-            Looked::Failed(problem) if problem == known && trigger == Trigger::Interval => Looked::Unchanged,
-            looked => looked,
+            Change::Failed(problem) if problem == known && trigger == Trigger::Interval => Change::None,
+            change => change,
         }
     }
 
-    fn load(&mut self) -> Looked {
+    fn load(&mut self) -> Change {
         // a library that panics over one content must not end all reloads; the panic is in the log
         let loaded = catch_unwind(AssertUnwindSafe(&mut self.load));
         let loaded = loaded.unwrap_or_else(|_| Err("a library panicked over it; put the old content back".into()));
-        self.failure = loaded.as_ref().err().map(|problem| Failure { problem: problem.clone(), looks: 0 });
-        loaded.map_or_else(Looked::Failed, Looked::Loaded)
+        self.failure = loaded.as_ref().err().map(|problem| Failure { problem: problem.clone(), polls: 0 });
+        loaded.map_or_else(Change::Failed, Change::Loaded)
     }
 }

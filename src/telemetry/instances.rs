@@ -25,9 +25,10 @@ impl InstanceTimes {
     /// Gives each of these instances a series, and removes those of all others.
     pub(super) fn set_instances(&self, instances: &[u64]) {
         let series = |instance: &u64| (*instance, self.all.with_label_values(&[&instance.to_string()]));
-        let (old, new) = (self.series.load(), instances.iter().map(series).collect());
-        self.series.store(new);
-        for removed in old.keys().filter(|instance| !instances.contains(instance)) {
+        let old = self.series.load();
+        self.series.store(instances.iter().map(series).collect());
+        let new = self.series.load();
+        for removed in old.keys().filter(|instance| !new.contains_key(instance)) {
             // an error means that there is none
             let _ = self.all.remove_label_values(&[&removed.to_string()]);
         }

@@ -110,20 +110,6 @@ fn a_full_stream_is_a_503_until_there_is_room() {
 }
 
 #[test]
-fn a_client_that_hangs_up_cancels_nothing() {
-    let nats = Nats::start();
-    let bridge = Bridge::start(&nats, "");
-    nats.signal("-STOP");
-    let begun = bridge.begin(&text(1));
-    bridge.wait_for_in_flight(1);
-    drop(begun);
-    nats.signal("-CONT");
-    eventually("stored all the same", Duration::from_secs(5), || nats.read().len() == 1);
-    eventually("the connection is gone", Duration::from_secs(5), || bridge.metric("connections") == 0.0);
-    bridge.wait_for_in_flight(0);
-}
-
-#[test]
 fn on_sigterm_requests_in_flight_are_finished() {
     let nats = Nats::start();
     let bridge = Bridge::start(&nats, "");
