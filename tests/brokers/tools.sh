@@ -59,6 +59,15 @@ need_strace() {
   command -v strace >/dev/null || install_packages strace
 }
 
+# The reverse proxies that docs/tls.md shows. The tests start their own; with systemd the packages start their services too.
+need_proxies() {
+  local missing=()
+  # servers are where the PATH of a user does not lead
+  PATH=$PATH:/usr/sbin command -v nginx >/dev/null || missing+=(nginx-light)
+  PATH=$PATH:/usr/sbin command -v haproxy >/dev/null || missing+=(haproxy)
+  ((${#missing[@]} == 0)) || install_packages "${missing[@]}"
+}
+
 # What pages are looked at with, and a font with all that stands on them.
 need_chromium() {
   command -v chromium >/dev/null || install_packages chromium fonts-dejavu-core

@@ -16,7 +16,7 @@ fn documents() -> Vec<String> {
     let docs = std::fs::read_dir(root().join("docs")).unwrap();
     let pages = docs.map(|entry| format!("docs/{}", entry.unwrap().file_name().into_string().unwrap()));
     let pages = pages.filter(|page| page.ends_with(".md"));
-    ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"].map(Into::into).into_iter().chain(pages).collect()
+    ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md"].map(Into::into).into_iter().chain(pages).collect()
 }
 
 #[test]
@@ -67,6 +67,38 @@ fn every_function_on_the_walk_exists() {
     let modules: std::collections::BTreeSet<_> = files.iter().map(|file| file.split('/').nth(1).unwrap()).collect();
     assert!(walk.contains(&format!("{} files of {} modules", files.len(), modules.len())), "{files:?} {modules:?}");
     assert!(files.len() <= 20 && modules.len() <= 10, "{files:?}");
+}
+
+/// The text of every Rust file below these folders.
+fn sources(folders: &[&str]) -> String {
+    let mut paths: Vec<_> = folders.iter().map(|folder| root().join(folder)).collect();
+    let mut text = String::new();
+    while let Some(path) = paths.pop() {
+        if path.is_dir() {
+            paths.extend(std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            text += &std::fs::read_to_string(path).unwrap();
+        }
+    }
+    text
+}
+
+#[test]
+fn every_test_that_security_names_exists() {
+    let sources = sources(&["src", "tests/integration"]).split_whitespace().collect::<Vec<_>>().join(" ");
+    let page = read("SECURITY.md");
+    let table = page.split("| claim | tests |").nth(1).unwrap().lines().filter(|line| line.starts_with("| "));
+    let mut named = 0;
+    for row in table {
+        let tests: Vec<_> = row.rsplit('|').nth(1).unwrap().split('`').skip(1).step_by(2).collect();
+        assert!(!tests.is_empty(), "SECURITY.md names no test for {row}");
+        for test in tests {
+            let is_there = sources.contains(&format!("#[test] fn {test}("));
+            assert!(is_there, "SECURITY.md names {test}, which is no test");
+            named += 1;
+        }
+    }
+    assert!(named > 30, "{named}");
 }
 
 #[test]

@@ -45,6 +45,7 @@ mod harness;
 mod http_connections;
 #[cfg(feature = "nats")]
 mod http_requests;
+mod install_certificate;
 #[cfg(all(feature = "journal", feature = "nats"))]
 mod journal;
 #[cfg(all(feature = "journal", feature = "nats"))]
@@ -110,6 +111,8 @@ mod provision;
 mod raw_requests;
 #[cfg(feature = "nats")]
 mod reload;
+#[cfg(feature = "nats")]
+mod reverse_proxies;
 #[cfg(feature = "nats")]
 mod send;
 #[cfg(feature = "nats")]

@@ -33,6 +33,11 @@ impl Certificates {
         all
     }
 
+    /// The folder they are in; its user may put more there.
+    pub fn folder(&self) -> String {
+        self.0.path().display().to_string()
+    }
+
     /// The path of one of them.
     pub fn at(&self, name: &str) -> String {
         self.0.path().join(name).display().to_string()

@@ -21,7 +21,7 @@ pub struct Request {
 }
 
 /// What is done with a request.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Act {
     Answer(u16),
     /// Answers 200, and closes.

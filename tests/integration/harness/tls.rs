@@ -1,6 +1,6 @@
 //! HTTP as bytes over TLS.
 
-use std::io::{BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,7 +32,11 @@ impl TlsConnection {
     }
 
     pub fn with(to: SocketAddr, name: &str, config: Arc<ClientConfig>) -> std::io::Result<Self> {
-        let stream = TcpStream::connect(to)?;
+        Self::over(TcpStream::connect(to)?, name, config)
+    }
+
+    /// The same over a connection that is open already.
+    pub fn over(stream: TcpStream, name: &str, config: Arc<ClientConfig>) -> std::io::Result<Self> {
         stream.set_read_timeout(Some(Duration::from_secs(20)))?;
         stream.set_nodelay(true)?;
         Ok(Self(BufReader::new(tls_stream(stream, name, config)?)))
@@ -57,6 +61,21 @@ impl TlsConnection {
     /// The next answer; waits for it.
     pub fn answer(&mut self) -> Answer {
         read_answer(&mut self.0)
+    }
+
+    /// The next answer; None if the server closes instead.
+    pub fn answer_or_end(&mut self) -> Option<Answer> {
+        let is_over = self.0.fill_buf().unwrap().is_empty();
+        (!is_over).then(|| self.answer())
+    }
+
+    /// All that comes until the server closes, or sends nothing for so long.
+    pub fn read_until_quiet(&mut self, quiet: Duration) -> String {
+        self.0.get_ref().sock.set_read_timeout(Some(quiet)).unwrap();
+        let mut all = Vec::new();
+        // a reset, or an end without a word, is an end too
+        let _ = self.0.read_to_end(&mut all);
+        String::from_utf8_lossy(&all).into_owned()
     }
 
     /// Waits until the server closes; whether it does without another byte.
