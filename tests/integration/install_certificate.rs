@@ -3,10 +3,10 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output};
-#[cfg(feature = "nats")]
+#[cfg(all(feature = "nats", feature = "tls"))]
 use std::time::Duration;
 
-#[cfg(feature = "nats")]
+#[cfg(all(feature = "nats", feature = "tls"))]
 use crate::harness::{Bridge, Certificates, Nats, TlsConnection, eventually};
 
 /// A group of who runs the tests, to which files may be given.
@@ -71,7 +71,7 @@ fn the_hook_changes_nothing_where_the_key_is_missing() {
 }
 
 #[test]
-#[cfg(feature = "nats")]
+#[cfg(all(feature = "nats", feature = "tls"))]
 fn a_bridge_serves_the_certificate_that_the_hook_installs() {
     let (nats, to) = (Nats::start(), tempfile::tempdir().unwrap());
     let renew = || {
