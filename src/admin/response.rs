@@ -134,7 +134,7 @@ const SECURITY_HEADERS: [(HeaderName, &str); 7] = [
 ];
 
 /// The answer with the security headers that it does not have already.
-pub(super) fn secured(mut response: Response<Body>) -> Response<Body> {
+pub(super) fn with_security_headers(mut response: Response<Body>) -> Response<Body> {
     for (name, value) in SECURITY_HEADERS {
         response.headers_mut().entry(name).or_insert(HeaderValue::from_static(value));
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use hyper::{Method, Request, Response};
 
 use super::guard::Access;
-use super::response::{Body, Refusal, secured};
+use super::response::{Body, Refusal, with_security_headers};
 use super::{Guard, Health, JournalPages, health, metrics_page, status_page};
 use crate::http_server::{Client, Transport};
 use crate::telemetry::Metrics;
@@ -102,7 +102,7 @@ impl Admin {
         B: hyper::body::Body,
         B::Error: Into<Box<dyn Error + Send + Sync>>,
     {
-        secured(self.answer(client, request).await.unwrap_or_else(Refusal::into_response))
+        with_security_headers(self.answer(client, request).await.unwrap_or_else(Refusal::into_response))
     }
 
     async fn answer<B>(&self, client: &Client, request: Request<B>) -> Result<Response<Body>, Refusal>
@@ -116,9 +116,9 @@ impl Admin {
         }
         let access = route.map_or(Access::Token, Route::access);
         self.guard.check(request.headers(), access)?;
-        // probes have no tokens: their clients stay strangers
+        // probes have no tokens: their connections stay unauthenticated
         if access == Access::Token && matches!(self.routes, Routes::Operators { .. }) {
-            client.authenticated();
+            client.mark_authenticated();
         }
         match route.ok_or_else(|| Refusal::NoRoute { pages: self.pages() })? {
             Route::Live => only_read(request.method()).map(|()| health::live()),

@@ -58,8 +58,8 @@ impl AllowList {
         Self(ranges.map(|ranges| ranges.iter().flat_map(|range| range.0.clone()).collect()))
     }
 
-    /// Whether the list names this address; one that allows any address names none.
-    pub fn names(&self, address: IpAddr) -> bool {
+    /// Whether an entry of the list contains this address. Without a list, false.
+    pub fn lists(&self, address: IpAddr) -> bool {
         self.0.is_some() && self.allows(address)
     }
 

@@ -195,14 +195,14 @@ impl Bridge {
         let ShutdownConfig { grace, delay } = config.shutdown;
         let limits = limits(&config.http.limits, grace.saturating_sub(delay));
         let (stop_webhook, stop_admin) = (CancellationToken::new(), CancellationToken::new());
-        let (shared, known) = (endpoint.clone(), endpoint.clone());
+        let (shared, allow_list) = (endpoint.clone(), endpoint.allowed.clone());
         let server = Server {
             listener,
             limits,
             tls,
             proxy_protocol: config.http.proxy.as_ref().is_some_and(|proxy| proxy.protocol.is_some()),
             half_close: true,
-            allowed: Some(Arc::new(move |address| known.allowed.load().names(address))),
+            is_protected: Some(Arc::new(move |address| allow_list.load().lists(address))),
             metrics: Some(endpoint.metrics.clone()),
         };
         let webhook = tokio::spawn(serve(server, stop_webhook.clone(), move |client, request| {
@@ -233,7 +233,7 @@ fn serve_admin(listener: AdminListener, limits: Limits, stop: &CancellationToken
     // probes must always get through: few connections are enough, and idle ones are closed early
     let limits = Limits { connections: 256, connections_per_address: 16, idle: limits.head, ..limits };
     let server =
-        Server { listener, limits, tls, proxy_protocol: false, half_close: false, allowed: None, metrics: None };
+        Server { listener, limits, tls, proxy_protocol: false, half_close: false, is_protected: None, metrics: None };
     tokio::spawn(serve(server, stop.clone(), move |client, request| {
         let admin = admin.clone();
         async move { Ok(admin.serve(&client, request).await) }

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use parking_lot::Mutex;
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::eviction::Member;
-use super::known_addresses::KnownAddresses;
+use super::eviction::Evictable;
+use super::protected_addresses::ProtectedAddresses;
 use crate::telemetry::GaugeGuard;
 
 /// What a connection is protected by.
@@ -32,30 +32,35 @@ struct ClientState {
     is_authenticated: AtomicBool,
     requests: AtomicUsize,
     /// None once the client is authenticated.
-    stranger: Mutex<Option<Stranger>>,
-    known: KnownAddresses,
+    unauthenticated: Mutex<Option<Unauthenticated>>,
+    protected: ProtectedAddresses,
 }
 
 /// What a connection holds until its client is authenticated.
-pub(super) struct Stranger {
-    pub(super) member: Arc<Member>,
-    pub(super) _turn: Option<OwnedSemaphorePermit>,
+pub(super) struct Unauthenticated {
+    pub(super) evictable: Arc<Evictable>,
+    pub(super) _address_permit: Option<OwnedSemaphorePermit>,
     pub(super) _counted: Option<GaugeGuard>,
 }
 
 impl Client {
-    pub(super) fn new(address: IpAddr, transport: Transport, stranger: Stranger, known: KnownAddresses) -> Self {
+    pub(super) fn new(
+        address: IpAddr,
+        transport: Transport,
+        unauthenticated: Unauthenticated,
+        protected: ProtectedAddresses,
+    ) -> Self {
         Self(Arc::new(ClientState {
             address,
             transport,
             is_authenticated: AtomicBool::new(false),
             requests: AtomicUsize::new(0),
-            stranger: Mutex::new(Some(stranger)),
-            known,
+            unauthenticated: Mutex::new(Some(unauthenticated)),
+            protected,
         }))
     }
 
-    /// The source address of the connection, or the one that a proxy tells in the PROXY protocol.
+    /// The source address of the connection, or the one in its PROXY protocol header.
     pub fn address(&self) -> IpAddr {
         self.0.address
     }
@@ -65,14 +70,14 @@ impl Client {
         self.0.transport
     }
 
-    /// The client has shown a valid token: its connection is closed no more to make room for others.
-    pub fn authenticated(&self) {
+    /// Marks the client as authenticated, or as allowed without a token: its connection is no longer evicted.
+    pub fn mark_authenticated(&self) {
         if self.0.is_authenticated.swap(true, Relaxed) {
             return;
         }
-        self.0.known.add(self.0.address);
-        if let Some(stranger) = self.0.stranger.lock().take() {
-            stranger.member.leave();
+        self.0.protected.add(self.0.address);
+        if let Some(unauthenticated) = self.0.unauthenticated.lock().take() {
+            unauthenticated.evictable.unregister();
         }
     }
 

@@ -1,4 +1,4 @@
-//! The steps of one connection, from its acceptance to its end.
+//! One connection, from its acceptance to its end: the address of its client, the permit of that address, TLS, HTTP.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -18,19 +18,19 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 use tracing::debug;
 
-use super::client::Stranger;
-use super::eviction::Member;
+use super::client::Unauthenticated;
+use super::eviction::Evictable;
 use super::proxy_protocol::{PreambleError, read_preamble};
 use super::timeouts::TimedStream;
 use super::tls::Encrypted;
 use super::{BodyError, Client, Shared, Tls, Transport};
 use crate::telemetry::ConnectionRefusal;
 
-/// How long a connection waits for its turn before it takes that of the oldest stranger at its address. A handshake and a head
-/// take one round trip each, a third of a second around the world.
-const TURN_PATIENCE: Duration = Duration::from_secs(1);
+/// How long a connection waits for a permit of its address before it evicts the oldest unauthenticated connection from there.
+/// A handshake and a head take one round trip each, a third of a second around the world.
+const ADDRESS_WAIT: Duration = Duration::from_secs(1);
 
-/// How much input is discarded behind the answer to a connection without a preamble, and for how long.
+/// How much input is discarded behind the answer to a connection without a PROXY protocol header, and for how long.
 const REFUSED_BYTES: u64 = 64 * 1024;
 const REFUSED_TIME: Duration = Duration::from_secs(1);
 
@@ -38,7 +38,7 @@ const REFUSED_TIME: Duration = Duration::from_secs(1);
 enum Ended {
     /// It is counted and logged under this reason.
     Refused(ConnectionRefusal),
-    /// It made room for another one, which counted and logged that.
+    /// It was evicted for another connection, which counted and logged that.
     Evicted,
     /// The client has gone, or broke off.
     Broken(String),
@@ -61,28 +61,28 @@ impl From<hyper::Error> for Ended {
 }
 
 /// Serves one connection to its end.
-pub(super) async fn serve<F, A, B>(shared: &Shared, stream: TcpStream, mut member: Arc<Member>, service: F)
+pub(super) async fn serve<F, A, B>(shared: &Shared, stream: TcpStream, mut evictable: Arc<Evictable>, service: F)
 where
     F: Fn(Client, Request<Incoming>) -> A + Send + 'static,
     A: Future<Output = Result<Response<B>, Infallible>> + Send + 'static,
     B: Body<Data = Bytes, Error: Into<BodyError>> + Send + 'static,
 {
-    let ended = steps(shared, stream, &mut member, service).await;
-    let address = member.address();
+    let ended = serve_stream(shared, stream, &mut evictable, service).await;
+    let address = evictable.address();
     match ended {
         Ok(()) => {}
-        Err(Ended::Refused(refusal)) => shared.refused(refusal, address),
+        Err(Ended::Refused(refusal)) => shared.count_and_log(refusal, address),
         Err(Ended::Evicted) => {}
         Err(Ended::Broken(error)) => debug!(client_address = %address, error, "connection ended early"),
     }
 }
 
-/// The steps: source address, turn, TLS, HTTP. `member` joined with the address of the peer, and becomes that of the client
-/// where a proxy tells it.
-async fn steps<F, A, B>(
+/// Serves the stream. `evictable` is registered under the address of the peer, and is registered again under that of the
+/// client if a PROXY protocol header names one.
+async fn serve_stream<F, A, B>(
     shared: &Shared,
     mut stream: TcpStream,
-    member: &mut Arc<Member>,
+    evictable: &mut Arc<Evictable>,
     service: F,
 ) -> Result<(), Ended>
 where
@@ -92,30 +92,31 @@ where
 {
     let _ = stream.set_nodelay(true);
     if shared.proxy_protocol
-        && let Some(told) = shared.preamble(&mut stream, member).await?
+        && let Some(client_address) = shared.read_client_address(&mut stream, evictable).await?
     {
-        *member = shared.join(told);
+        *evictable = shared.register(client_address);
     }
-    let turn = shared.turn(member).await?;
+    let address_permit = shared.acquire_address_permit(evictable).await?;
     let client = |transport| {
-        let counted = shared.metrics.as_ref().map(|metrics| metrics.stranger_connected());
-        let stranger = Stranger { member: member.clone(), _turn: turn, _counted: counted };
-        Client::new(member.address(), transport, stranger, shared.known.clone())
+        let counted = shared.metrics.as_ref().map(|metrics| metrics.unauthenticated_connection_opened());
+        let unauthenticated =
+            Unauthenticated { evictable: evictable.clone(), _address_permit: address_permit, _counted: counted };
+        Client::new(evictable.address(), transport, unauthenticated, shared.protected.clone())
     };
     match &shared.tls {
         None => {
-            let served = http(shared, stream, client(Transport::Plain), service);
-            member.unless_evicted(served).await.ok_or(Ended::Evicted)?
+            let served = serve_http(shared, stream, client(Transport::Plain), service);
+            evictable.unless_evicted(served).await.ok_or(Ended::Evicted)?
         }
-        Some(tls) => match shared.handshake(tls, stream, member).await? {
+        Some(tls) => match shared.handshake(tls, stream, evictable).await? {
             Handshake::Done(stream) => {
                 // boxed: a connection without TLS would be as large
-                let served = Box::pin(http(shared, *stream, client(Transport::Tls), service));
-                member.unless_evicted(served).await.ok_or(Ended::Evicted)?
+                let served = Box::pin(serve_http(shared, *stream, client(Transport::Tls), service));
+                evictable.unless_evicted(served).await.ok_or(Ended::Evicted)?
             }
             Handshake::PlainHttp(stream) => {
-                let served = Box::pin(http(shared, stream, client(Transport::PlainOnTlsPort), service));
-                member.unless_evicted(served).await.ok_or(Ended::Evicted)?
+                let served = Box::pin(serve_http(shared, stream, client(Transport::PlainOnTlsPort), service));
+                evictable.unless_evicted(served).await.ok_or(Ended::Evicted)?
             }
         },
     }
@@ -129,44 +130,49 @@ enum Handshake {
 }
 
 impl Shared {
-    pub(super) fn join(&self, address: IpAddr) -> Arc<Member> {
-        Arc::new(self.strangers.join(address, self.known.contains(address)))
+    /// Registers a new connection as unauthenticated.
+    pub(super) fn register(&self, address: IpAddr) -> Arc<Evictable> {
+        Arc::new(self.unauthenticated.register(address, self.protected.contains(address)))
     }
 
-    /// Waits for the turn of this connection among the strangers of its address. None means that it needs none: a known
-    /// address sends as much as it likes, and at loopback a proxy is the peer of all clients.
+    /// Waits for one of the permits that the unauthenticated connections of an address share. None means that it needs none:
+    /// a protected address has no such limit, and neither has loopback, where a proxy is the peer of all clients.
     ///
-    /// Clients that mean well show their token at once, so turns come soon. If not, the oldest stranger of the address has
-    /// been silent for long, and makes room.
-    async fn turn(&self, member: &Member) -> Result<Option<OwnedSemaphorePermit>, Ended> {
-        let address = member.address();
-        if address.is_loopback() || self.known.contains(address) {
+    /// GREEN-API sends its token in the first request, so its permits are free again after a round trip. Otherwise the oldest
+    /// connection of the address has been silent for longer than that, and is evicted.
+    async fn acquire_address_permit(&self, evictable: &Evictable) -> Result<Option<OwnedSemaphorePermit>, Ended> {
+        let address = evictable.address();
+        if address.is_loopback() || self.protected.contains(address) {
             return Ok(None);
         }
-        let turns = member.turns(self.limits.connections_per_address);
-        if let Ok(turn) = turns.clone().try_acquire_owned() {
-            return Ok(Some(turn));
+        let permits = evictable.address_permits(self.limits.connections_per_address);
+        if let Ok(permit) = permits.clone().try_acquire_owned() {
+            return Ok(Some(permit));
         }
-        let turn = turns.acquire_owned();
-        tokio::pin!(turn);
-        let waited = member.unless_evicted(timeout(TURN_PATIENCE.min(self.limits.head), &mut turn)).await;
-        if let Ok(Ok(turn)) = waited.ok_or(Ended::Evicted)? {
-            return Ok(Some(turn));
+        let permit = permits.acquire_owned();
+        tokio::pin!(permit);
+        let waited = evictable.unless_evicted(timeout(ADDRESS_WAIT.min(self.limits.head), &mut permit)).await;
+        if let Ok(Ok(permit)) = waited.ok_or(Ended::Evicted)? {
+            return Ok(Some(permit));
         }
-        if self.strangers.evict_from(address) {
-            self.refused(ConnectionRefusal::TooManyConnections, address);
+        if self.unauthenticated.evict_from(address) {
+            self.count_and_log(ConnectionRefusal::TooManyConnectionsPerAddress, address);
         }
-        match member.unless_evicted(timeout(self.limits.head, turn)).await.ok_or(Ended::Evicted)? {
-            Ok(Ok(turn)) => Ok(Some(turn)),
-            _ => Err(Ended::Refused(ConnectionRefusal::TooManyConnections)),
+        match evictable.unless_evicted(timeout(self.limits.head, permit)).await.ok_or(Ended::Evicted)? {
+            Ok(Ok(permit)) => Ok(Some(permit)),
+            _ => Err(Ended::Refused(ConnectionRefusal::TooManyConnectionsPerAddress)),
         }
     }
 
-    /// The address that a proxy tells before anything else. None means that the proxy itself is the client.
-    async fn preamble(&self, stream: &mut TcpStream, member: &Member) -> Result<Option<IpAddr>, Ended> {
-        let read = member.unless_evicted(timeout(self.limits.head, read_preamble(stream))).await;
+    /// Reads the address in the PROXY protocol header. None means that the proxy itself is the client.
+    async fn read_client_address(
+        &self,
+        stream: &mut TcpStream,
+        evictable: &Evictable,
+    ) -> Result<Option<IpAddr>, Ended> {
+        let read = evictable.unless_evicted(timeout(self.limits.head, read_preamble(stream))).await;
         let refusal = match read.ok_or(Ended::Evicted)? {
-            Ok(Ok(told)) => return Ok(told.map(|client| client.ip())),
+            Ok(Ok(client)) => return Ok(client.map(|client| client.ip())),
             Ok(Err(PreambleError::Io(error))) => return Err(error.into()),
             Ok(Err(PreambleError::Missing)) | Err(_) => ConnectionRefusal::NoPreamble,
             Ok(Err(PreambleError::Malformed | PreambleError::TooLong)) => ConnectionRefusal::MalformedPreamble,
@@ -176,23 +182,26 @@ impl Shared {
     }
 
     /// The TLS handshake, within its time and the number of those in progress.
-    async fn handshake(&self, tls: &Tls, stream: TcpStream, member: &Member) -> Result<Handshake, Ended> {
-        let address = member.address();
-        let place = self.handshakes.join(address, self.known.contains(address));
+    async fn handshake(&self, tls: &Tls, stream: TcpStream, connection: &Evictable) -> Result<Handshake, Ended> {
+        let address = connection.address();
+        let handshake = self.handshakes.register(address, self.protected.contains(address));
         if self.handshakes.count() > self.limits.handshakes
             && let Some(address) = self.handshakes.evict()
         {
-            self.refused(ConnectionRefusal::TooManyHandshakes, address);
+            self.count_and_log(ConnectionRefusal::TooManyHandshakes, address);
         }
         let _counted = self.metrics.as_ref().map(|metrics| metrics.handshake_begun());
-        let within = timeout(self.limits.handshake, begin(tls, stream));
-        let done = member.unless_evicted(place.unless_evicted(within)).await;
-        let done = done.flatten().ok_or(Ended::Evicted)?;
-        done.map_err(|_| Ended::Refused(ConnectionRefusal::HandshakeTimeout))?
+        let within = timeout(self.limits.handshake, detect_and_handshake(tls, stream));
+        let done = connection.unless_evicted(handshake.unless_evicted(within)).await;
+        match done.flatten() {
+            Some(Ok(done)) => done,
+            Some(Err(_)) => Err(Ended::Refused(ConnectionRefusal::HandshakeTimeout)),
+            None => Err(Ended::Evicted),
+        }
     }
 }
 
-/// Answers a connection that has not come to HTTP, in the place of the HTTP parser.
+/// Answers 400 as the HTTP parser does, before the connection has come to it.
 async fn refuse(stream: &mut TcpStream) {
     let answer = b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
     // a client that is gone needs no answer
@@ -203,7 +212,8 @@ async fn refuse(stream: &mut TcpStream) {
     let _ = timeout(REFUSED_TIME, tokio::io::copy(&mut discarded, &mut tokio::io::sink())).await;
 }
 
-async fn begin(tls: &Tls, stream: TcpStream) -> Result<Handshake, Ended> {
+/// Looks at the first byte: TLS, or a request without it.
+async fn detect_and_handshake(tls: &Tls, stream: TcpStream) -> Result<Handshake, Ended> {
     let mut first = [0];
     if stream.peek(&mut first).await? == 0 {
         return Err(Ended::Broken("closed before the handshake".into()));
@@ -221,8 +231,8 @@ async fn begin(tls: &Tls, stream: TcpStream) -> Result<Handshake, Ended> {
     }
 }
 
-/// HTTP on a connection, whatever protects it.
-async fn http<S, F, A, B>(shared: &Shared, stream: S, client: Client, service: F) -> Result<(), Ended>
+/// Serves HTTP on a connection, with TLS or without.
+async fn serve_http<S, F, A, B>(shared: &Shared, stream: S, client: Client, service: F) -> Result<(), Ended>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     F: Fn(Client, Request<Incoming>) -> A + Send + 'static,

@@ -1,8 +1,8 @@
-//! Connections that are closed when there is no room for another one.
+//! Eviction: which connection is closed when a limit is reached and another one comes.
 //!
-//! A client that has not shown a valid token is a stranger. Strangers may fill a listener, but they keep nobody out: when a
-//! limit is reached, the address with the most strangers loses its oldest one. So whoever opens many connections pays for
-//! them, and a client with few keeps its own.
+//! Only unauthenticated connections are evicted: those whose client has not shown a valid token. The address that has the
+//! most of them loses its oldest, so an address with many pays for them, and one with few keeps its own. A protected address
+//! loses one only if no other has any.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv6Addr};
@@ -11,99 +11,100 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, Semaphore};
 
-/// The members of one limit: the open connections of strangers, or the handshakes in progress. Cheap to clone.
+/// What one limit counts: unauthenticated connections, or TLS handshakes in progress. Cheap to clone.
 #[derive(Debug, Clone, Default)]
-pub(super) struct EvictionPool(Arc<Mutex<Members>>);
+pub(super) struct EvictionPool(Arc<Mutex<Registered>>);
 
 #[derive(Debug, Default)]
-struct Members {
-    addresses: HashMap<IpAddr, Address>,
+struct Registered {
+    networks: HashMap<IpAddr, Network>,
     count: usize,
     next: u64,
 }
 
-/// The members from one address; there is no entry without a member.
+/// What is registered under one address, or for IPv6 under one /64; there is none without an entry.
 #[derive(Debug, Default)]
-struct Address {
-    /// By age, the oldest first; notified when it is evicted.
-    members: BTreeMap<u64, Arc<Notify>>,
-    /// Permits of those that are served at once; see [`Member::turns`].
-    turns: Option<Arc<Semaphore>>,
-    /// Whether it was known when its last member joined.
-    is_known: bool,
+struct Network {
+    /// By age, the oldest first; each is notified when it is evicted.
+    evictables: BTreeMap<u64, Arc<Notify>>,
+    /// See [`Evictable::address_permits`].
+    permits: Option<Arc<Semaphore>>,
+    /// Whether it was protected when the last one was registered.
+    is_protected: bool,
 }
 
-/// One member; it leaves the pool when it is dropped.
+/// One connection or handshake that can be evicted. Its drop ends its registration.
 #[derive(Debug)]
-pub(super) struct Member {
+pub(super) struct Evictable {
     pool: EvictionPool,
     address: IpAddr,
-    /// What the address counts as.
-    entry: IpAddr,
+    /// The key of its [`Network`].
+    network: IpAddr,
     number: u64,
     evicted: Arc<Notify>,
 }
 
 impl EvictionPool {
-    /// Adds a member. One of a known address is evicted only if no other address has any.
-    pub(super) fn join(&self, address: IpAddr, is_known: bool) -> Member {
-        let (address, entry) = (address.to_canonical(), counted_as(address));
+    /// Registers one more. With `is_protected` it is evicted only if no other address has any.
+    pub(super) fn register(&self, address: IpAddr, is_protected: bool) -> Evictable {
+        let network = network_of(address);
         let evicted = Arc::new(Notify::new());
-        let mut members = self.0.lock();
-        let number = members.next;
-        members.next += 1;
-        members.count += 1;
-        let of_address = members.addresses.entry(entry).or_default();
-        of_address.members.insert(number, evicted.clone());
-        of_address.is_known = is_known;
-        Member { pool: self.clone(), address, entry, number, evicted }
+        let mut registered = self.0.lock();
+        let number = registered.next;
+        registered.next += 1;
+        registered.count += 1;
+        let entry = registered.networks.entry(network).or_default();
+        entry.evictables.insert(number, evicted.clone());
+        entry.is_protected = is_protected;
+        Evictable { pool: self.clone(), address: address.to_canonical(), network, number, evicted }
     }
 
     pub(super) fn count(&self) -> usize {
         self.0.lock().count
     }
 
-    /// Evicts the oldest member of the address that has the most. Returns the address; None means that the pool is empty.
+    /// Evicts the oldest of the address that has the most. Returns the address, or the network of IPv6; None means that the
+    /// pool is empty.
     pub(super) fn evict(&self) -> Option<IpAddr> {
-        let mut members = self.0.lock();
-        let entries = members.addresses.iter();
-        let (address, _) = entries.max_by_key(|(_, entry)| (!entry.is_known, entry.members.len()))?;
+        let mut registered = self.0.lock();
+        let entries = registered.networks.iter();
+        let (address, _) = entries.max_by_key(|(_, entry)| (!entry.is_protected, entry.evictables.len()))?;
         let address = *address;
-        members.evict_oldest(address).then_some(address)
+        registered.evict_oldest(address).then_some(address)
     }
 
-    /// Evicts the oldest member from this address. Whether there is one.
+    /// Evicts the oldest of this address. Whether there was one.
     pub(super) fn evict_from(&self, address: IpAddr) -> bool {
-        self.0.lock().evict_oldest(counted_as(address))
+        self.0.lock().evict_oldest(network_of(address))
     }
 }
 
-impl Members {
-    fn evict_oldest(&mut self, address: IpAddr) -> bool {
-        let oldest = self.addresses.get_mut(&address).and_then(|entry| entry.members.pop_first());
+impl Registered {
+    fn evict_oldest(&mut self, network: IpAddr) -> bool {
+        let oldest = self.networks.get_mut(&network).and_then(|entry| entry.evictables.pop_first());
         if let Some((_, evicted)) = &oldest {
             evicted.notify_one();
-            self.left(address);
+            self.uncount(network);
         }
         oldest.is_some()
     }
 
-    /// Counts a member no longer that has been taken out of its entry.
-    fn left(&mut self, address: IpAddr) {
+    /// Subtracts one that was taken out of its network.
+    fn uncount(&mut self, network: IpAddr) {
         self.count -= 1;
-        if self.addresses.get(&address).is_some_and(|entry| entry.members.is_empty()) {
-            self.addresses.remove(&address);
+        if self.networks.get(&network).is_some_and(|entry| entry.evictables.is_empty()) {
+            self.networks.remove(&network);
         }
     }
 }
 
-impl Member {
-    /// The address that it joined with.
+impl Evictable {
+    /// The address that it was registered with.
     pub(super) fn address(&self) -> IpAddr {
         self.address
     }
 
-    /// Runs a future until the member is evicted; None means that it was.
+    /// Runs a future until this is evicted; None means that it was.
     pub(super) async fn unless_evicted<F: Future>(&self, future: F) -> Option<F::Output> {
         tokio::select! {
             biased;
@@ -112,34 +113,34 @@ impl Member {
         }
     }
 
-    /// The permits of this address for members that are served at once; all its members share them.
-    pub(super) fn turns(&self, max: usize) -> Arc<Semaphore> {
+    /// The permits that all of this address share, for those that are served at the same time.
+    pub(super) fn address_permits(&self, max: usize) -> Arc<Semaphore> {
         let new = || Arc::new(Semaphore::new(max.min(Semaphore::MAX_PERMITS)));
-        let mut members = self.pool.0.lock();
-        // an evicted member has no entry any more, and is about to end
-        let entry = members.addresses.get_mut(&self.entry);
-        entry.map_or_else(new, |entry| entry.turns.get_or_insert_with(new).clone())
+        let mut registered = self.pool.0.lock();
+        // one that was evicted has no entry any more, and is about to end
+        let entry = registered.networks.get_mut(&self.network);
+        entry.map_or_else(new, |entry| entry.permits.get_or_insert_with(new).clone())
     }
 
-    /// Leaves the pool, so that it can no longer be evicted.
-    pub(super) fn leave(&self) {
-        let mut members = self.pool.0.lock();
-        let entry = members.addresses.get_mut(&self.entry);
-        if entry.is_some_and(|entry| entry.members.remove(&self.number).is_some()) {
-            members.left(self.entry);
+    /// Ends the registration: from now on it cannot be evicted.
+    pub(super) fn unregister(&self) {
+        let mut registered = self.pool.0.lock();
+        let entry = registered.networks.get_mut(&self.network);
+        if entry.is_some_and(|entry| entry.evictables.remove(&self.number).is_some()) {
+            registered.uncount(self.network);
         }
     }
 }
 
-impl Drop for Member {
+impl Drop for Evictable {
     fn drop(&mut self) {
-        self.leave();
+        self.unregister();
     }
 }
 
-/// The address that a client counts as. An IPv4 address inside an IPv6 one counts as itself, and an IPv6 one as its /64: that
+/// The address under which a client is counted. An IPv4 address inside an IPv6 one counts as itself, and an IPv6 one as its /64: that
 /// is the least that one customer of a network gets.
-pub(super) fn counted_as(address: IpAddr) -> IpAddr {
+pub(super) fn network_of(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64))),
         address => address,
@@ -154,16 +155,16 @@ mod tests {
         text.parse().unwrap()
     }
 
-    async fn is_evicted(member: &Member) -> bool {
+    async fn is_evicted(member: &Evictable) -> bool {
         member.unless_evicted(tokio::task::yield_now()).await.is_none()
             || member.unless_evicted(std::future::pending::<()>()).await.is_none()
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_address_with_the_most_members_loses_its_oldest() {
+    async fn the_address_that_has_the_most_loses_its_oldest() {
         let pool = EvictionPool::default();
-        let few = pool.join(address("192.0.2.1"), false);
-        let many: Vec<_> = (0..3).map(|_| pool.join(address("192.0.2.2"), false)).collect();
+        let few = pool.register(address("192.0.2.1"), false);
+        let many: Vec<_> = (0..3).map(|_| pool.register(address("192.0.2.2"), false)).collect();
         assert_eq!(pool.evict(), Some(address("192.0.2.2")));
         assert!(is_evicted(&many[0]).await);
         assert_eq!(pool.count(), 3);
@@ -176,45 +177,49 @@ mod tests {
     }
 
     #[test]
-    fn a_known_address_loses_a_member_last() {
+    fn a_protected_address_loses_one_last() {
         let pool = EvictionPool::default();
-        let known = address("192.0.2.1");
-        let _members = [pool.join(known, true), pool.join(known, true), pool.join(address("192.0.2.2"), false)];
+        let protected = address("192.0.2.1");
+        let _members = [
+            pool.register(protected, true),
+            pool.register(protected, true),
+            pool.register(address("192.0.2.2"), false),
+        ];
         let evicted: Vec<_> = std::iter::from_fn(|| pool.evict()).collect();
-        assert_eq!(evicted, [address("192.0.2.2"), known, known]);
+        assert_eq!(evicted, [address("192.0.2.2"), protected, protected]);
     }
 
     #[test]
-    fn a_member_that_leaves_is_not_evicted_and_no_entry_stays_behind() {
+    fn what_is_unregistered_is_not_evicted_and_no_entry_stays_behind() {
         let pool = EvictionPool::default();
         let (left, dropped, evicted) = (
-            pool.join(address("192.0.2.1"), false),
-            pool.join(address("192.0.2.1"), false),
-            pool.join(address("2001:db8::1"), false),
+            pool.register(address("192.0.2.1"), false),
+            pool.register(address("192.0.2.1"), false),
+            pool.register(address("2001:db8::1"), false),
         );
-        left.leave();
-        left.leave();
+        left.unregister();
+        left.unregister();
         drop((left, dropped));
         assert_eq!(pool.evict(), Some(address("2001:db8::")));
         assert_eq!((pool.evict(), pool.count()), (None, 0));
         drop(evicted);
         assert_eq!(pool.count(), 0);
-        assert!(pool.0.lock().addresses.is_empty());
+        assert!(pool.0.lock().networks.is_empty());
     }
 
     #[test]
-    fn the_members_of_an_address_share_its_turns() {
+    fn all_of_an_address_share_its_permits() {
         let pool = EvictionPool::default();
-        let join = |text| pool.join(address(text), false);
+        let join = |text| pool.register(address(text), false);
         let (one, mapped, other) = (join("192.0.2.1"), join("::ffff:192.0.2.1"), join("192.0.2.2"));
-        let _turn = one.turns(1).try_acquire_owned().unwrap();
-        assert!(mapped.turns(1).try_acquire_owned().is_err());
-        assert!(other.turns(1).try_acquire_owned().is_ok());
+        let _turn = one.address_permits(1).try_acquire_owned().unwrap();
+        assert!(mapped.address_permits(1).try_acquire_owned().is_err());
+        assert!(other.address_permits(1).try_acquire_owned().is_ok());
     }
 
     #[test]
     fn an_ipv6_client_counts_as_its_network() {
-        assert_eq!(counted_as(address("2001:db8:1:2:3:4:5:6")), address("2001:db8:1:2::"));
-        assert_eq!(counted_as(address("::ffff:192.0.2.7")), address("192.0.2.7"));
+        assert_eq!(network_of(address("2001:db8:1:2:3:4:5:6")), address("2001:db8:1:2::"));
+        assert_eq!(network_of(address("::ffff:192.0.2.7")), address("192.0.2.7"));
     }
 }

@@ -4,17 +4,18 @@
 //! are on connections, on the TLS handshake, on the request head, and on the time a client may take. It knows HTTP, but not
 //! what the service does.
 //!
-//! A connection goes through the steps of [`connection`]: its source address, its turn among the strangers of that address,
-//! TLS, then HTTP. When a limit is reached, [`eviction`] decides who loses: a stranger, never a client with a valid token.
+//! A connection goes through [`connection`]: the address of its client, the permit of that address, TLS, then HTTP. It is
+//! unauthenticated until its client has shown a valid token. When a limit is reached, [`eviction`] closes an unauthenticated
+//! connection, never another.
 
 mod client;
-mod config;
 mod connection;
 mod eviction;
-mod known_addresses;
 mod process_limits;
+mod protected_addresses;
 mod proxy_protocol;
 mod timeouts;
+mod tls_config;
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -32,11 +33,11 @@ use tracing::warn;
 
 use crate::telemetry::{ConnectionRefusal, Metrics};
 pub use client::{Client, Transport};
-pub use config::{CertificateError, CertificateInfo, TlsConfig, TlsFile};
 use eviction::EvictionPool;
-use known_addresses::{IsAllowed, KnownAddresses};
 pub use process_limits::{disable_core_dumps, max_connections};
+use protected_addresses::{IsProtected, ProtectedAddresses};
 pub use proxy_protocol::{PreambleError, read_preamble};
+pub use tls_config::{CertificateError, CertificateInfo, TlsConfig, TlsFile};
 
 cfg_if::cfg_if! {
     if #[cfg(feature = "tls")] {
@@ -54,16 +55,17 @@ type BodyError = Box<dyn std::error::Error + Send + Sync>;
 /// The limits of one listener.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Open connections. When there are as many, each new one takes the place of a stranger's.
+    /// Open connections. When there are as many, each new one evicts an unauthenticated one.
     pub connections: usize,
-    /// Connections of strangers from one address that are served at once; more wait a moment, and then take the place of the
-    /// oldest. Loopback has no such limit.
+    /// Unauthenticated connections of one address that are served at the same time. More wait for a second, and then each
+    /// evicts the oldest. Loopback and protected addresses have no such limit.
     pub connections_per_address: usize,
-    /// TLS handshakes in progress. When there are as many, each new one takes the place of another.
+    /// TLS handshakes in progress. When there are as many, each new one evicts another.
     pub handshakes: usize,
     /// How long a TLS handshake may take.
     pub handshake: Duration,
-    /// How long a request head may take, from its first byte to its end. A stranger may also not be idle for longer.
+    /// How long a request head may take, from its first byte to its end. An unauthenticated connection
+    /// may also not be idle for longer.
     pub head: Duration,
     /// The most bytes of a request head; a larger one is answered 431. A connection reads about as many bytes ahead. hyper
     /// answers 414 to a target of more than 64 KiB, if the head may be that large.
@@ -90,11 +92,11 @@ pub struct Server {
     pub tls: Option<Tls>,
     /// Whether every connection begins with a preamble of the PROXY protocol, which names its source address.
     pub proxy_protocol: bool,
-    /// Whether a client may end what it sends and still gets its answer. A stream without end could then not tell that its
-    /// client has gone.
+    /// Whether a half-closed connection still gets its answer. Off for the admin listener: an event stream could not notice
+    /// that its client has gone.
     pub half_close: bool,
-    /// Tells which source addresses are known without a token. None means none.
-    pub allowed: Option<IsAllowed>,
+    /// Whether connections of an address are evicted last although it has shown no token. None means none are.
+    pub is_protected: Option<IsProtected>,
     /// Count its connections. None means that they are not counted.
     pub metrics: Option<Arc<Metrics>>,
 }
@@ -105,11 +107,11 @@ struct Shared {
     tls: Option<Tls>,
     proxy_protocol: bool,
     half_close: bool,
-    permits: Arc<Semaphore>,
+    connection_permits: Arc<Semaphore>,
     /// The open connections without a valid token.
-    strangers: EvictionPool,
+    unauthenticated: EvictionPool,
     handshakes: EvictionPool,
-    known: KnownAddresses,
+    protected: ProtectedAddresses,
     metrics: Option<Arc<Metrics>>,
     stop: CancellationToken,
 }
@@ -121,16 +123,16 @@ where
     A: Future<Output = Result<Response<B>, Infallible>> + Send + 'static,
     B: Body<Data = Bytes, Error: Into<BodyError>> + Send + 'static,
 {
-    let Server { listener, limits, tls, proxy_protocol, half_close, allowed, metrics } = server;
+    let Server { listener, limits, tls, proxy_protocol, half_close, is_protected, metrics } = server;
     let shared = Arc::new(Shared {
         limits,
         tls,
         proxy_protocol,
         half_close,
-        permits: Arc::new(Semaphore::new(limits.connections)),
-        strangers: EvictionPool::default(),
+        connection_permits: Arc::new(Semaphore::new(limits.connections)),
+        unauthenticated: EvictionPool::default(),
         handshakes: EvictionPool::default(),
-        known: KnownAddresses::new(allowed),
+        protected: ProtectedAddresses::new(is_protected),
         metrics,
         stop: stop.clone(),
     });
@@ -142,11 +144,11 @@ where
         };
         let Some((stream, peer, permit)) = accepted else { continue };
         // it can be evicted from now on, even before its task runs
-        let member = shared.join(peer.ip());
+        let evictable = shared.register(peer.ip());
         let (shared, service) = (shared.clone(), service.clone());
         connections.spawn(async move {
             let open = shared.metrics.as_ref().map(|metrics| metrics.connection_opened());
-            connection::serve(&shared, stream, member, service).await;
+            connection::serve(&shared, stream, evictable, service).await;
             drop((permit, open));
         });
     }
@@ -158,7 +160,7 @@ where
 /// Accepts a connection, and waits until there is room for it.
 async fn accept(listener: &TcpListener, shared: &Shared) -> Option<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
     match listener.accept().await {
-        Ok((stream, peer)) => Some((stream, peer, shared.permit().await?)),
+        Ok((stream, peer)) => Some((stream, peer, shared.acquire_connection_permit().await?)),
         Err(error) if error.kind() == std::io::ErrorKind::ConnectionAborted => None,
         Err(error) => {
             // no file descriptors left, most likely; accepting again at once would spin
@@ -171,20 +173,20 @@ async fn accept(listener: &TcpListener, shared: &Shared) -> Option<(TcpStream, S
 }
 
 impl Shared {
-    /// A permit for one more connection: a free one, or that of a stranger who is evicted. With neither, it waits until a
-    /// connection ends.
-    async fn permit(&self) -> Option<OwnedSemaphorePermit> {
-        if let Ok(permit) = self.permits.clone().try_acquire_owned() {
+    /// A permit for one more connection: a free one, or that of an unauthenticated connection, which is evicted. With neither,
+    /// it waits until a connection ends.
+    async fn acquire_connection_permit(&self) -> Option<OwnedSemaphorePermit> {
+        if let Ok(permit) = self.connection_permits.clone().try_acquire_owned() {
             return Some(permit);
         }
-        if let Some(address) = self.strangers.evict() {
-            self.refused(ConnectionRefusal::Evicted, address);
+        if let Some(address) = self.unauthenticated.evict() {
+            self.count_and_log(ConnectionRefusal::TooManyConnections, address);
         }
-        self.permits.clone().acquire_owned().await.ok()
+        self.connection_permits.clone().acquire_owned().await.ok()
     }
 
-    /// Counts and logs a connection that is closed before it has brought a request.
-    fn refused(&self, refusal: ConnectionRefusal, address: IpAddr) {
+    /// Counts and logs a connection that the server closes without an answer.
+    fn count_and_log(&self, refusal: ConnectionRefusal, address: IpAddr) {
         if let Some(metrics) = &self.metrics {
             metrics.connection_refused(refusal);
         }

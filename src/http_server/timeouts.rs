@@ -2,7 +2,7 @@
 //!
 //! hyper has one timer for a request head. It starts when hyper waits for a request, and also runs while the connection
 //! is idle. [`HeadTimer`] replaces it: until the first byte it waits for the time hyper gives, which is `idle`, or for `head`
-//! where the client is a stranger, and from then on for `head`. It does not notice bytes that arrive before hyper waits for them, directly behind the request
+//! where the connection is unauthenticated, and from then on for `head`. It does not notice bytes that arrive before hyper waits for them, directly behind the request
 //! before: such a head has `idle` until its next byte.
 
 use std::future::Future;
@@ -164,7 +164,7 @@ impl Timer for HeadTimer {
         self.state.is_awaited.store(true, Relaxed);
         let mut deadline = Instant::from_std(deadline);
         if !self.client.is_authenticated() {
-            // a stranger may not be idle for longer than a head may take
+            // without a valid token it may not be idle for longer than a head may take
             deadline = deadline.min(Instant::now() + self.limit);
         }
         let sleep = Box::pin(sleep_until(deadline));

@@ -5,7 +5,7 @@ use std::io;
 
 use tokio::net::TcpStream;
 
-use super::config::{CertificateError, CertificateInfo, TlsConfig, TlsFile};
+use super::tls_config::{CertificateError, CertificateInfo, TlsConfig, TlsFile};
 
 pub(super) type Encrypted = TcpStream;
 

@@ -114,21 +114,21 @@ label_enum! {
 }
 
 label_enum! {
-    /// Why a connection is closed before it has brought a whole request head.
+    /// Why the server closes a connection otherwise than after an answer.
     ConnectionRefusal[9] {
-        /// `http.limits.connections_per_address` from its address are served without a token, and another one took its place.
+        /// `http.limits.connections` are open, and another one evicted it.
         TooManyConnections = "too_many_connections",
-        /// `http.limits.connections` are open, and another one took its place.
-        Evicted = "evicted",
-        /// `http.limits.handshakes` are in progress, and another one took its place.
+        /// `http.limits.connections_per_address` of its address are served without a token, and another one evicted it.
+        TooManyConnectionsPerAddress = "too_many_connections_per_address",
+        /// `http.limits.handshakes` are in progress, and another one evicted it.
         TooManyHandshakes = "too_many_handshakes",
         /// The TLS handshake took too long.
         HandshakeTimeout = "handshake_timeout",
-        /// The TLS handshake failed: no common version, cipher or protocol, or no TLS at all.
+        /// The TLS handshake failed: no common version, cipher or protocol, or its first bytes are neither TLS nor HTTP.
         HandshakeFailed = "handshake_failed",
-        /// The connection does not begin with a preamble of the PROXY protocol.
+        /// The connection does not begin with a preamble of the PROXY protocol, or it does not come within `http.limits.head`.
         NoPreamble = "no_preamble",
-        /// The preamble of the PROXY protocol cannot be read, or names no address.
+        /// The preamble of the PROXY protocol is malformed, too long, or of no TCP connection.
         MalformedPreamble = "malformed_preamble",
         /// The request head is not HTTP.
         MalformedHead = "malformed_head",
@@ -141,10 +141,10 @@ impl ConnectionRefusal {
     /// What an operator can do, for the log. None means nothing: the client is at fault.
     pub const fn remedy(self) -> Option<&'static str> {
         match self {
-            Self::TooManyConnections => {
+            Self::TooManyConnections => Some("all connections are in use; raise http.limits.connections"),
+            Self::TooManyConnectionsPerAddress => {
                 Some("without a valid token an address gets no more; raise http.limits.connections_per_address")
             }
-            Self::Evicted => Some("all connections are in use; raise http.limits.connections"),
             Self::TooManyHandshakes => Some("raise http.limits.handshakes"),
             Self::NoPreamble => Some("let only the proxy reach this port, and send-proxy there, or remove http.proxy"),
             Self::MalformedPreamble

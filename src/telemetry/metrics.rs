@@ -175,7 +175,7 @@ impl Metrics {
     }
 
     /// A connection is served without a valid token until the guard is dropped.
-    pub fn stranger_connected(&self) -> GaugeGuard {
+    pub fn unauthenticated_connection_opened(&self) -> GaugeGuard {
         GaugeGuard::new(&self.connection_gauges.strangers)
     }
 

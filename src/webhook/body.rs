@@ -16,8 +16,8 @@ pub(super) struct ReadBody {
     pub(super) permit: Permit,
 }
 
-/// How long a body may take to get up to `http.limits.min_body_rate`.
-const START: Duration = Duration::from_secs(5);
+/// How much longer than `http.limits.min_body_rate` allows a body may take.
+const RATE_GRACE: Duration = Duration::from_secs(5);
 
 /// The whole body, byte for byte.
 pub(super) async fn read(mut body: Incoming, config: &Config, mut permit: Permit) -> Result<ReadBody, Refusal> {
@@ -45,10 +45,10 @@ pub(super) async fn read(mut body: Incoming, config: &Config, mut permit: Permit
     Ok(ReadBody { bytes, permit })
 }
 
-/// How long a body may have taken until its next piece, of which so many bytes have come.
+/// The time limit for the next piece of a body of which `received` bytes have come.
 fn time_for(received: usize, config: &Config) -> Duration {
     let seconds = received as f64 / config.limits.min_body_rate as f64;
-    config.body_time.min(START + Duration::from_secs_f64(seconds))
+    config.body_time.min(RATE_GRACE + Duration::from_secs_f64(seconds))
 }
 
 /// The same bytes, without a reference to the much larger read buffer of the connection: that buffer can be reused.

@@ -97,21 +97,22 @@ pub struct Limits {
     /// Default 64 MiB. An eighth is for bodies of up to 64 KiB, so that large ones, however slow, leave them room.
     #[serde(deserialize_with = "units::size")]
     pub in_flight_bytes: usize,
-    /// The least bytes a second that a body must bring, on average from its fifth second on; a slower one is answered 408.
+    /// The least bytes a second that a body must bring, less five seconds: after t seconds it has `min_body_rate * (t - 5)`
+    /// bytes, or is answered 408.
     /// Default 1 KiB: the whole of a usual notification. `http.body_time` is the most that any body gets.
     #[serde(deserialize_with = "units::size")]
     pub min_body_rate: usize,
-    /// Open connections. Default 4096. When there are as many, each new one takes the place of a stranger's: a client that
-    /// has not shown a valid token, the oldest of the address that has the most. A request head of up to `head_bytes` is
-    /// buffered for each.
+    /// Open connections. Default 4096. When there are as many, each new one evicts an unauthenticated one, whose client has not
+    /// shown a valid token: the oldest of the address that has the most. A request head of up to `head_bytes` is buffered for
+    /// each.
     pub connections: usize,
-    /// Connections without a valid token that are served at once for one source address; more wait for a second, and then
-    /// each takes the place of the oldest. Default 256: GREEN-API has few addresses, but shows a token at once, and an
-    /// address that has shown one within the last hour, or is in `auth.allow_from`, has no such limit. Neither has loopback,
-    /// where a proxy is the peer of all clients. IPv6 addresses count by their /64.
+    /// Unauthenticated connections of one source address that are served at the same time; more wait for a second, and then
+    /// each evicts the oldest. Default 256: GREEN-API has few addresses, but its first request shows a token, and an address
+    /// that has shown one within the last hour, or is in `auth.allow_from`, has no such limit. Neither has loopback, where a
+    /// proxy is the peer of all clients. IPv6 addresses count by their /64.
     pub connections_per_address: usize,
-    /// TLS handshakes in progress. Default 512. When there are as many, each new one takes the place of the oldest of the
-    /// address that has the most. A handshake costs about a millisecond of CPU and some 20 KiB.
+    /// TLS handshakes in progress. Default 512. When there are as many, each new one evicts the oldest of the address that has
+    /// the most. A handshake costs about a millisecond of CPU and some 20 KiB.
     pub handshakes: usize,
     /// How long a TLS handshake may take. Default 10 s.
     #[serde(deserialize_with = "units::duration")]

@@ -82,7 +82,7 @@ impl Endpoint {
         request: Request<Incoming>,
     ) -> Result<Response<Full<Bytes>>, Infallible> {
         let _timer = self.metrics.begin_request();
-        let sender = encrypted(&client).and_then(|()| self.sender(client.address(), &request));
+        let sender = require_tls(&client).and_then(|()| self.sender(client.address(), &request));
         let address = sender.unwrap_or(client.address());
         let outcome = match sender.and_then(|sender| self.admit(&client, sender, request)) {
             // boxed: otherwise the connection's future would be as large while idle
@@ -118,7 +118,7 @@ impl Endpoint {
         }
         head::check(&request, &self.config.path)?;
         let binding = self.authenticate(&request)?;
-        client.authenticated();
+        client.mark_authenticated();
         let trace = head::trace(request.headers());
         let encoding = head::content_encoding(request.headers());
         Ok(Admitted { binding, trace, encoding, body: request.into_body() })
@@ -193,7 +193,7 @@ impl Endpoint {
 }
 
 /// Refuses a request without TLS on a port that has it.
-fn encrypted(client: &Client) -> Result<(), Refused> {
+fn require_tls(client: &Client) -> Result<(), Refused> {
     let detail = Some("http:// on a port with TLS; set webhookUrl to https://");
     match client.transport() {
         Transport::Plain | Transport::Tls => Ok(()),

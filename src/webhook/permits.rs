@@ -35,21 +35,21 @@ struct BytePool {
     large: Arc<Semaphore>,
 }
 
-/// BytePool of one body.
+/// The bytes that one body has taken.
 struct TakenBytes {
     all: OwnedSemaphorePermit,
     /// Of a large body alone.
     large: Option<OwnedSemaphorePermit>,
 }
 
-/// BytePool are counted in units of this size, so that their number fits a semaphore.
+/// Bytes are counted in units of this size, so that their number fits a semaphore.
 const UNIT: usize = 1024;
 
-/// A body of more units is large. Published samples have less than 20 KiB, but for previews of media.
+/// A body of more units, so above 64 KiB, is large. Published samples have less than 20 KiB, but for previews of media.
 const SMALL_UNITS: u32 = 64;
 
-/// One part in so many of all bytes is for small bodies.
-const PARTS: usize = 8;
+/// An eighth of all bytes is reserved for small bodies.
+const SMALL_SHARE: usize = 8;
 
 impl Permits {
     /// As many as the limits allow. The largest body always fits.
@@ -57,7 +57,7 @@ impl Permits {
         let Limits { in_flight, waiting, in_flight_bytes, .. } = config.limits;
         let semaphore = |permits: usize| Arc::new(Semaphore::new(permits.min(Semaphore::MAX_PERMITS)));
         let all = in_flight_bytes.div_ceil(UNIT);
-        let large = (all - all / PARTS).max(config.max_body.div_ceil(UNIT));
+        let large = (all - all / SMALL_SHARE).max(config.max_body.div_ceil(UNIT));
         let bytes = BytePool { all: semaphore(all), large: semaphore(large) };
         Self { in_flight: semaphore(in_flight), wait_queue: semaphore(waiting), bytes, metrics }
     }
@@ -120,18 +120,18 @@ impl TakenBytes {
         self.all.num_permits() * UNIT
     }
 
-    /// Takes more, up to `units`; None means that they are taken.
-    fn grow_to(&mut self, units: u32, bytes: &BytePool) -> Option<()> {
+    /// Takes more, up to `units`; None means that not enough are free.
+    fn grow_to(&mut self, units: u32, pool: &BytePool) -> Option<()> {
         if units > SMALL_UNITS {
             let taken = self.large.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
-            let more = bytes.large.clone().try_acquire_many_owned(units.saturating_sub(taken as u32)).ok()?;
+            let more = pool.large.clone().try_acquire_many_owned(units.saturating_sub(taken as u32)).ok()?;
             match &mut self.large {
                 Some(large) => large.merge(more),
                 None => self.large = Some(more),
             }
         }
         let missing = units.saturating_sub(self.all.num_permits() as u32);
-        self.all.merge(bytes.all.clone().try_acquire_many_owned(missing).ok()?);
+        self.all.merge(pool.all.clone().try_acquire_many_owned(missing).ok()?);
         Some(())
     }
 }

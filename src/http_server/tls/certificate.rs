@@ -16,7 +16,7 @@ use x509_cert::der::Decode;
 use x509_cert::ext::pkix::SubjectAltName;
 use x509_cert::ext::pkix::name::GeneralName;
 
-use crate::http_server::config::{CertificateError, CertificateInfo, TlsConfig, TlsFile};
+use crate::http_server::tls_config::{CertificateError, CertificateInfo, TlsConfig, TlsFile};
 
 /// A certificate chain with its private key.
 #[derive(Debug)]

@@ -16,7 +16,7 @@ use tokio_rustls::rustls::sign::CertifiedKey;
 use tokio_rustls::rustls::{self, ServerConfig};
 use tokio_rustls::server::TlsStream;
 
-use super::config::{CertificateError, CertificateInfo, TlsConfig, TlsFile};
+use super::tls_config::{CertificateError, CertificateInfo, TlsConfig, TlsFile};
 use certificate::Certificate;
 
 /// An encrypted connection.
