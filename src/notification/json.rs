@@ -32,24 +32,29 @@ pub(super) fn string_member(raw: Option<&RawValue>, name: &str) -> Option<String
 /// When `json` is not one whole JSON object.
 pub(super) fn members<'a>(json: &'a str, each: impl FnMut(&[u8], &'a RawValue)) -> Result<(), serde_json::Error> {
     let mut from = serde_json::Deserializer::from_str(json);
-    from.deserialize_map(Members(each))?;
-    from.end()
+    let has_control_character = from.deserialize_map(Members(each))?;
+    from.end()?;
+    // in a key that is read as bytes, the parser accepts one that is no escape, which is not JSON
+    if has_control_character { check_syntax(json) } else { Ok(()) }
 }
 
+/// Its value is whether a decoded key has a control character.
 struct Members<F>(F);
 
 impl<'a, F: FnMut(&[u8], &'a RawValue)> Visitor<'a> for Members<F> {
-    type Value = ();
+    type Value = bool;
 
     fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str("an object")
     }
 
-    fn visit_map<A: MapAccess<'a>>(mut self, mut map: A) -> Result<(), A::Error> {
+    fn visit_map<A: MapAccess<'a>>(mut self, mut map: A) -> Result<bool, A::Error> {
+        let mut has_control_character = false;
         while let Some(key) = map.next_key_seed(Key)? {
+            has_control_character |= key.iter().any(u8::is_ascii_control);
             (self.0)(&key, map.next_value()?);
         }
-        Ok(())
+        Ok(has_control_character)
     }
 }
 

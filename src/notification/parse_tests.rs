@@ -140,6 +140,20 @@ fn any_json() -> impl Strategy<Value = Value> {
     })
 }
 
+#[test]
+fn a_control_character_in_a_name_is_json_only_as_an_escape() {
+    let parsed = |name: &str| {
+        let body = format!(r#"{{"typeWebhook":"a","instanceData":{{"idInstance":7}},"{name}":1}}"#);
+        Notification::parse(body.as_bytes()).map(|notification| notification.instance)
+    };
+    for name in ["a\nb", "\0", "\\n\n"] {
+        assert!(matches!(parsed(name), Err(ParseError::NotJson(_))), "{name:?}");
+    }
+    for name in ["a\\nb", "\\u0000", "\u{7f}"] {
+        assert_eq!(parsed(name), Ok(7), "{name:?}");
+    }
+}
+
 proptest! {
     #[test]
     fn arbitrary_bytes_never_panic(body in prop::collection::vec(any::<u8>(), 0..200)) {
