@@ -63,7 +63,10 @@ impl<'de> Deserialize<'de> for Host {
 
 /// `name:port` without its port. `None` means that the text is neither.
 pub(super) fn without_port(authority: &str) -> Option<String> {
-    authority.parse::<Authority>().ok().map(|authority| authority.host().to_owned())
+    let parsed: Authority = authority.parse().ok()?;
+    let has_port = parsed.as_str().len() > parsed.host().len();
+    let is_plain = !authority.contains('@') && (!has_port || parsed.port_u16().is_some());
+    is_plain.then(|| parsed.host().to_owned())
 }
 
 #[cfg(test)]

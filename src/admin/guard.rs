@@ -86,7 +86,16 @@ mod tests {
         for host in ["localhost", "LocalHost:3001", "127.0.0.1:1", "[::1]", "[::1]:3001", "127.0.0.9", "a.example:80"] {
             assert!(knows("listen = \"127.0.0.9:3001\"\nhosts = [\"a.example\"]", host), "{host}");
         }
-        for host in ["evil.example", "localhost.evil.example", "127.0.0.1.evil.example", "::1", "", "127.0.0.2"] {
+        for host in [
+            "evil.example",
+            "evil@localhost",
+            "localhost:99999",
+            "localhost.evil.example",
+            "127.0.0.1.evil.example",
+            "::1",
+            "",
+            "127.0.0.2",
+        ] {
             assert!(!knows("", host), "{host}");
         }
         let guard = Guard::new(&AdminConfig::default(), None);

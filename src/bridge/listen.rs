@@ -69,7 +69,9 @@ pub(super) fn explain(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::AddrInUse => "address already in use; stop what listens there or choose another port".into(),
         io::ErrorKind::AddrNotAvailable => "this machine has no such address; give one of its own".into(),
-        io::ErrorKind::PermissionDenied => format!("{error}; choose a port from 1024 on"),
+        io::ErrorKind::PermissionDenied => {
+            format!("{error}; choose a port from 1024 on, or give the process CAP_NET_BIND_SERVICE")
+        }
         _ => error.to_string(),
     }
 }

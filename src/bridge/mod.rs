@@ -12,6 +12,7 @@ mod reload;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use thiserror::Error;
 use tokio::net::TcpListener;
@@ -195,7 +196,12 @@ impl Bridge {
         let ShutdownConfig { grace, delay } = config.shutdown;
         let limits = limits(&config.http.limits, grace.saturating_sub(delay));
         let (stop_webhook, stop_admin) = (CancellationToken::new(), CancellationToken::new());
-        let (shared, allow_list) = (endpoint.clone(), endpoint.allowed.clone());
+        let admin_tls = admin.iter().find_map(|listener| listener.tls.clone());
+        let certificates = tls.clone().map(|tls| ("http", tls)).into_iter().chain(admin_tls.map(|tls| ("admin", tls)));
+        let stops_files = watch_files(reloader, certificates.collect());
+        let (encrypted, proxy) = (tls.is_some(), config.http.proxy.is_some());
+        let shared = endpoint.clone();
+        let allow_list = endpoint.allowed.clone();
         let server = Server {
             listener,
             limits,
@@ -209,15 +215,12 @@ impl Bridge {
             shared.clone().handle(client, request)
         }));
         admin.into_iter().for_each(|listener| serve_admin(listener, limits, &stop_admin));
-        let stop_reloads = CancellationToken::new();
-        tokio::spawn(reloader.run(stop_reloads.clone()));
-        let _stops_reloads = stop_reloads.drop_guard();
-        info!(listen = %config.http.listen, path = config.http.path, "serving");
+        info!(listen = %config.http.listen, path = config.http.path, tls = encrypted, proxy, "serving");
         Running {
             webhook,
             stop_webhook,
             stop_admin,
-            _stops_reloads,
+            _stops_files: stops_files,
             endpoint,
             journal,
             tasks,
@@ -226,12 +229,27 @@ impl Bridge {
     }
 }
 
+/// Reloads changed files, and reports certificates before they expire, until the guard is dropped.
+fn watch_files(reloader: Reloader, certificates: Vec<(&'static str, Tls)>) -> DropGuard {
+    let stop = CancellationToken::new();
+    tokio::spawn(reloader.run(stop.clone()));
+    let stopped = stop.clone();
+    tokio::spawn(async move { stopped.run_until_cancelled(certificates::report(certificates)).await });
+    stop.drop_guard()
+}
+
 /// Serves pages in the background.
 fn serve_admin(listener: AdminListener, limits: Limits, stop: &CancellationToken) {
     let AdminListener { listener, tls, admin } = listener;
     let admin = Arc::new(admin);
     // probes must always get through: few connections are enough, and idle ones are closed early
-    let limits = Limits { connections: 256, connections_per_address: 16, idle: limits.head, ..limits };
+    let limits = Limits {
+        connections: 256,
+        connections_per_address: 16,
+        address_wait: Duration::ZERO,
+        idle: limits.head,
+        ..limits
+    };
     let server =
         Server { listener, limits, tls, proxy_protocol: false, half_close: false, is_protected: None, metrics: None };
     tokio::spawn(serve(server, stop.clone(), move |client, request| {
@@ -247,7 +265,7 @@ struct Running {
     stop_webhook: CancellationToken,
     stop_admin: CancellationToken,
     /// Ends the reloads on drop.
-    _stops_reloads: DropGuard,
+    _stops_files: DropGuard,
     endpoint: Arc<Endpoint>,
     journal: Option<Journal>,
     tasks: TaskTracker,

@@ -123,6 +123,7 @@ pub(super) fn limits(config: &webhook::Limits, stop_time: Duration) -> Limits {
     Limits {
         connections: config.connections.min(possible),
         connections_per_address: config.connections_per_address,
+        address_wait: Duration::from_secs(1),
         handshakes: config.handshakes,
         handshake: config.handshake,
         head: config.head,

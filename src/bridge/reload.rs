@@ -76,11 +76,13 @@ pub(super) fn configuration(
     Watched::new(ReloadTarget::Configuration, files, move || {
         let (config, changed) = source.load_again().map_err(|errors| in_one_line(&errors))?;
         check(&config).map_err(|error| error.to_string())?;
-        let changed: Vec<_> = changed.into_iter().filter(|key| key != "auth.allow_from").collect();
+        // the new addresses may be those that another way of naming the sender gives
+        let is_held_back = changed.iter().any(|key| key.starts_with("http.proxy"));
+        let changed: Vec<_> = changed.into_iter().filter(|key| is_held_back || key != "auth.allow_from").collect();
         if !changed.is_empty() {
-            warn!(event = "restart_needed", keys = changed.join(", "), "restart to apply changed keys");
+            warn!(event = "restart_needed", keys = changed.join(", "), "configuration changed: restart needed");
         }
-        if config.auth.allow_from != applied {
+        if !is_held_back && config.auth.allow_from != applied {
             allowed.store(AllowList::new(config.auth.allow_from.as_deref()));
             applied = config.auth.allow_from;
             let detail = describe(applied.as_deref());
@@ -95,6 +97,8 @@ pub(super) fn configuration(
 fn check(config: &Config) -> Result<(), super::BuildError> {
     config.webhook_tokens()?;
     config.admin_tokens()?;
+    config.webhook_tls()?;
+    config.admin_tls()?;
     super::routes(config).map(drop)
 }
 

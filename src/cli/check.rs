@@ -10,7 +10,7 @@ use crate::auth::Tokens;
 use crate::bridge::backlog::{BacklogProblem, Consequence, backlog_problem, journal_only_problem};
 use crate::brokers::{Finding, JournalBacklog, Verdict, kafka, nats};
 use crate::config::Config;
-use crate::http_server::CertificateInfo;
+use crate::http_server::{CertificateInfo, Validity};
 use crate::journal::{self, Journal, JournalReader, JournalRefusal, Preflight};
 use crate::message::Broker;
 use crate::notification::ValidationMode;
@@ -97,22 +97,40 @@ fn endpoint(config: &Config, tokens: Option<&Tokens>) -> Vec<Finding> {
     let certificates = tls
         .into_iter()
         .filter_map(|(about, tls)| Some(certificate(about, &tls.ok()??.certificate(), SystemTime::now())));
-    tokens.into_iter().chain([Finding::fine("from", from)]).chain(strict).chain(certificates).collect()
+    let proxy = config.proxy_bypass().map(|(found, remedy)| Finding::note("proxy", found, remedy));
+    tokens.into_iter().chain([Finding::fine("from", from)]).chain(proxy).chain(strict).chain(certificates).collect()
 }
 
-/// What a certificate is for, and whether it is time to renew it.
+/// What a certificate is for, and why clients may refuse it.
 fn certificate(about: &'static str, certificate: &CertificateInfo, now: SystemTime) -> Finding {
-    let (names, date) = (certificate.names.join(", "), humantime::format_rfc3339_seconds(certificate.not_after));
-    let left = show(Duration::from_secs(certificate.time_left(now).as_secs() / 60 * 60));
-    if certificate.is_expired(now) {
-        let remedy = "renew it: clients that check it cannot connect";
-        return Finding::wrong(about, format!("for {names}, expired {date}"), remedy);
-    }
-    let found = format!("for {names}, expires {date}, in {left}");
-    if certificate.is_about_to_expire(now) {
-        Finding::note(about, found, "renew it: less than a tenth of its lifetime is left")
-    } else {
-        Finding::fine(about, found)
+    let time = |at| humantime::format_rfc3339_seconds(at).to_string();
+    let names = if certificate.names.is_empty() { "no name".into() } else { certificate.names.join(", ") };
+    let left = show(Duration::from_secs(certificate.time_left(now).as_secs() / 3600 * 3600));
+    let found = format!("for {names}, expires {}, in {left}", time(certificate.not_after));
+    let problem = match certificate.validity(now) {
+        Validity::Expired => {
+            let remedy = "renew it: clients that check it cannot connect";
+            return Finding::wrong(about, format!("for {names}, expired {}", time(certificate.not_after)), remedy);
+        }
+        Validity::NotYet => {
+            let found = format!("for {names}, not valid before {}", time(certificate.not_before));
+            return Finding::wrong(about, found, "look at the clock of this machine, or give one that is valid now");
+        }
+        Validity::ExpiresSoon => Some("renew it: less than a tenth of its lifetime is left"),
+        Validity::Valid if certificate.names.is_empty() => {
+            Some("clients compare its subjectAltName with the URL, not its CN: give one with the name or address")
+        }
+        Validity::Valid if certificate.is_self_signed => {
+            Some("it is self-signed: only clients that were given it accept it")
+        }
+        Validity::Valid if certificate.chain_length == 1 => {
+            Some("its issuer is not in the file, and most clients need it: give the chain, such as fullchain.pem")
+        }
+        Validity::Valid => None,
+    };
+    match problem {
+        Some(remedy) => Finding::note(about, found, remedy),
+        None => Finding::fine(about, found),
     }
 }
 

@@ -100,13 +100,7 @@ fn run_configured(command: Configured, file: Option<&Path>, log_level: Option<&s
     if !matches!(command, Configured::Run) {
         print_warnings(&warnings);
     }
-    let runtime = match runtime(&command, config.http.workers) {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            eprintln!("greenapi-bridge: no runtime: {error}");
-            return ExitCode::FAILURE;
-        }
-    };
+    let Ok(runtime) = runtime(&command, config.http.workers).inspect_err(no_runtime) else { return ExitCode::FAILURE };
     let code = match command {
         Configured::Run => {
             if file.is_none() {
@@ -116,7 +110,10 @@ fn run_configured(command: Configured, file: Option<&Path>, log_level: Option<&s
         }
         Configured::Check { offline, json } => {
             let options = check::Options { offline, as_json: json };
-            runtime.block_on(check::check(&config, tokens.as_ref(), &plan, options))
+            // other commands do without the certificates, also while these are being replaced
+            let certificates = config.webhook_tls().and_then(|_| config.admin_tls());
+            let check = || runtime.block_on(check::check(&config, tokens.as_ref(), &plan, options));
+            certificates.map_or_else(|error| refuse(&ConfigErrors::from(error)), |_| check())
         }
         Configured::Asyncapi => asyncapi::print(&config, &plan),
         Configured::Provision { dry_run, json } => {
@@ -134,6 +131,10 @@ fn run_configured(command: Configured, file: Option<&Path>, log_level: Option<&s
     // the work is done; a task or thread that still waits for a broker must not delay the exit
     runtime.shutdown_timeout(THREADS_END_WITHIN);
     code
+}
+
+fn no_runtime(error: &std::io::Error) {
+    eprintln!("greenapi-bridge: no runtime: {error}");
 }
 
 fn serve(
@@ -162,7 +163,6 @@ fn loaded(file: Option<&Path>) -> Result<Loaded, ConfigErrors> {
     let (config, source) = ConfigSource::load(file, environment())?;
     let tokens = config.webhook_tokens()?;
     config.admin_tokens()?;
-    let _certificates = (config.webhook_tls()?, config.admin_tls()?);
     let plan = Plan::new(&config)?;
     Ok(Loaded { config, source, tokens, plan })
 }

@@ -22,6 +22,9 @@ pub(super) async fn run(config: Config, source: ConfigSource, filter: EnvFilter,
     if let Some((problem, remedy)) = config.anonymous_access() {
         tracing::warn!(problem, remedy, "anonymous access");
     }
+    if let Some((problem, remedy)) = config.proxy_bypass() {
+        tracing::warn!(problem, remedy, "source addresses can be forged");
+    }
     let (mut first, mut all) = (Signals::new(), Signals::new());
     let lines = std::io::stderr().is_terminal().then(|| startup_lines::lines(&config));
     let built = tokio::select! {

@@ -14,6 +14,10 @@ const MAX_COUNT: usize = 10_000_000;
 /// More threads than this are a typing error.
 const MAX_WORKERS: usize = 64;
 
+/// The least and the most headers of a request.
+const MIN_HEADERS: usize = 16;
+const MAX_HEADERS: usize = 1024;
+
 /// The least and the most bytes of a request head: hyper accepts no less.
 const MIN_HEAD: usize = 8 * 1024;
 const MAX_HEAD: usize = 1024 * 1024;
@@ -21,7 +25,7 @@ const MAX_HEAD: usize = 1024 * 1024;
 type Check = fn(&Config) -> Result<(), ConfigError>;
 
 /// One for each kind of mistake, so that none hides another.
-const CHECKS: [Check; 19] = [
+const CHECKS: [Check; 20] = [
     log_level,
     distinct_listeners,
     anonymous_beside_tokens,
@@ -31,6 +35,7 @@ const CHECKS: [Check; 19] = [
     admin_listener,
     path_and_workers,
     counts,
+    headers,
     times,
     sizes,
     journal_first,
@@ -224,7 +229,6 @@ fn counts(config: &Config) -> Result<(), ConfigError> {
         ("connections", limits.connections),
         ("connections_per_address", limits.connections_per_address),
         ("handshakes", limits.handshakes),
-        ("headers", limits.headers),
         ("requests_per_connection", limits.requests_per_connection),
     ] {
         if !(1..=MAX_COUNT).contains(&value) {
@@ -238,6 +242,15 @@ fn counts(config: &Config) -> Result<(), ConfigError> {
         return Err(ConfigError::new("dedupe.max_ids", config.dedupe.max_ids, problem));
     }
     Ok(())
+}
+
+fn headers(config: &Config) -> Result<(), ConfigError> {
+    let headers = config.http.limits.headers;
+    if (MIN_HEADERS..=MAX_HEADERS).contains(&headers) {
+        return Ok(());
+    }
+    let problem = format!("GREEN-API sends about ten, and a proxy adds some; give {MIN_HEADERS} to {MAX_HEADERS}");
+    Err(ConfigError::new("http.limits.headers", headers, problem))
 }
 
 fn times(config: &Config) -> Result<(), ConfigError> {
@@ -270,7 +283,7 @@ fn sizes(config: &Config) -> Result<(), ConfigError> {
     }
     if http.max_body > limits.in_flight_bytes {
         let problem = format!(
-            "more than http.limits.in_flight_bytes = {}, so such a body could never be accepted; lower it",
+            "more than http.limits.in_flight_bytes = {}, so such a body could never be accepted; lower it, or raise the other",
             limits.in_flight_bytes
         );
         return Err(ConfigError::new("http.max_body", http.max_body, problem));

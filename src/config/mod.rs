@@ -178,8 +178,7 @@ impl Config {
         let mut mistakes = check::check(&self);
         for (key, path) in self.files() {
             *path = folder.join(&path);
-            let opened = std::fs::File::open(&path);
-            mistakes.extend(opened.err().map(|error| ConfigError::new(key, path.display(), unreadable(&error))));
+            mistakes.extend(opened(path).err().map(|error| ConfigError::new(key, path.display(), unreadable(&error))));
         }
         if let Some(journal) = &mut self.journal {
             journal.directory = folder.join(&journal.directory);
@@ -252,6 +251,16 @@ impl Config {
         self.auth.tokens_file.is_none().then(|| (format!("anyone who reaches {listen} may send{proxy}"), remedy))
     }
 
+    /// Whether a client could name any address as its own, and the remedy. None means that `[http.proxy]` is absent, or that
+    /// only this machine reaches the port.
+    pub fn proxy_bypass(&self) -> Option<(String, &'static str)> {
+        let listen = self.http.listen;
+        let is_open = self.http.proxy.is_some() && !listen.ip().is_loopback();
+        let problem =
+            format!("http.proxy is believed, and a client that reaches {listen} past the proxy can name any address");
+        is_open.then_some((problem, "listen on loopback, or let a firewall allow only the proxy"))
+    }
+
     /// Every file the configuration names, with its key.
     fn files(&mut self) -> Vec<(&'static str, &mut PathBuf)> {
         let mut files = vec![("auth.tokens_file", self.auth.tokens_file.as_mut())];
@@ -291,6 +300,14 @@ impl Config {
         }
         files.into_iter().filter_map(|(key, file)| Some((key, file?))).collect()
     }
+}
+
+/// Opens a file to see whether it can be read. To open a pipe may take for ever.
+fn opened(path: &std::path::Path) -> std::io::Result<()> {
+    if !std::fs::metadata(path)?.is_file() {
+        return Err(std::io::Error::other("not a file"));
+    }
+    std::fs::File::open(path).map(drop)
 }
 
 /// Why a file cannot be read, and what to do about it.

@@ -62,8 +62,20 @@ impl Encryption {
         let name = ServerName::try_from(target.host.clone());
         let name = name.map_err(|error| RequestError(format!("{}: {error}", target.host)))?;
         self.0.connect(name, stream).await.map_err(|error| {
-            let remedy = "; name its authority with --ca-file, or accept any certificate with --insecure";
-            let remedy = if error.to_string().contains("certificate") { remedy } else { "" };
+            let said = error.to_string();
+            let remedy = match said.as_str() {
+                said if said.contains("not valid for name") || said.contains("only valid for") => {
+                    "; name the server in the URL as its certificate does"
+                }
+                said if said.contains("ApplicationVerificationFailure") => {
+                    "; the server has not the certificate of the configuration: it was replaced and is not loaded yet, or \
+                     another bridge listens there"
+                }
+                said if said.contains("UnknownIssuer") => {
+                    "; name its authority with --ca-file, or accept any certificate with --insecure"
+                }
+                _ => "",
+            };
             RequestError(format!("no TLS with {} port {}: {error}{remedy}", target.host, target.port))
         })
     }

@@ -31,6 +31,7 @@ struct ClientState {
     transport: Transport,
     is_authenticated: AtomicBool,
     requests: AtomicUsize,
+    evictable: Arc<Evictable>,
     /// None once the client is authenticated.
     unauthenticated: Mutex<Option<Unauthenticated>>,
     protected: ProtectedAddresses,
@@ -38,7 +39,6 @@ struct ClientState {
 
 /// What a connection holds until its client is authenticated.
 pub(super) struct Unauthenticated {
-    pub(super) evictable: Arc<Evictable>,
     pub(super) _address_permit: Option<OwnedSemaphorePermit>,
     pub(super) _counted: Option<GaugeGuard>,
 }
@@ -47,6 +47,7 @@ impl Client {
     pub(super) fn new(
         address: IpAddr,
         transport: Transport,
+        evictable: Arc<Evictable>,
         unauthenticated: Unauthenticated,
         protected: ProtectedAddresses,
     ) -> Self {
@@ -55,6 +56,7 @@ impl Client {
             transport,
             is_authenticated: AtomicBool::new(false),
             requests: AtomicUsize::new(0),
+            evictable,
             unauthenticated: Mutex::new(Some(unauthenticated)),
             protected,
         }))
@@ -76,8 +78,14 @@ impl Client {
             return;
         }
         self.0.protected.add(self.0.address);
-        if let Some(unauthenticated) = self.0.unauthenticated.lock().take() {
-            unauthenticated.evictable.unregister();
+        self.0.evictable.unregister();
+        self.0.unauthenticated.lock().take();
+    }
+
+    /// Marks the client as unauthenticated again: its token or address is valid no longer.
+    pub fn mark_refused(&self) {
+        if self.0.is_authenticated.swap(false, Relaxed) {
+            self.0.evictable.register_again();
         }
     }
 

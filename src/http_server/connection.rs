@@ -26,18 +26,14 @@ use super::tls::Encrypted;
 use super::{BodyError, Client, Shared, Tls, Transport};
 use crate::telemetry::ConnectionRefusal;
 
-/// How long a connection waits for a permit of its address before it evicts the oldest unauthenticated connection from there.
-/// A handshake and a head take one round trip each, a third of a second around the world.
-const ADDRESS_WAIT: Duration = Duration::from_secs(1);
-
 /// How much input is discarded behind the answer to a connection without a PROXY protocol header, and for how long.
 const REFUSED_BYTES: u64 = 64 * 1024;
 const REFUSED_TIME: Duration = Duration::from_secs(1);
 
 /// Why a connection ends otherwise than by a close between two requests.
 enum Ended {
-    /// It is counted and logged under this reason.
-    Refused(ConnectionRefusal),
+    /// It is counted and logged under this reason, with what the library says of it.
+    Refused(ConnectionRefusal, Option<String>),
     /// It was evicted for another connection, which counted and logged that.
     Evicted,
     /// The client has gone, or broke off.
@@ -53,8 +49,8 @@ impl From<std::io::Error> for Ended {
 impl From<hyper::Error> for Ended {
     fn from(error: hyper::Error) -> Self {
         match (error.is_parse(), error.is_parse_too_large()) {
-            (_, true) => Self::Refused(ConnectionRefusal::HeadTooLarge),
-            (true, false) => Self::Refused(ConnectionRefusal::MalformedHead),
+            (_, true) => Self::Refused(ConnectionRefusal::HeadTooLarge, None),
+            (true, false) => Self::Refused(ConnectionRefusal::MalformedHead, None),
             (false, false) => Self::Broken(error.to_string()),
         }
     }
@@ -71,7 +67,7 @@ where
     let address = evictable.address();
     match ended {
         Ok(()) => {}
-        Err(Ended::Refused(refusal)) => shared.count_and_log(refusal, address),
+        Err(Ended::Refused(refusal, detail)) => shared.count_and_log(refusal, address, detail),
         Err(Ended::Evicted) => {}
         Err(Ended::Broken(error)) => debug!(client_address = %address, error, "connection ended early"),
     }
@@ -92,23 +88,22 @@ where
 {
     let _ = stream.set_nodelay(true);
     if shared.proxy_protocol
-        && let Some(client_address) = shared.read_client_address(&mut stream, evictable).await?
+        && let Some(client_address) = shared.unless_lingered(shared.read_client_address(&mut stream, evictable)).await?
     {
         *evictable = shared.register(client_address);
     }
-    let address_permit = shared.acquire_address_permit(evictable).await?;
+    let address_permit = shared.unless_lingered(shared.acquire_address_permit(evictable)).await?;
     let client = |transport| {
         let counted = shared.metrics.as_ref().map(|metrics| metrics.unauthenticated_connection_opened());
-        let unauthenticated =
-            Unauthenticated { evictable: evictable.clone(), _address_permit: address_permit, _counted: counted };
-        Client::new(evictable.address(), transport, unauthenticated, shared.protected.clone())
+        let unauthenticated = Unauthenticated { _address_permit: address_permit, _counted: counted };
+        Client::new(evictable.address(), transport, evictable.clone(), unauthenticated, shared.protected.clone())
     };
     match &shared.tls {
         None => {
             let served = serve_http(shared, stream, client(Transport::Plain), service);
             evictable.unless_evicted(served).await.ok_or(Ended::Evicted)?
         }
-        Some(tls) => match shared.handshake(tls, stream, evictable).await? {
+        Some(tls) => match shared.unless_lingered(shared.handshake(tls, stream, evictable)).await? {
             Handshake::Done(stream) => {
                 // boxed: a connection without TLS would be as large
                 let served = Box::pin(serve_http(shared, *stream, client(Transport::Tls), service));
@@ -130,6 +125,12 @@ enum Handshake {
 }
 
 impl Shared {
+    /// Runs a step before HTTP, which must not delay the stop of the listener.
+    async fn unless_lingered<T>(&self, step: impl Future<Output = Result<T, Ended>>) -> Result<T, Ended> {
+        let done = self.lingered.run_until_cancelled(step).await;
+        done.unwrap_or_else(|| Err(Ended::Broken("stopped".into())))
+    }
+
     /// Registers a new connection as unauthenticated.
     pub(super) fn register(&self, address: IpAddr) -> Arc<Evictable> {
         Arc::new(self.unauthenticated.register(address, self.protected.contains(address)))
@@ -151,16 +152,16 @@ impl Shared {
         }
         let permit = permits.acquire_owned();
         tokio::pin!(permit);
-        let waited = evictable.unless_evicted(timeout(ADDRESS_WAIT.min(self.limits.head), &mut permit)).await;
+        let waited = evictable.unless_evicted(timeout(self.limits.address_wait, &mut permit)).await;
         if let Ok(Ok(permit)) = waited.ok_or(Ended::Evicted)? {
             return Ok(Some(permit));
         }
         if self.unauthenticated.evict_from(address) {
-            self.count_and_log(ConnectionRefusal::TooManyConnectionsPerAddress, address);
+            self.count_and_log(ConnectionRefusal::TooManyConnectionsPerAddress, address, None);
         }
         match evictable.unless_evicted(timeout(self.limits.head, permit)).await.ok_or(Ended::Evicted)? {
             Ok(Ok(permit)) => Ok(Some(permit)),
-            _ => Err(Ended::Refused(ConnectionRefusal::TooManyConnectionsPerAddress)),
+            _ => Err(Ended::Refused(ConnectionRefusal::TooManyConnectionsPerAddress, None)),
         }
     }
 
@@ -177,8 +178,8 @@ impl Shared {
             Ok(Err(PreambleError::Missing)) | Err(_) => ConnectionRefusal::NoPreamble,
             Ok(Err(PreambleError::Malformed | PreambleError::TooLong)) => ConnectionRefusal::MalformedPreamble,
         };
-        refuse(stream).await;
-        Err(Ended::Refused(refusal))
+        let _ = evictable.unless_evicted(refuse(stream)).await;
+        Err(Ended::Refused(refusal, None))
     }
 
     /// The TLS handshake, within its time and the number of those in progress.
@@ -188,14 +189,14 @@ impl Shared {
         if self.handshakes.count() > self.limits.handshakes
             && let Some(address) = self.handshakes.evict()
         {
-            self.count_and_log(ConnectionRefusal::TooManyHandshakes, address);
+            self.count_and_log(ConnectionRefusal::TooManyHandshakes, address, None);
         }
         let _counted = self.metrics.as_ref().map(|metrics| metrics.handshake_begun());
         let within = timeout(self.limits.handshake, detect_and_handshake(tls, stream));
         let done = connection.unless_evicted(handshake.unless_evicted(within)).await;
         match done.flatten() {
             Some(Ok(done)) => done,
-            Some(Err(_)) => Err(Ended::Refused(ConnectionRefusal::HandshakeTimeout)),
+            Some(Err(_)) => Err(Ended::Refused(ConnectionRefusal::HandshakeTimeout, None)),
             None => Err(Ended::Evicted),
         }
     }
@@ -224,10 +225,7 @@ async fn detect_and_handshake(tls: &Tls, stream: TcpStream) -> Result<Handshake,
     }
     match tls.accept(stream).await {
         Ok(stream) => Ok(Handshake::Done(Box::new(stream))),
-        Err(error) => {
-            debug!(%error, "TLS handshake failed");
-            Err(Ended::Refused(ConnectionRefusal::HandshakeFailed))
-        }
+        Err(error) => Err(Ended::Refused(ConnectionRefusal::HandshakeFailed, Some(error.to_string()))),
     }
 }
 
@@ -242,6 +240,7 @@ where
     let limits = shared.limits;
     let stream = TimedStream::new(stream, limits.write);
     let timer = stream.head_timer(limits.head, client.clone());
+    let served = client.clone();
     let answer = service_fn(move |request| {
         let is_last = client.count_request() >= limits.requests_per_connection;
         let answer = service(client.clone(), request);
@@ -262,15 +261,14 @@ where
         .max_buf_size(limits.head_bytes)
         .serve_connection(TokioIo::new(stream), answer);
     tokio::pin!(serving);
-    let lingered = async {
-        shared.stop.cancelled().await;
-        tokio::time::sleep(limits.linger).await;
-    };
     tokio::select! {
-        ended = &mut serving => Ok(ended?),
-        () = lingered => {
-            serving.as_mut().graceful_shutdown();
-            Ok(serving.await?)
-        }
+        ended = &mut serving => return Ok(ended?),
+        () = shared.lingered.cancelled() => {}
     }
+    if !served.is_authenticated() {
+        // it has no request of a known token, and must not delay the stop
+        return Err(Ended::Broken("stopped".into()));
+    }
+    serving.as_mut().graceful_shutdown();
+    Ok(serving.await?)
 }

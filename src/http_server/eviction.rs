@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use parking_lot::Mutex;
 use tokio::sync::{Notify, Semaphore};
@@ -42,6 +43,8 @@ pub(super) struct Evictable {
     network: IpAddr,
     number: u64,
     evicted: Arc<Notify>,
+    /// Whether it was unregistered: an eviction at the same moment comes too late.
+    is_unregistered: AtomicBool,
 }
 
 impl EvictionPool {
@@ -56,7 +59,14 @@ impl EvictionPool {
         let entry = registered.networks.entry(network).or_default();
         entry.evictables.insert(number, evicted.clone());
         entry.is_protected = is_protected;
-        Evictable { pool: self.clone(), address: address.to_canonical(), network, number, evicted }
+        Evictable {
+            pool: self.clone(),
+            address: address.to_canonical(),
+            network,
+            number,
+            evicted,
+            is_unregistered: AtomicBool::new(false),
+        }
     }
 
     pub(super) fn count(&self) -> usize {
@@ -109,8 +119,29 @@ impl Evictable {
         tokio::select! {
             biased;
             output = future => Some(output),
-            () = self.evicted.notified() => None,
+            () = self.evicted() => None,
         }
+    }
+
+    /// Ends when this is evicted, unless it was unregistered at the same moment.
+    async fn evicted(&self) {
+        loop {
+            self.evicted.notified().await;
+            if !self.is_unregistered.load(Relaxed) {
+                return;
+            }
+        }
+    }
+
+    /// Registers again what was unregistered. It is as old as it was.
+    pub(super) fn register_again(&self) {
+        if !self.is_unregistered.swap(false, Relaxed) {
+            return;
+        }
+        let mut registered = self.pool.0.lock();
+        registered.count += 1;
+        let entry = registered.networks.entry(self.network).or_default();
+        entry.evictables.insert(self.number, self.evicted.clone());
     }
 
     /// The permits that all of this address share, for those that are served at the same time.
@@ -124,6 +155,7 @@ impl Evictable {
 
     /// Ends the registration: from now on it cannot be evicted.
     pub(super) fn unregister(&self) {
+        self.is_unregistered.store(true, Relaxed);
         let mut registered = self.pool.0.lock();
         let entry = registered.networks.get_mut(&self.network);
         if entry.is_some_and(|entry| entry.evictables.remove(&self.number).is_some()) {
@@ -174,6 +206,21 @@ mod tests {
             let waited = tokio::time::timeout(std::time::Duration::from_secs(9), is_evicted(member)).await;
             assert!(waited.is_err(), "evicted");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_eviction_comes_too_late_for_what_was_unregistered_at_the_same_moment() {
+        let pool = EvictionPool::default();
+        let late = pool.register(address("192.0.2.1"), false);
+        pool.evict().unwrap();
+        let unregistered_while_it_runs = async {
+            late.unregister();
+            tokio::time::sleep(std::time::Duration::from_secs(9)).await;
+        };
+        assert!(late.unless_evicted(unregistered_while_it_runs).await.is_some(), "evicted");
+        late.register_again();
+        assert_eq!((pool.count(), pool.evict()), (1, Some(address("192.0.2.1"))));
+        assert!(is_evicted(&late).await);
     }
 
     #[test]

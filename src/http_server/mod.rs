@@ -27,6 +27,7 @@ use hyper::body::{Body, Bytes, Incoming};
 use hyper::{Request, Response};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::warn;
@@ -37,7 +38,7 @@ use eviction::EvictionPool;
 pub use process_limits::{disable_core_dumps, max_connections};
 use protected_addresses::{IsProtected, ProtectedAddresses};
 pub use proxy_protocol::{PreambleError, read_preamble};
-pub use tls_config::{CertificateError, CertificateInfo, TlsConfig, TlsFile};
+pub use tls_config::{CertificateError, CertificateInfo, TlsConfig, TlsFile, Validity};
 
 cfg_if::cfg_if! {
     if #[cfg(feature = "tls")] {
@@ -52,14 +53,19 @@ pub use tls::{Tls, install_provider};
 /// Why the body of a response broke off.
 type BodyError = Box<dyn std::error::Error + Send + Sync>;
 
+/// How long an evicted connection may take to end before another one is evicted.
+const EVICTION_WITHIN: Duration = Duration::from_millis(100);
+
 /// The limits of one listener.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
     /// Open connections. When there are as many, each new one evicts an unauthenticated one.
     pub connections: usize,
-    /// Unauthenticated connections of one address that are served at the same time. More wait for a second, and then each
-    /// evicts the oldest. Loopback and protected addresses have no such limit.
+    /// Unauthenticated connections of one address that are served at the same time. More wait for `address_wait`, and then
+    /// each evicts the oldest. Loopback and protected addresses have no such limit.
     pub connections_per_address: usize,
+    /// How long they wait. A handshake and a head take one round trip each, a third of a second around the world.
+    pub address_wait: Duration,
     /// TLS handshakes in progress. When there are as many, each new one evicts another.
     pub handshakes: usize,
     /// How long a TLS handshake may take.
@@ -113,7 +119,8 @@ struct Shared {
     handshakes: EvictionPool,
     protected: ProtectedAddresses,
     metrics: Option<Arc<Metrics>>,
-    stop: CancellationToken,
+    /// Cancelled when open connections may no longer send requests.
+    lingered: CancellationToken,
 }
 
 /// Serves until `stop`, then lets open connections finish.
@@ -134,7 +141,7 @@ where
         handshakes: EvictionPool::default(),
         protected: ProtectedAddresses::new(is_protected),
         metrics,
-        stop: stop.clone(),
+        lingered: CancellationToken::new(),
     });
     let connections = TaskTracker::new();
     loop {
@@ -154,13 +161,16 @@ where
     }
     drop(listener);
     connections.close();
-    connections.wait().await;
+    if timeout(limits.linger, connections.wait()).await.is_err() {
+        shared.lingered.cancel();
+        connections.wait().await;
+    }
 }
 
 /// Accepts a connection, and waits until there is room for it.
 async fn accept(listener: &TcpListener, shared: &Shared) -> Option<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
     match listener.accept().await {
-        Ok((stream, peer)) => Some((stream, peer, shared.acquire_connection_permit().await?)),
+        Ok((stream, peer)) => Some((stream, peer, shared.acquire_connection_permit().await)),
         Err(error) if error.kind() == std::io::ErrorKind::ConnectionAborted => None,
         Err(error) => {
             // no file descriptors left, most likely; accepting again at once would spin
@@ -175,22 +185,28 @@ async fn accept(listener: &TcpListener, shared: &Shared) -> Option<(TcpStream, S
 impl Shared {
     /// A permit for one more connection: a free one, or that of an unauthenticated connection, which is evicted. With neither,
     /// it waits until a connection ends.
-    async fn acquire_connection_permit(&self) -> Option<OwnedSemaphorePermit> {
+    async fn acquire_connection_permit(&self) -> OwnedSemaphorePermit {
         if let Ok(permit) = self.connection_permits.clone().try_acquire_owned() {
-            return Some(permit);
+            return permit;
         }
-        if let Some(address) = self.unauthenticated.evict() {
-            self.count_and_log(ConnectionRefusal::TooManyConnections, address);
+        loop {
+            if let Some(address) = self.unauthenticated.evict() {
+                self.count_and_log(ConnectionRefusal::TooManyConnections, address, None);
+            }
+            // one that shows its token at this moment stays, so another is needed
+            let permit = self.connection_permits.clone().acquire_owned();
+            if let Ok(Ok(permit)) = timeout(EVICTION_WITHIN, permit).await {
+                return permit;
+            }
         }
-        self.connection_permits.clone().acquire_owned().await.ok()
     }
 
     /// Counts and logs a connection that the server closes without an answer.
-    fn count_and_log(&self, refusal: ConnectionRefusal, address: IpAddr) {
+    fn count_and_log(&self, refusal: ConnectionRefusal, address: IpAddr, detail: Option<String>) {
         if let Some(metrics) = &self.metrics {
             metrics.connection_refused(refusal);
         }
         let (reason, remedy) = (refusal.as_str(), refusal.remedy());
-        warn!(event = "connection_refused", client_address = %address, reason, remedy, "connection refused");
+        warn!(event = "connection_refused", client_address = %address, reason, detail, remedy, "connection refused");
     }
 }

@@ -1,7 +1,6 @@
 //! The content of files, by its digest.
 
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
@@ -15,6 +14,9 @@ pub struct WatchedFiles {
     paths: Vec<PathBuf>,
     pub(super) loaded: Contents,
 }
+
+/// The largest file that is read: more than a tokens file of 100,000 instances has.
+const MAX_FILE: u64 = 16 * 1024 * 1024;
 
 /// What each of the files holds.
 pub(super) type Contents = Vec<Content>;
@@ -34,6 +36,15 @@ impl WatchedFiles {
         Self { paths, loaded }
     }
 
+    /// Why the files may not be loaded: to open a pipe, or to read a device, may take for ever.
+    pub(super) fn problem(&self) -> Option<String> {
+        let is_odd = |path: &&PathBuf| {
+            std::fs::metadata(path).is_ok_and(|metadata| !metadata.is_file() || metadata.len() > MAX_FILE)
+        };
+        let odd = self.paths.iter().find(is_odd)?;
+        Some(format!("{}: no file, or larger than {} MiB; put a file there", odd.display(), MAX_FILE >> 20))
+    }
+
     /// What the files hold now.
     pub(super) fn contents(&self) -> Contents {
         contents(&self.paths)
@@ -46,13 +57,12 @@ fn contents(paths: &[PathBuf]) -> Contents {
 }
 
 fn digest(path: &Path) -> io::Result<[u8; 32]> {
-    let (mut file, mut hash, mut buffer) = (File::open(path)?, Sha256::new(), [0; 8192]);
-    loop {
-        match file.read(&mut buffer) {
-            Ok(0) => return Ok(hash.finalize().into()),
-            Ok(length) => hash.update(&buffer[..length]),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
+    // to open a pipe, or to read a device, may take for ever
+    let metadata = std::fs::metadata(path)?;
+    if !metadata.is_file() || metadata.len() > MAX_FILE {
+        return Err(io::ErrorKind::InvalidData.into());
     }
+    let mut hash = Sha256::new();
+    hash.update(std::fs::read(path)?);
+    Ok(hash.finalize().into())
 }

@@ -146,6 +146,19 @@ fn a_file_that_vanishes_fails_once_and_is_loaded_when_it_is_back() {
 }
 
 #[test]
+fn a_pipe_in_the_place_of_a_file_fails_and_stops_nothing() {
+    let (_folder, path) = file_with("1");
+    let mut number = watch_number(&path);
+    fs::remove_file(&path).unwrap();
+    rustix::fs::mkfifoat(rustix::fs::CWD, &path, rustix::fs::Mode::RUSR).unwrap();
+    assert!(matches!(number.poll_twice(), Change::Failed(problem) if problem.contains("put a file there")));
+    assert_eq!((number.loads(), *number.value.load()), (0, 1));
+    fs::remove_file(&path).unwrap();
+    fs::write(&path, "2").unwrap();
+    assert_eq!(number.poll_twice(), loaded(2));
+}
+
+#[test]
 fn a_request_tries_a_failed_content_again() {
     let (_folder, path) = file_with("1");
     let other = path.with_extension("other");
@@ -163,7 +176,7 @@ fn a_request_tries_a_failed_content_again() {
 }
 
 #[test]
-fn a_failed_content_is_tried_again_and_only_news_are_told() {
+fn a_failed_content_is_tried_again_and_only_a_new_problem_is_reported() {
     let (_folder, path) = file_with("1");
     let (files, other) = (WatchedFiles::read([path.clone()]), path.with_extension("other"));
     let (named, loads) = (other.clone(), Arc::new(AtomicUsize::new(0)));
@@ -247,7 +260,7 @@ fn count(metrics: &Metrics, result: &str) -> u32 {
 }
 
 #[test]
-fn a_failure_is_shown_since_its_begin_until_a_good_content_is_loaded() {
+fn a_failure_is_shown_since_its_first_time_until_a_good_content_is_loaded() {
     let (_folder, path) = file_with("1");
     let (mut reloader, metrics) = reloader(watch_number(&path).watched);
     let failures = reloader.failures();
@@ -266,7 +279,7 @@ fn a_failure_is_shown_since_its_begin_until_a_good_content_is_loaded() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn it_polls_at_once_when_asked_and_ends_when_stopped() {
+async fn a_request_polls_at_once_and_a_stop_ends_the_reloader() {
     let (_folder, path) = file_with("1");
     let number = watch_number(&path);
     let (value, stop) = (number.value.clone(), CancellationToken::new());

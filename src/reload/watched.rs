@@ -93,7 +93,8 @@ impl Watched {
 
     fn load(&mut self) -> Change {
         // a library that panics over one content must not end all reloads; the panic is in the log
-        let loaded = catch_unwind(AssertUnwindSafe(&mut self.load));
+        let load = || self.files.problem().map_or_else(&mut self.load, Err);
+        let loaded = catch_unwind(AssertUnwindSafe(load));
         let loaded = loaded.unwrap_or_else(|_| Err("a library panicked over it; put the old content back".into()));
         self.failure = loaded.as_ref().err().map(|problem| Failure { problem: problem.clone(), polls: 0 });
         loaded.map_or_else(Change::Failed, Change::Loaded)

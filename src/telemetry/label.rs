@@ -146,7 +146,9 @@ impl ConnectionRefusal {
                 Some("without a valid token an address gets no more; raise http.limits.connections_per_address")
             }
             Self::TooManyHandshakes => Some("raise http.limits.handshakes"),
-            Self::NoPreamble => Some("let only the proxy reach this port, and send-proxy there, or remove http.proxy"),
+            Self::NoPreamble => Some(
+                "send the PROXY protocol in the proxy (HAProxy: send-proxy-v2), and let only the proxy reach this port",
+            ),
             Self::MalformedPreamble
             | Self::HandshakeTimeout
             | Self::HandshakeFailed

@@ -91,6 +91,9 @@ impl Endpoint {
         };
         if let Err(Refused { refusal, detail }) = outcome {
             self.metrics.refused(refusal);
+            if matches!(refusal, Refusal::Unauthorized | Refusal::Forbidden | Refusal::Moved) {
+                client.mark_refused();
+            }
             warn!(event = "request_refused", client_address = %address, reason = refusal.as_str(), detail, "request refused");
         }
         let answer = outcome.map_or_else(|refused| Answer::Refused(refused.refusal), Answer::Outcome);
@@ -114,7 +117,13 @@ impl Endpoint {
         if !self.allowed.load().allows(sender) {
             // a sender with a token is GREEN-API at a new address: worth an alert of its own
             let has_token = self.tokens.is_some() && self.authenticate(&request).is_ok();
-            return Err(if has_token { Refusal::Moved } else { Refusal::Forbidden }.into());
+            let detail =
+                Some("a valid token from an address that is not in auth.allow_from; add it if it is GREEN-API");
+            return Err(if has_token {
+                Refused { refusal: Refusal::Moved, detail }
+            } else {
+                Refusal::Forbidden.into()
+            });
         }
         head::check(&request, &self.config.path)?;
         let binding = self.authenticate(&request)?;

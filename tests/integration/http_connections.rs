@@ -92,7 +92,7 @@ fn a_client_that_reads_no_answers_is_disconnected() {
 }
 
 #[test]
-fn strangers_of_one_address_take_each_others_place_and_nobody_elses() {
+fn an_address_over_its_limit_evicts_only_its_own_connections() {
     let nats = Nats::start();
     let limit = "auth.allow_anonymous = true\nhttp.limits.connections_per_address = 2\n";
     let bridge = Bridge::start_at([own_address(), LOOPBACK], &nats, limit);
@@ -101,24 +101,24 @@ fn strangers_of_one_address_take_each_others_place_and_nobody_elses() {
     ask(&mut second, STRANGE);
     ask(&mut third, STRANGE);
     assert_eq!(first.read(&mut [0]).unwrap(), 0, "the oldest makes room");
-    assert_eq!(bridge.metric("refused_total{reason=\"too_many_connections\"}"), 1.0);
+    assert_eq!(bridge.metric("refused_total{reason=\"too_many_connections_per_address\"}"), 1.0);
     // from its first token on the address is known
     ask(&mut second, REQUEST);
     let mut more: Vec<_> = (0..9).map(|_| open(bridge.http)).collect();
     more.iter_mut().for_each(|stream| ask(stream, STRANGE));
     more.iter_mut().chain([&mut second, &mut third]).for_each(|stream| ask(stream, REQUEST));
-    assert_eq!(bridge.metric("refused_total{reason=\"too_many_connections\"}"), 1.0);
+    assert_eq!(bridge.metric("refused_total{reason=\"too_many_connections_per_address\"}"), 1.0);
 }
 
 #[test]
-fn when_all_connections_are_taken_strangers_make_room_and_known_senders_stay() {
+fn a_full_listener_evicts_unauthenticated_connections_only() {
     let nats = Nats::start();
     let bridge = Bridge::start(&nats, "http.limits.connections = 20\n");
     let mut known: Vec<_> = (0..5).map(|_| open(bridge.http)).collect();
     known.iter_mut().for_each(|stream| ask(stream, REQUEST));
     let silent: Vec<_> = (0..60).map(|_| open(bridge.http)).collect();
     eventually("strangers made room", Duration::from_secs(10), || {
-        bridge.metric("refused_total{reason=\"evicted\"}") >= 45.0
+        bridge.metric("refused_total{reason=\"too_many_connections\"}") >= 45.0
     });
     assert_eq!(post(bridge.http, "", b"").0, 200, "a new connection found no room");
     known.iter_mut().for_each(|stream| ask(stream, REQUEST));

@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
 
@@ -176,6 +176,7 @@ fn what_is_no_handshake_ends_the_connection_and_is_counted() {
     garbage.write_all(&[0x16, 3, 1, 0, 5, 1, 2, 3, 4, 5]).unwrap();
     ends(garbage);
     assert_eq!(bridge.metric("refused_total{reason=\"handshake_failed\"}"), 1.0);
+    assert!(bridge.log().contains("\"detail\":\"received corrupt message"), "{}", bridge.log());
     ends(opened());
     assert_eq!(bridge.metric("refused_total{reason=\"handshake_timeout\"}"), 1.0);
     let silent: Vec<_> = (0..3).map(|_| opened()).collect();
@@ -241,10 +242,15 @@ fn files_that_do_not_fit_are_refused_at_start_with_the_remedy() {
     };
     says(&certificate, &other.at("server.key"), "key_file", "not the key of the certificate");
     says(&one.joined(&["ca", "server"]), &key, "certificate_file", "must be the first");
-    says(&key, &key, "certificate_file", "has no certificate");
-    says(&certificate, &certificate, "key_file", "every user of this machine");
-    private(&one.at("ca"));
-    says(&certificate, &one.at("ca"), "key_file", "has no private key");
+    says(&key, &certificate, "certificate_file", "are certificate_file and key_file swapped?");
+    says(&certificate, &certificate, "key_file", "are certificate_file and key_file swapped?");
+    let (der, cut) = (one.at("der"), one.at("cut"));
+    openssl(&["x509", "-in", &certificate, "-outform", "der", "-out", &der]);
+    says(&der, &key, "certificate_file", "openssl x509 -inform der");
+    openssl(&["pkey", "-in", &key, "-outform", "der", "-out", &der]);
+    says(&certificate, &der, "key_file", "openssl pkey -inform der");
+    std::fs::write(&cut, &std::fs::read(&certificate).unwrap()[..200]).unwrap();
+    says(&cut, &key, "certificate_file", "the line -----END CERTIFICATE----- is missing");
     says("/no/such/file", &key, "certificate_file", "put the file there");
     for mode in [0o604, 0o602, 0o644] {
         std::fs::set_permissions(&key, std::fs::Permissions::from_mode(mode)).unwrap();
@@ -307,7 +313,7 @@ fn each_form_of_key_and_a_bare_address_are_served() {
 }
 
 #[test]
-fn an_expired_certificate_starts_and_is_told_of_everywhere() {
+fn an_expired_certificate_starts_and_is_reported_in_log_check_and_metrics() {
     let nats = Nats::start();
     let certificates = Certificates::new();
     let key = rcgen::KeyPair::generate().unwrap();
@@ -331,23 +337,37 @@ fn an_expired_certificate_starts_and_is_told_of_everywhere() {
     assert_eq!(found["verdict"], "wrong");
 }
 
-#[test]
-fn a_certificate_about_to_expire_is_a_note() {
+/// What `check` says of a certificate with these times and names.
+fn checked(times: [SystemTime; 2], names: &[&str]) -> Value {
     let certificates = Certificates::new();
     let key = rcgen::KeyPair::generate().unwrap();
-    let mut soon = rcgen::CertificateParams::new(vec!["localhost".into()]).unwrap();
-    let now = std::time::SystemTime::now();
-    (soon.not_before, soon.not_after) = ((now - DAY * 89).into(), (now + DAY).into());
-    std::fs::write(certificates.at("soon"), soon.self_signed(&key).unwrap().pem()).unwrap();
-    std::fs::write(certificates.at("soon.key"), key.serialize_pem()).unwrap();
+    let names: Vec<String> = names.iter().map(|name| (*name).into()).collect();
+    let mut parameters = rcgen::CertificateParams::new(names).unwrap();
+    [parameters.not_before, parameters.not_after] = times.map(Into::into);
+    std::fs::write(certificates.at("other"), parameters.self_signed(&key).unwrap().pem()).unwrap();
+    std::fs::write(certificates.at("other.key"), key.serialize_pem()).unwrap();
     let config = tempfile::NamedTempFile::new().unwrap();
-    let section = tls_files("http.tls", &certificates.at("soon"), &certificates.at("soon.key"));
+    let section = tls_files("http.tls", &certificates.at("other"), &certificates.at("other.key"));
     std::fs::write(config.path(), format!("nats.servers = [\"nats://127.0.0.1:1\"]\n{section}")).unwrap();
     let checked = command("check --offline --json", config.path());
-    assert_eq!(checked.status.code(), Some(0));
     let said: Value = serde_json::from_slice(&checked.stdout).unwrap();
     let found = said["endpoint"].as_array().unwrap().iter().find(|found| found["about"] == "certificate").unwrap();
-    assert_eq!(found["verdict"], "note", "{found}");
+    found.clone()
+}
+
+#[test]
+fn check_says_why_clients_may_refuse_a_certificate() {
+    let now = SystemTime::now();
+    for (times, names, verdict, says) in [
+        ([now - DAY * 89, now + DAY], &["localhost"][..], "note", "less than a tenth of its lifetime is left"),
+        ([now + DAY, now + DAY * 89], &["localhost"], "wrong", "the clock of this machine"),
+        ([now - DAY, now + DAY * 89], &[], "note", "subjectAltName"),
+        ([now - DAY, now + DAY * 89], &["localhost"], "note", "self-signed"),
+    ] {
+        let found = checked(times, names);
+        assert_eq!(found["verdict"], verdict, "{found}");
+        assert!(found["remedy"].as_str().unwrap().contains(says), "{found}");
+    }
 }
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);

@@ -61,7 +61,10 @@ fn remedy(status: u16, with_token: bool) -> Option<&'static str> {
         403 => "the bridge does not accept this source address; add it to its auth.allow_from",
         404 => "this path accepts no notifications; correct --url, or give --config",
         300..=399 => "this address sends elsewhere; correct --url",
-        400 | 405 | 411 | 415 | 501 | 505 => "this is no bridge, or another of its listeners; correct --url",
+        400 => {
+            "this is another server, or a bridge that requires https:// or the proxy of its http.proxy in between; correct --url"
+        }
+        405 | 411 | 415 | 501 | 505 => "this is no bridge, or another of its listeners; correct --url",
         413 => "a body is larger than the bridge accepts; lower --size, or raise http.max_body",
         _ => return None,
     })

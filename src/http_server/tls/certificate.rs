@@ -1,13 +1,12 @@
 //! A certificate chain and its key, read from two PEM files.
 
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
 use tokio_rustls::rustls::crypto::ring;
-use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::pem::{Error as PemError, PemObject};
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::sign::CertifiedKey;
 use tokio_rustls::rustls::{Error as RustlsError, InconsistentKeys};
@@ -31,40 +30,52 @@ const MAX_FILE: u64 = 1024 * 1024;
 impl Certificate {
     /// Reads both files, and checks that they fit. An expired certificate is loaded too.
     pub(super) fn load(config: &TlsConfig) -> Result<Self, CertificateError> {
-        let chain = chain(&read(config, TlsFile::Certificate)?)?;
-        let key = private_key(&read(config, TlsFile::Key)?)?;
+        let chain = chain(&read(config, TlsFile::Certificate)?.1)?;
+        let (mode, key) = read(config, TlsFile::Key)?;
+        // what is no key may be public
+        let key = private_key(&key)?;
+        check_mode(mode)?;
         let end_entity = X509::from_der(&chain[0]).map_err(|error| {
             CertificateError::new(TlsFile::Certificate, format!("its first certificate cannot be read: {error}"))
         })?;
-        let validity = end_entity.tbs_certificate().validity();
+        let tbs = end_entity.tbs_certificate();
+        let validity = tbs.validity();
         let info = CertificateInfo {
             not_before: UNIX_EPOCH + validity.not_before.to_unix_duration(),
             not_after: UNIX_EPOCH + validity.not_after.to_unix_duration(),
             names: names(&end_entity),
+            is_self_signed: tbs.issuer() == tbs.subject(),
+            chain_length: chain.len(),
         };
-        Ok(Self { key: Arc::new(certified(chain, key)?), info })
+        Ok(Self { key: Arc::new(pair_with_key(chain, key)?), info })
     }
 }
 
-/// Reads a file. A key file must not be open to every user; its group may read it, because Kubernetes mounts secrets so.
-fn read(config: &TlsConfig, file: TlsFile) -> Result<Vec<u8>, CertificateError> {
+/// Reads a file of a few KiB, and returns its mode and its bytes.
+fn read(config: &TlsConfig, file: TlsFile) -> Result<(u32, Vec<u8>), CertificateError> {
     let read = || -> io::Result<(u32, Vec<u8>)> {
-        let opened = File::open(file.path(config))?;
-        let mode = opened.metadata()?.permissions().mode();
-        let mut bytes = Vec::new();
-        opened.take(MAX_FILE).read_to_end(&mut bytes)?;
-        Ok((mode, bytes))
+        let path = file.path(config);
+        // to open a pipe, or to read a device, may take for ever
+        let metadata = std::fs::metadata(path)?;
+        if !metadata.is_file() || metadata.len() > MAX_FILE {
+            return Err(io::Error::other("not a file of a few KiB"));
+        }
+        Ok((metadata.permissions().mode(), std::fs::read(path)?))
     };
-    let (mode, bytes) = read().map_err(|error| CertificateError::new(file, unreadable(&error)))?;
-    if file == TlsFile::Key && mode & 0o007 != 0 {
-        let problem = format!(
-            "every user of this machine can read or change it (mode {:03o}); `chmod o-rwx` it, or with a Kubernetes \
-             secret set `defaultMode: 0440` and `fsGroup`",
-            mode & 0o777
-        );
-        return Err(CertificateError::new(file, problem));
+    read().map_err(|error| CertificateError::new(file, unreadable(&error)))
+}
+
+/// A key file must not be open to every user. Its group may read it, because Kubernetes mounts secrets with group access.
+fn check_mode(mode: u32) -> Result<(), CertificateError> {
+    if mode & 0o007 == 0 {
+        return Ok(());
     }
-    Ok(bytes)
+    let problem = format!(
+        "every user of this machine can read or change it (mode {:03o}); `chmod o-rwx` it, or with a Kubernetes secret set \
+         `defaultMode: 0440` and `fsGroup`",
+        mode & 0o777
+    );
+    Err(CertificateError::new(TlsFile::Key, problem))
 }
 
 fn unreadable(error: &io::Error) -> String {
@@ -80,30 +91,59 @@ fn chain(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, CertificateError> {
     let wrong = |problem: String| CertificateError::new(TlsFile::Certificate, problem);
     let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
     let chain =
-        chain.map_err(|error| wrong(format!("not PEM: {error}; give the chain as PEM, such as fullchain.pem")))?;
+        chain.map_err(|error| wrong(format!("not PEM: {}; give the chain, such as fullchain.pem", shown(&error))))?;
     if chain.is_empty() {
-        let der =
-            if pem.starts_with(&[0x30]) { " (it looks like DER; `openssl x509 -inform der` converts it)" } else { "" };
-        return Err(wrong(format!("has no certificate{der}; give the chain as PEM, such as fullchain.pem")));
+        let hint = if contains(pem, b"PRIVATE KEY-----") {
+            "holds a private key and no certificate: are certificate_file and key_file swapped?"
+        } else if is_der(pem) {
+            "has no PEM certificate: it looks like DER (`openssl x509 -inform der -in FILE` converts it) or PKCS#12 \
+             (`openssl pkcs12 -nodes -in FILE`)"
+        } else {
+            "has no certificate"
+        };
+        return Err(wrong(format!("{hint}; give the chain as PEM, such as fullchain.pem")));
     }
     Ok(chain)
 }
 
 fn private_key(pem: &[u8]) -> Result<PrivateKeyDer<'static>, CertificateError> {
     PrivateKeyDer::from_pem_slice(pem).map_err(|error| {
-        let is_encrypted = pem.windows(9).any(|part| part == b"ENCRYPTED");
-        let problem = if is_encrypted {
-            "the key is encrypted, and nobody could type its password; `openssl pkey -in KEY -out PLAIN` decrypts it"
+        let problem = if contains(pem, b"ENCRYPTED") {
+            "the key is encrypted, and the bridge cannot ask for its password; `openssl pkey -in KEY -out PLAIN` decrypts it"
                 .into()
+        } else if contains(pem, b"BEGIN CERTIFICATE-----") {
+            "holds a certificate and no private key: are certificate_file and key_file swapped?".into()
+        } else if is_der(pem) {
+            "has no PEM key: it looks like DER; `openssl pkey -inform der -in KEY -out NEW` converts it".into()
         } else {
-            format!("has no private key: {error}; give it as PEM, such as privkey.pem")
+            format!("has no private key ({}); give it as PEM, such as privkey.pem", shown(&error))
         };
         CertificateError::new(TlsFile::Key, problem)
     })
 }
 
+fn contains(bytes: &[u8], part: &[u8]) -> bool {
+    bytes.windows(part.len()).any(|window| window == part)
+}
+
+/// Whether a file begins as an ASN.1 sequence.
+fn is_der(bytes: &[u8]) -> bool {
+    bytes.first() == Some(&0x30)
+}
+
+/// The library shows a missing line as numbers.
+fn shown(error: &PemError) -> String {
+    match error {
+        PemError::MissingSectionEnd { end_marker } => {
+            format!("the line -----END {}----- is missing", String::from_utf8_lossy(end_marker))
+        }
+        PemError::NoItemsFound => "nothing in it is PEM".into(),
+        other => other.to_string(),
+    }
+}
+
 /// The chain with its key, which must be that of the first certificate.
-fn certified(
+fn pair_with_key(
     chain: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,
 ) -> Result<CertifiedKey, CertificateError> {
@@ -115,11 +155,11 @@ fn certified(
     let is_of = |certificate: &CertificateDer<'static>| {
         CertifiedKey::new(vec![certificate.clone()], key.clone()).keys_match().is_ok()
     };
-    let is_behind = chain.iter().skip(1).any(is_of);
+    let is_key_of_later_certificate = chain.iter().skip(1).any(is_of);
     let certified = CertifiedKey::new(chain, key);
     match certified.keys_match() {
         Ok(()) => Ok(certified),
-        Err(RustlsError::InconsistentKeys(InconsistentKeys::KeyMismatch)) if is_behind => {
+        Err(RustlsError::InconsistentKeys(InconsistentKeys::KeyMismatch)) if is_key_of_later_certificate => {
             let problem = "the certificate of the key must be the first of the file, before those of its authorities";
             Err(CertificateError::new(TlsFile::Certificate, problem))
         }

@@ -6,6 +6,7 @@
 mod certificate;
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use parking_lot::RwLock;
 use tokio::net::TcpStream;
@@ -16,7 +17,7 @@ use tokio_rustls::rustls::sign::CertifiedKey;
 use tokio_rustls::rustls::{self, ServerConfig};
 use tokio_rustls::server::TlsStream;
 
-use super::tls_config::{CertificateError, CertificateInfo, TlsConfig, TlsFile};
+use super::tls_config::{CertificateError, CertificateInfo, TlsConfig, TlsFile, Validity};
 use certificate::Certificate;
 
 /// An encrypted connection.
@@ -40,7 +41,7 @@ impl Current {
 }
 
 impl ResolvesServerCert for Current {
-    /// The one certificate, whatever name the client asks for: GREEN-API may call a bare address, which is no name.
+    /// The one certificate, whatever host name the client asks for: GREEN-API may call a bare address, which is no name.
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         Some(self.key())
     }
@@ -67,12 +68,19 @@ impl Tls {
         Ok(Self { acceptor: TlsAcceptor::from(Arc::new(server)), current })
     }
 
-    /// Reads the files again. A certificate that cannot be used changes nothing.
+    /// Reads the files again. A certificate that cannot be used changes nothing; neither does an expired one, as long as the
+    /// one in use is valid.
     ///
     /// # Errors
     /// [`CertificateError`].
     pub fn reload(&self, config: &TlsConfig) -> Result<(), CertificateError> {
-        *self.current.0.write() = Certificate::load(config)?;
+        let (new, now) = (Certificate::load(config)?, SystemTime::now());
+        let has_expired = |certificate: &CertificateInfo| certificate.validity(now) == Validity::Expired;
+        if has_expired(&new.info) && !has_expired(&self.certificate()) {
+            let problem = "it has expired, and the one in use has not; give one that is valid";
+            return Err(CertificateError::new(TlsFile::Certificate, problem));
+        }
+        *self.current.0.write() = new;
         Ok(())
     }
 

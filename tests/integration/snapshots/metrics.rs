@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{file, journal_in, no_nats};
-use crate::harness::{Bridge, assert_snapshot, free_port};
+use crate::harness::{Bridge, Certificates, assert_snapshot, free_port};
 
 /// Every family with its type and its series, without help texts and values; buckets in one line.
 fn families(page: &str) -> String {
@@ -57,8 +57,10 @@ fn metrics() {
     // nobody must answer: every label is there from the start
     let brokers = format!("{}kafka.bootstrap_servers = [\"127.0.0.1:{}\"]\n", no_nats(), free_port());
     let tokens = format!("auth.tokens_file = {:?}\n", tokens.path());
-    let with = Bridge::with(&format!("{}{tokens}{brokers}", journal_in(folder.path())), false);
+    let certificates = Certificates::new();
+    let tls = certificates.section("http.tls");
+    let with = Bridge::with(&format!("{}{tokens}{brokers}{tls}", journal_in(folder.path())), false);
     let without = Bridge::with(&no_nats(), false);
-    let text = format!("# NATS, Kafka and a journal\n\n{}\n# NATS alone\n\n{}", page(&with), page(&without));
+    let text = format!("# NATS, Kafka, a journal and TLS\n\n{}\n# NATS alone\n\n{}", page(&with), page(&without));
     assert_snapshot("metrics.txt", &text);
 }
