@@ -10,6 +10,8 @@ mod acks;
 mod admin_access;
 #[cfg(all(feature = "journal", feature = "nats"))]
 mod admin_page;
+#[cfg(all(feature = "journal", feature = "nats", feature = "tls"))]
+mod admin_requests;
 mod architecture;
 #[cfg(all(feature = "kafka", feature = "nats"))]
 mod asyncapi;
