@@ -12,6 +12,8 @@ mod admin_access;
 mod admin_page;
 #[cfg(all(feature = "journal", feature = "nats", feature = "tls"))]
 mod admin_requests;
+#[cfg(all(feature = "journal", feature = "nats", feature = "tls"))]
+mod admin_tls;
 mod architecture;
 #[cfg(all(feature = "kafka", feature = "nats"))]
 mod asyncapi;
