@@ -106,6 +106,8 @@ mod output;
 #[cfg(feature = "nats")]
 mod overload;
 mod payloads;
+#[cfg(all(feature = "journal", feature = "kafka", feature = "nats", feature = "tls"))]
+mod people;
 #[cfg(feature = "journal")]
 mod power;
 #[cfg(feature = "nats")]
