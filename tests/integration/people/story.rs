@@ -278,7 +278,11 @@ impl Story {
             "check --offline",
             "provision",
             &send,
-            "send --count 1 --give-up 0 --url http://127.0.0.1:1/",
+            &format!("send --count 1 --give-up 0 --url http://127.0.0.1:1/?token={SECRET}"),
+            &format!("send --count 1 --give-up 0 --url http://u:{SECRET}@127.0.0.1:1/"),
+            &format!("tail --no-follow --url http://127.0.0.1:1/?token={SECRET}"),
+            &format!("tail --no-follow --url http://u:{SECRET}@127.0.0.1:1/"),
+            &format!("journal drop --broker nats --yes --url http://u:{SECRET}@127.0.0.1:1/"),
             "journal status",
         ] {
             self.run(words, &config);
