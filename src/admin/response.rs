@@ -83,7 +83,10 @@ impl Refusal {
             Self::NoEvent => "no such event; it was forwarded, was deleted by age, or was never there".into(),
             Self::OnlyRead => "method not allowed; use GET or HEAD".into(),
             Self::OnlyPosted => "method not allowed; use POST".into(),
-            Self::OtherOrigin => "the Origin is not this host; cross-origin requests are refused".into(),
+            Self::OtherOrigin => {
+                "a page of another origin sent this; only this listener's own pages, and programs, may change anything"
+                    .into()
+            }
             Self::NotJson => "give application/json".into(),
             Self::TooLarge => "body too large; send fewer records in one request".into(),
             Self::TooSlow => "too slow".into(),

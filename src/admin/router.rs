@@ -127,7 +127,9 @@ impl Admin {
             Route::Status => self.status(&request).await,
             Route::Events => self.events(&request).await,
             Route::Event(id) => self.event(&request, id).await,
-            Route::Edit(edit) => self.journal().ok_or(Refusal::NoJournal)?.edit(edit, request).await,
+            Route::Edit(edit) => {
+                self.journal().ok_or(Refusal::NoJournal)?.edit(edit, client.transport(), request).await
+            }
         }
     }
 

@@ -31,7 +31,12 @@ pub(super) fn explain(table: &Table, path: &str, message: &str, from_environment
         }
         _ => {
             let problem = match message.rsplit_once("expected ") {
-                Some((_, expected)) if message.starts_with("invalid ") => expected_form(&given, expected),
+                Some((_, expected)) if message.starts_with("invalid ") => {
+                    let problem = expected_form(&given, expected);
+                    // what stands for a whole section may be a secret of it
+                    let hides = is_section(expected) && given.value.is_some_and(Value::is_str);
+                    return if hides { Given { value: None, ..given } } else { given }.fault(problem);
+                }
                 _ => own_message(message),
             };
             given.fault(problem)
@@ -56,6 +61,11 @@ fn own_message(message: &str) -> String {
     }
 }
 
+/// Whether a key expects a section.
+fn is_section(expected: &str) -> bool {
+    expected == "a map" || expected.starts_with("struct ")
+}
+
 /// The form that a key expects.
 fn expected_form(given: &Given<'_>, expected: &str) -> String {
     match expected {
@@ -64,8 +74,7 @@ fn expected_form(given: &Given<'_>, expected: &str) -> String {
         "socket address" => own_message(expected),
         "usize" | "u64" | "u32" | "u16" | "i64" => "give a whole number, 0 or more".into(),
         "a string" | "string" | "string only" | "path string" => text(given),
-        "a map" => format!("give a section: [{}]", given.key),
-        section if section.starts_with("struct ") => format!("give a section: [{}]", given.key),
+        section if is_section(section) => format!("give a section: [{}]", given.key),
         ours => format!("give {ours}"),
     }
 }
@@ -113,7 +122,10 @@ fn unknown_key(given: Given<'_>, word: &str, known: &[&str]) -> ConfigError {
     let section = given.key.rsplit_once('.').map_or("", |(section, _)| section);
     let key = if given.key.rsplit('.').next() == Some(word) { given.key.clone() } else { format!("{section}.{word}") };
     let files = Some(secret_file_keys(section, word, known)).filter(|files| names_secret(word) && !files.is_empty());
-    let problem = match (files, nearest(word, known)) {
+    let near = nearest(word, known);
+    // what a key means that is like none known is not known: its value may be a secret
+    let given = if near.is_none() { Given { value: None, ..given } } else { given };
+    let problem = match (files, near) {
         (Some(files), _) => format!("unknown key; secrets come from files: {files}"),
         (None, Some(near)) => format!("unknown key; the nearest known one is `{near}`"),
         (None, None) => format!("unknown key; known are {}", known.join(", ")),
@@ -188,6 +200,8 @@ mod tests {
             ("nats.user = 5", "nats.user = 5: give a text, such as \"5\""),
             ("route.key = 5", "route.key = 5: give a text, such as \"5\""),
             ("http = 5", "http = 5: give a section: [http]"),
+            ("nats = \"hunter2\"", "nats: give a section: [nats]"),
+            ("kafka.properties = \"hunter2\"", "kafka.properties: give a section: [kafka.properties]"),
             ("nats.servers = \"nats://h:1\"", "nats.servers = \"nats://h:1\": give a list, such as [\"nats://h:1\"]"),
             ("admin.hosts = 5", "admin.hosts = 5: give a list, such as [\"…\"]"),
             (
@@ -260,6 +274,8 @@ mod tests {
             let says = format!("{key}: unknown key; secrets come from files: {file}");
             assert_eq!(fault(&format!("{key} = \"hunter2\""), &[]), says);
         }
+        let unlike = fault("nats.login = \"hunter2\"", &[]);
+        assert!(unlike.starts_with("nats.login: unknown key; known are servers, "), "{unlike}");
         assert!(fault("route.keys = \"x\"", &[]).ends_with("nearest known one is `key`"));
         for key in ["nats.servers", "kafka.bootstrap_servers"] {
             for value in ["\"u:hunter2@h:1\"", "[[\"u:hunter2@h:1\"]]"] {
@@ -283,9 +299,15 @@ mod tests {
                 let rust = "usize u64 i64 integer string boolean sequence map struct variant enum untagged invalid";
                 let words: Vec<_> = said.split(|c: char| !c.is_alphanumeric()).collect();
                 assert!(!rust.split(' ').any(|rust| words.contains(&rust)), "{toml}: {said}");
+                // a key may need another one beside it
+                let named = if said.contains("is required") {
+                    key.rsplit_once('.').map_or("", |(section, _)| section)
+                } else {
+                    key
+                };
                 assert!(
-                    said.starts_with(key) && ["give", "key", "must"].iter().any(|word| said.contains(word)),
-                    "{said}"
+                    said.starts_with(named) && ["give", "key", "must", "set it"].iter().any(|word| said.contains(word)),
+                    "{toml}: {said}"
                 );
             }
         }

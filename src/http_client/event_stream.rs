@@ -7,7 +7,13 @@ use hyper::body::Incoming;
 use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
 
 use super::connection::{Connection, Connector, RequestError, broken};
-use super::{Target, Trust};
+use super::{Target, TlsError, Trust};
+
+/// Where the server-sent events of a bridge come from.
+pub struct EventSource {
+    connector: Connector,
+    target: Target,
+}
 
 /// The response to one GET, read chunk by chunk.
 pub struct EventStream {
@@ -17,19 +23,26 @@ pub struct EventStream {
     _connection: Connection,
 }
 
-impl EventStream {
+impl EventSource {
+    /// Connects when it is opened, not before.
+    ///
+    /// # Errors
+    /// [`TlsError`].
+    pub fn new(target: Target, trust: &Trust) -> Result<Self, TlsError> {
+        Ok(Self { connector: Connector::new(trust)?, target })
+    }
+
     /// Sends the GET, with `Last-Event-ID` where the id of the last event is given.
     ///
     /// # Errors
     /// Why there is no response, in words.
-    pub async fn open(target: &Target, last_event_id: Option<&str>) -> Result<Self, String> {
-        Self::request(target, last_event_id).await.map_err(|RequestError(why)| why)
+    pub async fn open(&self, last_event_id: Option<&str>) -> Result<EventStream, String> {
+        self.request(last_event_id).await.map_err(|RequestError(why)| why)
     }
 
-    async fn request(target: &Target, last_event_id: Option<&str>) -> Result<Self, RequestError> {
-        let connector = Connector::new(&Trust::System).map_err(|error| RequestError(error.to_string()))?;
-        let mut connection = connector.connect(target).await?;
-        let mut request = target.request(Bytes::new());
+    async fn request(&self, last_event_id: Option<&str>) -> Result<EventStream, RequestError> {
+        let mut connection = self.connector.connect(&self.target).await?;
+        let mut request = self.target.request(Bytes::new());
         *request.method_mut() = Method::GET;
         request.headers_mut().remove(CONTENT_TYPE);
         request.headers_mut().insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
@@ -37,9 +50,12 @@ impl EventStream {
             request.headers_mut().insert("last-event-id", id);
         }
         let response = connection.send(request).await.map_err(broken)?;
-        Ok(Self { status: response.status().as_u16(), body: response.into_body(), _connection: connection })
+        let status = response.status().as_u16();
+        Ok(EventStream { status, body: response.into_body(), _connection: connection })
     }
+}
 
+impl EventStream {
     /// The next chunk. None means the response has ended.
     ///
     /// # Errors

@@ -17,7 +17,7 @@ pub use admin_client::AdminClient;
 #[cfg(test)]
 pub(crate) use connection::RequestError;
 pub(crate) use connection::{Client, Connector, HttpResponse, Post};
-pub use event_stream::EventStream;
+pub use event_stream::{EventSource, EventStream};
 pub use target::{Target, TargetError};
 
 cfg_if::cfg_if! {

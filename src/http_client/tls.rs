@@ -22,7 +22,11 @@ pub(super) const IS_BUILT: bool = true;
 
 /// Encrypts connections.
 #[derive(Clone)]
-pub(super) struct Encryption(TlsConnector);
+pub(super) struct Encryption {
+    connector: TlsConnector,
+    /// What to do about a certificate that is not trusted.
+    remedy: String,
+}
 
 impl Encryption {
     /// TLS 1.2 and 1.3 that checks certificates as `trust` says.
@@ -47,7 +51,7 @@ impl Encryption {
             Trust::File(path) => builder.with_root_certificates(from_file(path)?).with_no_client_auth(),
             Trust::System => builder.with_root_certificates(from_system()).with_no_client_auth(),
         };
-        Ok(Self(TlsConnector::from(Arc::new(config))))
+        Ok(Self { connector: TlsConnector::from(Arc::new(config)), remedy: remedy(trust) })
     }
 
     /// Sets up TLS with the target on its connection.
@@ -61,9 +65,12 @@ impl Encryption {
     ) -> Result<TlsStream<TcpStream>, RequestError> {
         let name = ServerName::try_from(target.host.clone());
         let name = name.map_err(|error| RequestError(format!("{}: {error}", target.host)))?;
-        self.0.connect(name, stream).await.map_err(|error| {
-            let said = error.to_string();
-            let remedy = match said.as_str() {
+        self.connector.connect(name, stream).await.map_err(|error| {
+            let problem = error.to_string();
+            let remedy = match problem.as_str() {
+                said if said.contains("CaUsedAsEndEntity") => {
+                    "; that is the certificate of an authority; make the server one with basicConstraints=CA:FALSE"
+                }
                 said if said.contains("not valid for name") || said.contains("only valid for") => {
                     "; name the server in the URL as its certificate does"
                 }
@@ -71,13 +78,22 @@ impl Encryption {
                     "; the server has not the certificate of the configuration: it was replaced and is not loaded yet, or \
                      another bridge listens there"
                 }
-                said if said.contains("UnknownIssuer") => {
-                    "; name its authority with --ca-file, or accept any certificate with --insecure"
-                }
+                said if said.contains("certificate") => &self.remedy,
                 _ => "",
             };
-            RequestError(format!("no TLS with {} port {}: {error}{remedy}", target.host, target.port))
+            RequestError(format!("no TLS with {} port {}: {problem}{remedy}", target.host, target.port))
         })
+    }
+}
+
+fn remedy(trust: &Trust) -> String {
+    match trust {
+        Trust::System | Trust::File(_) => "; name its authority with --ca-file".into(),
+        Trust::Certificate(path) => {
+            let path = path.display();
+            format!("; it has another certificate than {path}: reload it, or give --url and --ca-file")
+        }
+        Trust::Any => String::new(),
     }
 }
 

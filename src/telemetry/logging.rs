@@ -4,7 +4,9 @@ use std::io::IsTerminal;
 
 use serde::Deserialize;
 use tracing::level_filters::LevelFilter;
+use tracing::{Level, Metadata};
 use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
+use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, fmt, registry};
@@ -83,6 +85,12 @@ fn shows_bridge(text: &str) -> bool {
     })
 }
 
+/// Whether a line belongs to a kind that never has a body. At `trace` the NATS client shows each message that it receives,
+/// and the bridge receives stored notifications when it looks them up.
+fn shows_no_payload(line: &Metadata<'_>) -> bool {
+    *line.level() != Level::TRACE || !line.target().starts_with("async_nats")
+}
+
 /// The target of the bridge's own lines begins with it.
 const OWN_TARGET: &str = "greenapi_bridge";
 
@@ -99,7 +107,7 @@ pub fn start(filter: EnvFilter, format: LogFormat) -> LogGuard {
     let (writer, guard) = lines.finish(std::io::stderr());
     let repeats = RepeatLimit::new();
     let counts = repeats.start_counts();
-    let log = registry().with(filter).with(repeats);
+    let log = registry().with(filter).with(filter_fn(shows_no_payload)).with(repeats);
     let is_terminal = std::io::stderr().is_terminal();
     let lines = fmt::layer().with_writer(writer);
     if format == LogFormat::Text || format == LogFormat::Auto && is_terminal {
@@ -118,7 +126,41 @@ fn has_colors() -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use parking_lot::Mutex;
+    use tracing::{debug, trace};
+
     use super::*;
+
+    #[test]
+    fn no_filter_shows_the_messages_that_the_nats_client_receives() {
+        for text in ["trace", "async_nats=trace,info", "greenapi_bridge=trace,async_nats::connection=trace"] {
+            let written = Arc::new(Mutex::new(Vec::new()));
+            let seen = written.clone();
+            let writer = move || Written(seen.clone());
+            let log = registry().with(filter(text).unwrap()).with(filter_fn(shows_no_payload));
+            tracing::subscriber::with_default(log.with(fmt::layer().with_writer(writer)), || {
+                trace!(target: "async_nats::connection", "a message");
+                debug!(target: "async_nats::connection", "a connection");
+            });
+            let said = String::from_utf8(written.lock().clone()).unwrap();
+            assert!(!said.contains("a message") && said.contains("a connection"), "{text}: {said}");
+        }
+    }
+
+    struct Written(Arc<Mutex<Vec<u8>>>);
+
+    impl std::io::Write for Written {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
 
     #[test]
     fn a_filter_that_shows_nothing_is_refused() {

@@ -91,8 +91,19 @@ class Browser:
         while not any(event.get("method") == "Page.loadEventFired" for event in self.events):
             self.events.append(self.hear())
 
+    def click(self, href):
+        """Clicks a link, and returns what the browser got for it; it need not end."""
+        self.events.clear()
+        self.run(f"document.querySelector('a[href=\"{href}\"]').click()")
+        while True:
+            for event in self.events:
+                if event.get("method") == "Network.responseReceived" and event["params"]["type"] == "Document":
+                    response = event["params"]["response"]
+                    return {"url": response["url"], "status": response["status"]}
+            self.events.append(self.hear())
+
     def run(self, script):
-        return self.ask("Runtime.evaluate", expression=script, returnByValue=True)["result"]["value"]
+        return self.ask("Runtime.evaluate", expression=script, returnByValue=True)["result"].get("value")
 
     def said(self):
         """What it has to complain of, and what it has asked for."""
@@ -112,6 +123,7 @@ def main():
     arguments.add_argument("url")
     arguments.add_argument("--width", type=int, default=1000)
     arguments.add_argument("--scheme", choices=["light", "dark"], default="light")
+    arguments.add_argument("--click", metavar="HREF", help="a link of it that is clicked at last")
     arguments.add_argument("--picture", type=pathlib.Path, help="where a picture of it goes")
     arguments = arguments.parse_args()
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
@@ -126,6 +138,8 @@ def main():
             picture = browser.ask("Page.captureScreenshot", format="png")["data"]
             arguments.picture.write_bytes(base64.b64decode(picture))
         seen["intruded"] = browser.run(INTRUDE)
+        if arguments.click:
+            seen["clicked"] = browser.click(arguments.click)
         browser.end()
     print(json.dumps(seen))
 

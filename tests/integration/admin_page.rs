@@ -81,6 +81,19 @@ fn the_page_shows_the_state_in_both_themes_and_on_every_screen() {
     assert!(body["text"].as_str().unwrap().contains("<script>"), "shown as text: {body}");
 }
 
+#[test]
+fn each_link_of_the_page_leads_to_its_page() {
+    let folder = tempfile::tempdir().unwrap();
+    let bridge = Bridge::with(&format!("journal.directory = {:?}\n", folder.path().join("data")), false).ready();
+    for link in ["/metrics", "/events?last=100", "/readyz"] {
+        let seen = look(&bridge, "/", &["--click", link]);
+        assert_eq!(
+            seen["clicked"],
+            serde_json::json!({"url": format!("http://{}{link}", bridge.admin), "status": 200})
+        );
+    }
+}
+
 /// A state without since when it has been so; a time that is none stays.
 fn without_time(shown: &str) -> &str {
     let since = shown.rsplit_once(" since ").filter(|(_, time)| humantime::parse_rfc3339(time).is_ok());

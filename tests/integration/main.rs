@@ -10,6 +10,10 @@ mod acks;
 mod admin_access;
 #[cfg(all(feature = "journal", feature = "nats"))]
 mod admin_page;
+#[cfg(all(feature = "journal", feature = "nats", feature = "tls"))]
+mod admin_requests;
+#[cfg(all(feature = "journal", feature = "nats", feature = "tls"))]
+mod admin_tls;
 mod architecture;
 #[cfg(all(feature = "kafka", feature = "nats"))]
 mod asyncapi;
@@ -103,6 +107,8 @@ mod output;
 #[cfg(feature = "nats")]
 mod overload;
 mod payloads;
+#[cfg(all(feature = "journal", feature = "kafka", feature = "nats", feature = "tls"))]
+mod people;
 #[cfg(feature = "journal")]
 mod power;
 #[cfg(feature = "nats")]

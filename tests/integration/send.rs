@@ -183,7 +183,7 @@ fn a_certificate_is_trusted_only_with_its_authority() {
         let output = send(&words);
         assert_eq!(outcome(&output).0, 1);
         let said = String::from_utf8_lossy(&output.stderr);
-        assert!(said.contains("certificate") && said.contains("--ca-file") && said.contains("--insecure"), "{said}");
+        assert!(said.contains("certificate") && said.contains("name its authority with --ca-file"), "{said}");
     }
     assert_eq!(scripted_server.seen().len(), 0, "nothing is sent to someone not believed");
     for words in ["--insecure".into(), format!("--ca-file {}", ours.at("ca"))] {

@@ -1,7 +1,8 @@
 //! `POST /journal/…`: journal edits, one at a time, as JSON. An edit that fails is answered `{"error": …}`.
 //!
 //! Protection against cross-site request forgery, besides token and `Host`: the body must be `application/json`, for which
-//! a browser asks first and is refused, and `Origin`, if present, must equal `Host`.
+//! a browser asks first and is refused, `Origin`, if present, must equal `Host`, and `Sec-Fetch-Site`, which a browser sends
+//! also where it keeps the origin to itself, must name no other site.
 
 use std::error::Error;
 use std::future::Future;
@@ -21,6 +22,7 @@ use tracing::warn;
 use crate::admin::response::{Body, JSON, Refusal, response};
 use crate::admin::router::EditRoute;
 use crate::delivery::EditError;
+use crate::http_server::Transport;
 use crate::journal::{ChangeError, line};
 use crate::journal_edit::{EditRequest, ImportRequest, JournalEditError, JournalEditor, PAGE_BYTES};
 
@@ -99,13 +101,21 @@ impl Edits {
     }
 
     /// Answers a request for an edit. An edit that has begun goes on to its end, also when the sender hangs up.
-    pub(super) async fn answer<B>(&self, route: EditRoute, request: Request<B>) -> Result<Response<Body>, Refusal>
+    pub(super) async fn answer<B>(
+        &self,
+        route: EditRoute,
+        transport: Transport,
+        request: Request<B>,
+    ) -> Result<Response<Body>, Refusal>
     where
         B: HttpBody,
         B::Error: Into<Box<dyn Error + Send + Sync>>,
     {
         if *request.method() != Method::POST {
             return Err(Refusal::OnlyPosted);
+        }
+        if !is_own_origin(request.headers(), transport) || !is_own_site(request.headers()) {
+            return Err(Refusal::OtherOrigin);
         }
         let wanted_journal = request.uri().query().and_then(|query| query.strip_prefix("journal="));
         if wanted_journal.is_some_and(|wanted_journal| wanted_journal != self.editor.journal()) {
@@ -125,15 +135,12 @@ impl Edits {
         })
     }
 
-    /// Reads the body of a request that may be sent from here.
+    /// Reads the body of a request, which must be JSON.
     async fn read<B>(&self, request: Request<B>) -> Result<Bytes, Refusal>
     where
         B: HttpBody,
         B::Error: Into<Box<dyn Error + Send + Sync>>,
     {
-        if !is_own_origin(request.headers()) {
-            return Err(Refusal::OtherOrigin);
-        }
         if !is_json(request.headers()) {
             return Err(Refusal::NotJson);
         }
@@ -199,14 +206,24 @@ impl EditSlot {
     }
 }
 
-/// Whether no page of another origin sent the request. A browser names the origin of the page; a program names none.
-fn is_own_origin(headers: &HeaderMap) -> bool {
+/// Whether no page of another origin sent the request. A browser names the origin of the page; a program names none. With TLS
+/// the page must have come over TLS: any other may be of whoever is between. Without, a proxy may add TLS.
+fn is_own_origin(headers: &HeaderMap, transport: Transport) -> bool {
     let mut origins = headers.get_all(ORIGIN).iter();
     let host = headers.get(HOST).and_then(|host| host.to_str().ok());
     origins.all(|origin| {
         let origin = origin.to_str().ok().and_then(|origin| origin.split_once("://"));
-        origin.zip(host).is_some_and(|((_, from), host)| from.eq_ignore_ascii_case(host))
+        origin.zip(host).is_some_and(|((scheme, from), host)| {
+            let is_scheme = scheme == "https" || scheme == "http" && transport == Transport::Plain;
+            is_scheme && from.eq_ignore_ascii_case(host)
+        })
     })
+}
+
+/// Whether no browser says that a page of another site, or of another origin of this site, sent the request.
+fn is_own_site(headers: &HeaderMap) -> bool {
+    // `none`: the person at the browser began it, no page
+    headers.get_all("sec-fetch-site").iter().all(|site| matches!(site.as_bytes(), b"same-origin" | b"none"))
 }
 
 fn is_json(headers: &HeaderMap) -> bool {
@@ -226,7 +243,9 @@ mod tests {
             let mut headers = HeaderMap::new();
             headers.insert(HOST, "127.0.0.1:3001".parse().unwrap());
             headers.extend(origin.iter().map(|origin| (ORIGIN, origin.parse().unwrap())));
-            is_own_origin(&headers)
+            let over = |transport| is_own_origin(&headers, transport);
+            assert_eq!(over(Transport::Tls), over(Transport::Plain) && !origin.contains(&"http://127.0.0.1:3001"));
+            over(Transport::Plain)
         };
         assert!(from(&[]) && from(&["http://127.0.0.1:3001"]) && from(&["https://127.0.0.1:3001"]));
         for origin in ["http://127.0.0.1", "http://127.0.0.1:3000", "null", "", "http://evil.example"] {

@@ -17,6 +17,7 @@ use super::response::{Body, Refusal};
 use super::router::EditRoute;
 use super::status_page::JournalSummary;
 use crate::delivery::Delivery;
+use crate::http_server::Transport;
 use crate::journal::{Journal, OpenError};
 use crate::journal_edit::JournalEditor;
 use crate::notification::Validation;
@@ -69,11 +70,16 @@ impl JournalPages {
         self.events.body(id).await
     }
 
-    pub(super) async fn edit<B>(&self, route: EditRoute, request: Request<B>) -> Result<Response<Body>, Refusal>
+    pub(super) async fn edit<B>(
+        &self,
+        route: EditRoute,
+        transport: Transport,
+        request: Request<B>,
+    ) -> Result<Response<Body>, Refusal>
     where
         B: hyper::body::Body,
         B::Error: Into<Box<dyn Error + Send + Sync>>,
     {
-        self.edits.as_ref().ok_or(Refusal::NoJournal)?.answer(route, request).await
+        self.edits.as_ref().ok_or(Refusal::NoJournal)?.answer(route, transport, request).await
     }
 }

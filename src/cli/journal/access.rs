@@ -25,6 +25,9 @@ pub(in crate::cli) struct AdminOptions {
     /// The admin listener of the bridge that runs on the journal. Default: admin.listen of the configuration.
     #[arg(long, value_name = "URL")]
     url: Option<String>,
+    /// Trust the authorities in this PEM file, and no others, as those of --url.
+    #[arg(long, value_name = "FILE", requires = "url")]
+    ca_file: Option<PathBuf>,
     /// A tokens file: its first token that is bound to no instance is sent. Default: admin.tokens_file.
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
@@ -79,7 +82,8 @@ impl AdminOptions {
             .admin
             .as_ref()
             .map(|admin| format!("{}://{}", endpoint::scheme(admin.tls.as_ref()), endpoint::connectable(admin.listen)));
-        let trust = endpoint::trust(self.url.as_ref(), config.admin.as_ref().and_then(|admin| admin.tls.as_ref()));
+        let tls = config.admin.as_ref().and_then(|admin| admin.tls.as_ref());
+        let trust = endpoint::trust(self.url.as_ref(), self.ca_file.as_ref(), tls);
         let remedy =
             "a bridge runs on this journal, and this configuration has no [admin] to reach it; stop it, or add [admin]";
         let url = self.url.clone().or(configured).ok_or_else(|| unusable(remedy))?;
@@ -137,7 +141,7 @@ impl RunningBridge {
         let Self { url, token, trust, journal } = self;
         let target = format!("{}/journal/{action}?journal={journal}", url.trim_end_matches('/'));
         let target = Target::new(&target, token).map_err(|error| unusable(format!("--url: {error}")))?;
-        AdminClient::new(target, trust).map_err(failure)
+        AdminClient::new(target, trust).map_err(unusable)
     }
 }
 

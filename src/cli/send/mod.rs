@@ -219,11 +219,9 @@ fn prepare(arguments: &Arguments, config: Option<&Path>) -> Result<(SimulatorCon
 
 fn simulator_config(arguments: &Arguments, config: Option<&Config>) -> Result<SimulatorConfig, String> {
     let gap = Duration::from_secs(1).checked_div(arguments.rate).unwrap_or_default();
-    let trust = match &arguments.ca_file {
-        _ if arguments.insecure => Trust::Any,
-        Some(file) => Trust::File(file.clone()),
-        None => endpoint::trust(arguments.url.as_ref(), config.and_then(|config| config.http.tls.as_ref())),
-    };
+    let tls = config.and_then(|config| config.http.tls.as_ref());
+    let checked = || endpoint::trust(arguments.url.as_ref(), arguments.ca_file.as_ref(), tls);
+    let trust = if arguments.insecure { Trust::Any } else { checked() };
     let ledger = arguments.ledger.as_deref().map(open_ledger).transpose()?;
     let (pause, max_repeats) = (arguments.pause, arguments.give_up);
     Ok(SimulatorConfig { pause, gap, max_repeats, trust, ledger, ..SimulatorConfig::default() })

@@ -11,11 +11,11 @@ use std::time::{Duration, SystemTime};
 use clap::Args;
 
 use super::signals::Signals;
-use super::{args, output};
+use super::{args, endpoint, output};
 use crate::admin;
 use crate::auth;
 use crate::config::Config;
-use crate::http_client::Target;
+use crate::http_client::{EventSource, Target};
 use crate::journal::{EventFilter, FollowFrom, Follower, JournalReader, ReadError};
 use crate::message::Broker;
 
@@ -36,6 +36,9 @@ pub(super) struct Arguments {
     /// A tokens file: its first token that is bound to no instance is sent to --url.
     #[arg(long, value_name = "FILE", requires = "url")]
     token_file: Option<PathBuf>,
+    /// Trust the authorities in this PEM file, and no others, as those of --url.
+    #[arg(long, value_name = "FILE", requires = "url")]
+    ca_file: Option<PathBuf>,
     /// Only of these classes: incoming, outgoing, state, device, other.
     #[arg(long, value_name = "CLASS", value_delimiter = ',', value_parser = args::class())]
     class: Vec<String>,
@@ -91,8 +94,8 @@ pub(super) fn tail(arguments: &Arguments, config: Option<&Path>) -> ExitCode {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let ended = match (&arguments.url, runtime) {
         (_, Err(error)) => Err((1, format!("no runtime: {error}"))),
-        (Some(url), Ok(runtime)) => remote_target(arguments, url)
-            .and_then(|(target, url)| until_signal(&runtime, remote::follow(arguments, &target, &url))),
+        (Some(url), Ok(runtime)) => event_source(arguments, url)
+            .and_then(|(source, url)| until_signal(&runtime, remote::follow(arguments, &source, &url))),
         (None, Ok(runtime)) => {
             local_journal(config).and_then(|journal| until_signal(&runtime, follow(arguments, journal)))
         }
@@ -135,13 +138,15 @@ fn local_journal(config: Option<&Path>) -> Result<LocalJournal, (u8, String)> {
     journal.ok_or_else(|| (2, none.into()))
 }
 
-/// The target of a request for events, and its URL without secrets, for messages.
-fn remote_target(arguments: &Arguments, url: &str) -> Result<(Target, String), (u8, String)> {
+/// The events of a bridge, and its URL without secrets, for messages.
+fn event_source(arguments: &Arguments, url: &str) -> Result<(EventSource, String), (u8, String)> {
     let shown = url.split('?').next().filter(|shown| !shown.contains('@')).unwrap_or("…").to_owned();
     let token = arguments.token_file.as_deref().map(token).transpose().map_err(|why| (2, why))?;
     let events = format!("{}/events?{}", url.trim_end_matches('/'), remote::query(arguments));
     let target = Target::new(&events, token.as_deref().unwrap_or_default());
-    target.map(|target| (target, shown.clone())).map_err(|error| (2, format!("--url {shown}: {error}")))
+    let target = target.map_err(|error| (2, format!("--url {shown}: {error}")))?;
+    let source = EventSource::new(target, &endpoint::trust(Some(url), arguments.ca_file.as_ref(), None));
+    source.map(|source| (source, shown)).map_err(|error| (2, error.to_string()))
 }
 
 fn token(path: &Path) -> Result<String, String> {

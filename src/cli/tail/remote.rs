@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::{Arguments, TailResult, line, print, warn_gap};
-use crate::http_client::{EventStream, Target};
+use crate::http_client::{EventSource, EventStream};
 
 /// How long to wait before a new connection.
 const RECONNECT_AFTER: Duration = Duration::from_secs(1);
@@ -33,10 +33,10 @@ pub(super) fn query(arguments: &Arguments) -> String {
 }
 
 /// Prints events until all that was asked for is printed.
-pub(super) async fn follow(arguments: &Arguments, target: &Target, url: &str) -> TailResult {
+pub(super) async fn follow(arguments: &Arguments, source: &EventSource, url: &str) -> TailResult {
     let mut last_id: Option<String> = None;
     loop {
-        let opened = EventStream::open(target, last_id.as_deref()).await;
+        let opened = source.open(last_id.as_deref()).await;
         let problem = match opened {
             Ok(stream) if stream.status == 200 => match read(arguments, stream, &mut last_id).await {
                 Some(problem) => problem,

@@ -59,8 +59,27 @@ pub fn free_port() -> u16 {
 
 /// A notification; each number makes another.
 pub fn text(number: usize) -> Vec<u8> {
-    format!(r#"{{"typeWebhook":"incomingCall","instanceData":{{"idInstance":7}},"number":{number}}}"#).into_bytes()
+    let owner = r#""wid":"79163480577@c.us""#;
+    format!(r#"{{"typeWebhook":"incomingCall","instanceData":{{"idInstance":7,{owner}}},"number":{number}}}"#)
+        .into_bytes()
 }
+
+/// What the bodies and secrets of the tests have, and no log may have: phone numbers, names, tokens and passwords.
+const NEVER_LOGGED: [&str; 13] = [
+    "79163480577",
+    "7999000000",
+    "79990001020",
+    "79005550123",
+    "Private Name",
+    "private text",
+    "right-secret",
+    "wrong-secret",
+    "right-password",
+    "wrong-password",
+    "secret-of-operators",
+    "a-bound-token-of-seven",
+    "Zq7w",
+];
 
 /// The bytes of a message that a reader brought.
 pub fn body(message: &Value) -> Vec<u8> {
@@ -267,6 +286,11 @@ impl Drop for Bridge {
         }
         let _ = self.child.kill();
         let _ = self.child.wait();
+        if !std::thread::panicking() {
+            let log = std::fs::read_to_string(self.log.path()).unwrap();
+            let leak = log.lines().find(|line| NEVER_LOGGED.iter().any(|word| line.contains(word)));
+            assert_eq!(leak, None, "the log has what the tests' bodies and secrets have");
+        }
     }
 }
 
