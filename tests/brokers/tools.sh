@@ -59,6 +59,14 @@ need_strace() {
   command -v strace >/dev/null || install_packages strace
 }
 
+# What attacks slowly, and what makes certificates.
+need_slowhttptest() {
+  local missing=()
+  command -v slowhttptest >/dev/null || missing+=(slowhttptest)
+  command -v openssl >/dev/null || missing+=(openssl)
+  ((${#missing[@]} == 0)) || install_packages "${missing[@]}"
+}
+
 # What pages are looked at with, and a font with all that stands on them.
 need_chromium() {
   command -v chromium >/dev/null || install_packages chromium fonts-dejavu-core
