@@ -145,8 +145,8 @@ def wrong_tokens(over, port, requests, addresses):
     return {"answers": counts, "seconds": time.monotonic() - began}
 
 
-def strangers(over, port, addresses):
-    """Fills all connections from ever more addresses, and opens again what is closed."""
+def strangers(over, port, count, addresses):
+    """Opens connections from ever more addresses, and holds so many of them."""
     held, opened, failed = [], 0, 0
     while not over.is_set():
         source = f"127.{100 + opened % addresses // 60_000}.{opened % addresses // 250 % 240}.{1 + opened % 250}"
@@ -155,7 +155,7 @@ def strangers(over, port, addresses):
             opened += 1
         except OSError:
             failed += 1
-        if len(held) > 3000:
+        if len(held) > count:
             held.pop(0).close()
     return {"opened": opened, "failed": failed, "addresses": min(opened, addresses)}
 

@@ -64,7 +64,7 @@ def wrong_tokens(stage):
 def strangers(stage):
     """Also clients with a valid token, each from an address that was never seen, must be served at once."""
     took, problems = [], []
-    with attacking(Attacker(attackers.strangers, stage.target.port, 50_000)) as (one,):
+    with attacking(Attacker(attackers.strangers, stage.target.port, stage.connections * 3 // 2, 50_000)) as (one,):
         time.sleep(1)
         until, number = time.monotonic() + SECONDS, 0
         while time.monotonic() < until:
