@@ -4,6 +4,7 @@
 //! limit is reached, the address with the most strangers loses its oldest one. So whoever opens many connections pays for
 //! them, and a client with few keeps its own.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
@@ -63,11 +64,15 @@ impl EvictionPool {
         self.0.lock().count
     }
 
-    /// Evicts the oldest member of the address that has the most. Returns the address; None means that the pool is empty.
+    /// Evicts the oldest member of the address that has the most; of several such addresses, the oldest member of all: one
+    /// that has just come may be about to show its token. Returns the address; None means that the pool is empty.
     pub(super) fn evict(&self) -> Option<IpAddr> {
         let mut members = self.0.lock();
         let entries = members.addresses.iter();
-        let (address, _) = entries.max_by_key(|(_, entry)| (!entry.is_known, entry.members.len()))?;
+        let (address, _) = entries.max_by_key(|(_, entry)| {
+            let oldest = entry.members.first_key_value().map(|(number, _)| *number);
+            (!entry.is_known, entry.members.len(), Reverse(oldest))
+        })?;
         let address = *address;
         members.evict_oldest(address).then_some(address)
     }
@@ -106,9 +111,10 @@ impl Member {
     /// Runs a future until the member is evicted; None means that it was.
     pub(super) async fn unless_evicted<F: Future>(&self, future: F) -> Option<F::Output> {
         tokio::select! {
+            // an evicted client must not have a request accepted whose answer it would not get
             biased;
-            output = future => Some(output),
             () = self.evicted.notified() => None,
+            output = future => Some(output),
         }
     }
 
@@ -173,6 +179,24 @@ mod tests {
             let waited = tokio::time::timeout(std::time::Duration::from_secs(9), is_evicted(member)).await;
             assert!(waited.is_err(), "evicted");
         }
+    }
+
+    #[test]
+    fn of_addresses_with_as_many_members_the_newest_loses_last() {
+        let pool = EvictionPool::default();
+        let _members: Vec<_> = (1..=100).map(|number| pool.join(IpAddr::from([192, 0, 2, number]), false)).collect();
+        let evicted: Vec<_> = std::iter::from_fn(|| pool.evict()).collect();
+        assert_eq!(evicted, (1..=100).map(|number| IpAddr::from([192, 0, 2, number])).collect::<Vec<_>>());
+    }
+
+    #[tokio::test]
+    async fn an_evicted_member_does_nothing_more() {
+        let pool = EvictionPool::default();
+        let member = pool.join(address("192.0.2.1"), false);
+        pool.evict();
+        let mut is_run = false;
+        assert!(member.unless_evicted(async { is_run = true }).await.is_none());
+        assert!(!is_run);
     }
 
     #[test]
