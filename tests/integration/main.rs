@@ -13,6 +13,8 @@ mod admin_page;
 mod architecture;
 #[cfg(all(feature = "kafka", feature = "nats"))]
 mod asyncapi;
+#[cfg(all(feature = "nats", feature = "tls"))]
+mod certificate_reload;
 #[cfg(feature = "nats")]
 mod check;
 #[cfg(feature = "nats")]
