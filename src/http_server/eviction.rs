@@ -4,6 +4,7 @@
 //! most of them loses its oldest, so an address with many pays for them, and one with few keeps its own. A protected address
 //! loses one only if no other has any.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
@@ -73,12 +74,15 @@ impl EvictionPool {
         self.0.lock().count
     }
 
-    /// Evicts the oldest of the address that has the most. Returns the address, or the network of IPv6; None means that the
-    /// pool is empty.
+    /// Evicts the oldest of the address that has the most; of several such addresses, the oldest of all: one that has just
+    /// come may be about to show its token. Returns the address, or the network of IPv6; None means that the pool is empty.
     pub(super) fn evict(&self) -> Option<IpAddr> {
         let mut registered = self.0.lock();
         let entries = registered.networks.iter();
-        let (address, _) = entries.max_by_key(|(_, entry)| (!entry.is_protected, entry.evictables.len()))?;
+        let (address, _) = entries.max_by_key(|(_, entry)| {
+            let oldest = entry.evictables.first_key_value().map(|(number, _)| *number);
+            (!entry.is_protected, entry.evictables.len(), Reverse(oldest))
+        })?;
         let address = *address;
         registered.evict_oldest(address).then_some(address)
     }
@@ -117,9 +121,10 @@ impl Evictable {
     /// Runs a future until this is evicted; None means that it was.
     pub(super) async fn unless_evicted<F: Future>(&self, future: F) -> Option<F::Output> {
         tokio::select! {
+            // a client that was evicted must not have a request accepted whose answer it would not get
             biased;
-            output = future => Some(output),
             () = self.evicted() => None,
+            output = future => Some(output),
         }
     }
 
@@ -213,14 +218,31 @@ mod tests {
         let pool = EvictionPool::default();
         let late = pool.register(address("192.0.2.1"), false);
         pool.evict().unwrap();
-        let unregistered_while_it_runs = async {
-            late.unregister();
-            tokio::time::sleep(std::time::Duration::from_secs(9)).await;
-        };
-        assert!(late.unless_evicted(unregistered_while_it_runs).await.is_some(), "evicted");
+        late.unregister();
+        let served = tokio::time::sleep(std::time::Duration::from_secs(9));
+        assert!(late.unless_evicted(served).await.is_some(), "evicted");
         late.register_again();
         assert_eq!((pool.count(), pool.evict()), (1, Some(address("192.0.2.1"))));
         assert!(is_evicted(&late).await);
+    }
+
+    #[test]
+    fn of_addresses_that_have_as_many_the_newest_loses_last() {
+        let pool = EvictionPool::default();
+        let address = |number| IpAddr::from([192, 0, 2, number]);
+        let _registered: Vec<_> = (1..=100).map(|number| pool.register(address(number), false)).collect();
+        let evicted: Vec<_> = std::iter::from_fn(|| pool.evict()).collect();
+        assert_eq!(evicted, (1..=100).map(address).collect::<Vec<_>>());
+    }
+
+    #[tokio::test]
+    async fn what_was_evicted_does_nothing_more() {
+        let pool = EvictionPool::default();
+        let evicted = pool.register(address("192.0.2.1"), false);
+        pool.evict();
+        let mut is_run = false;
+        assert!(evicted.unless_evicted(async { is_run = true }).await.is_none());
+        assert!(!is_run);
     }
 
     #[test]

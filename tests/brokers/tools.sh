@@ -65,6 +65,15 @@ need_proxies() {
   # servers are where the PATH of a user does not lead
   PATH=$PATH:/usr/sbin command -v nginx >/dev/null || missing+=(nginx-light)
   PATH=$PATH:/usr/sbin command -v haproxy >/dev/null || missing+=(haproxy)
+  command -v openssl >/dev/null || missing+=(openssl)
+  ((${#missing[@]} == 0)) || install_packages "${missing[@]}"
+}
+
+# What attacks slowly, and what makes certificates.
+need_slowhttptest() {
+  local missing=()
+  command -v slowhttptest >/dev/null || missing+=(slowhttptest)
+  command -v openssl >/dev/null || missing+=(openssl)
   ((${#missing[@]} == 0)) || install_packages "${missing[@]}"
 }
 

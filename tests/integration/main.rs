@@ -17,6 +17,8 @@ mod admin_tls;
 mod architecture;
 #[cfg(all(feature = "kafka", feature = "nats"))]
 mod asyncapi;
+#[cfg(all(feature = "nats", feature = "tls"))]
+mod certificate_reload;
 #[cfg(feature = "nats")]
 mod check;
 #[cfg(feature = "nats")]

@@ -2,8 +2,14 @@
 
 use std::os::unix::fs::PermissionsExt;
 
+use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
+
 /// A folder with `ca`, and with `server` and `client` and the key of each, PEM.
-pub struct Certificates(tempfile::TempDir);
+pub struct Certificates {
+    folder: tempfile::TempDir,
+    issuer: Issuer<'static, KeyPair>,
+    names: Vec<String>,
+}
 
 impl Certificates {
     pub fn new() -> Self {
@@ -12,35 +18,40 @@ impl Certificates {
 
     /// Certificates of servers with these names and addresses.
     pub fn valid_for(names: &[&str]) -> Self {
-        let (folder, authority_key) = (tempfile::tempdir().unwrap(), rcgen::KeyPair::generate().unwrap());
-        let mut authority = rcgen::CertificateParams::new(Vec::new()).unwrap();
-        authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        let (folder, authority_key) = (tempfile::tempdir().unwrap(), KeyPair::generate().unwrap());
+        let mut authority = CertificateParams::new(Vec::new()).unwrap();
+        authority.is_ca = IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
         let root = authority.self_signed(&authority_key).unwrap();
-        let issuer = rcgen::Issuer::new(authority, authority_key);
-        let all = Self(folder);
+        let issuer = Issuer::new(authority, authority_key);
+        let all = Self { folder, issuer, names: names.iter().map(|name| (*name).into()).collect() };
         std::fs::write(all.at("ca"), root.pem()).unwrap();
         for name in ["server", "client"] {
-            let key = rcgen::KeyPair::generate().unwrap();
-            let mut parameters =
-                rcgen::CertificateParams::new(names.iter().map(|name| (*name).into()).collect::<Vec<_>>()).unwrap();
-            // one named as its authority is would count as signed by itself
-            parameters.distinguished_name.push(rcgen::DnType::CommonName, name);
-            parameters.extended_key_usages =
-                vec![rcgen::ExtendedKeyUsagePurpose::ServerAuth, rcgen::ExtendedKeyUsagePurpose::ClientAuth];
-            std::fs::write(all.at(name), parameters.signed_by(&key, &issuer).unwrap().pem()).unwrap();
-            std::fs::write(all.at(&format!("{name}.key")), key.serialize_pem()).unwrap();
+            all.issue(name);
         }
         all
     }
 
     /// The folder they are in; its user may put more there.
     pub fn folder(&self) -> String {
-        self.0.path().display().to_string()
+        self.folder.path().display().to_string()
+    }
+
+    /// Writes a new certificate, and its new key, which every user may read. Returns the certificate, DER.
+    pub fn issue(&self, name: &str) -> Vec<u8> {
+        let key = KeyPair::generate().unwrap();
+        let mut parameters = CertificateParams::new(self.names.clone()).unwrap();
+        // one named as its authority is would count as signed by itself
+        parameters.distinguished_name.push(DnType::CommonName, name);
+        parameters.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+        let certificate = parameters.signed_by(&key, &self.issuer).unwrap();
+        std::fs::write(self.at(name), certificate.pem()).unwrap();
+        std::fs::write(self.at(&format!("{name}.key")), key.serialize_pem()).unwrap();
+        certificate.der().to_vec()
     }
 
     /// The path of one of them.
     pub fn at(&self, name: &str) -> String {
-        self.0.path().join(name).display().to_string()
+        self.folder.path().join(name).display().to_string()
     }
 
     /// The section of a listener that has the certificate of the server.
