@@ -18,7 +18,10 @@ SENDERS = 16
 KINDS = ("full", "resumed")
 KIB = 1024
 
-LIMITS = f'[http.limits]\nconnections = {IDLE + 2000}\nhandshakes = {PENDING + 1}\nhandshake = "10m"\n'
+LIMITS = (
+    f"[http.limits]\nconnections = {IDLE + 2000}\nhandshakes = {PENDING + 1}\n"
+    'handshake = "10m"\nidle = "10m"\n'
+)
 
 
 class Server:
