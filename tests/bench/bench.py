@@ -18,11 +18,11 @@ import brokers
 import journal
 import programs
 import report
+import tls
 from machine import ROOT, Broken, listens, prepare, stop_all
 
 RESULTS = ROOT / "tests/bench/.results"
 WINDOW = 250_000
-IDLE = 10_000
 
 # `each`: notifications a second of each connection, 0: as fast as they are answered.
 Level = collections.namedtuple("Level", "name connections each")
@@ -80,25 +80,11 @@ def starts(broker, folder, count):
 
 def idle_connections(broker, folder):
     """The memory of a bridge with many open connections, each of which has sent a notification."""
-    bridge = programs.Bridge(broker, folder, f"[http.limits]\nconnections = {IDLE + 2000}\n")
-    token = bridge.token_file.read_text().strip()
-    held = []
+    bridge = programs.Bridge(broker, folder, f"[http.limits]\nconnections = {tls.IDLE + 2000}\n")
     try:
-        for number in range(IDLE):
-            body = f'{{"typeWebhook":"incomingCall","instanceData":{{"idInstance":{number}}}}}'
-            request = (
-                f"POST /green-api/webhook/ HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n"
-                f"Content-Length: {len(body)}\r\n\r\n{body}"
-            )
-            connection = socket.create_connection(("127.0.0.1", bridge.port), timeout=20)
-            held.append(connection)
-            connection.sendall(request.encode())
-            if not connection.recv(4096).startswith(b"HTTP/1.1 200"):
-                raise Broken("an idle connection was not answered 200")
-        return bridge.process.memory("VmRSS")
+        with programs.idle_connections(bridge.port, bridge.token_file, tls.IDLE):
+            return bridge.process.memory("VmRSS")
     finally:
-        for connection in held:
-            connection.close()
         bridge.process.stop()
 
 
@@ -171,6 +157,18 @@ def kept(make, arguments):
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def encrypted(make, arguments):
+    """What TLS costs; the broker matters little."""
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="bridge-bench-"))
+    try:
+        broker = make(folder)
+        say(f"\nTLS, with {broker.title}")
+        return tls.measure(broker, folder, arguments)
+    finally:
+        stop_all()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def program(path):
     path = pathlib.Path(path).resolve()
     if not os.access(path, os.X_OK):
@@ -182,7 +180,7 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--broker", choices=["nats", "kafka"], action="append")
-    parser.add_argument("--only", choices=["programs", "journal"])
+    parser.add_argument("--only", choices=["programs", "journal", "tls"])
     parser.add_argument("--backlog", type=int)
     parser.add_argument("--against", type=program, action="append", default=[])
     parser.add_argument("--repeat", type=int)
@@ -194,7 +192,7 @@ def main():
     prepare()
     wanted = [make for make in (brokers.Nats, brokers.Kafka) if make.name in (arguments.broker or ["nats", "kafka"])]
     RESULTS.mkdir(exist_ok=True)
-    if arguments.only != "journal":
+    if arguments.only in (None, "programs"):
         sections = [section(make, arguments) for make in wanted]
         for one in sections:
             report.table(one)
@@ -203,14 +201,19 @@ def main():
                 report.compare(one, other.name)
         (RESULTS / "bench.json").write_text(json.dumps(sections, indent=1))
         (RESULTS / "bench.svg").write_text(report.chart(sections))
-    if arguments.only != "programs":
+    if arguments.only in (None, "tls"):
+        figures = encrypted(wanted[0], arguments)
+        tls.table(figures)
+        report.judged("TLS", tls.judgements(figures))
+        (RESULTS / "tls.json").write_text(json.dumps(figures, indent=1))
+    if arguments.only in (None, "journal"):
         sections = [kept(make, arguments) for make in [None, *wanted]]
         for one in sections:
             journal.table(one["title"], one["rounds"])
             journal.compare(one["title"], one["rounds"], arguments)
             report.judged(f"{one['title']}, the journal", journal.judgements(one["rounds"]))
         (RESULTS / "journal.json").write_text(json.dumps(sections, indent=1))
-    say(f"\nRaw figures and chart: {RESULTS.relative_to(ROOT)}/bench.json, bench.svg, journal.json")
+    say(f"\nRaw figures and chart: {RESULTS.relative_to(ROOT)}/bench.json, bench.svg, tls.json, journal.json")
 
 
 if __name__ == "__main__":

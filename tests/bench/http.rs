@@ -1,5 +1,7 @@
 //! What the HTTP programs of the benchmark share: hyper.
 
+use std::io;
+
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
@@ -7,13 +9,27 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpListener;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
 
 use crate::program::{Failed, argument};
 
 /// Listens at the first argument and answers 200 to whatever `store` stores.
+#[allow(dead_code, reason = "one program speaks HTTP over TLS")]
 pub async fn serve<S, A>(store: S) -> Result<(), Failed>
 where
+    S: Fn(Bytes) -> A + Clone + Send + 'static,
+    A: Future<Output = Result<(), Failed>> + Send + 'static,
+{
+    serve_over(|stream| async { Ok(stream) }, store).await
+}
+
+/// The same, over what `secure` makes of a TCP connection.
+pub async fn serve_over<P, C, T, S, A>(secure: P, store: S) -> Result<(), Failed>
+where
+    P: Fn(TcpStream) -> C,
+    C: Future<Output = io::Result<T>> + Send + 'static,
+    T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     S: Fn(Bytes) -> A + Clone + Send + 'static,
     A: Future<Output = Result<(), Failed>> + Send + 'static,
 {
@@ -21,9 +37,12 @@ where
     loop {
         let (stream, _) = listener.accept().await?;
         stream.set_nodelay(true)?;
-        let store = store.clone();
+        let (store, secured) = (store.clone(), secure(stream));
         let answered = service_fn(move |request| answer(request, store.clone()));
-        tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), answered));
+        tokio::spawn(async move {
+            http1::Builder::new().serve_connection(TokioIo::new(secured.await?), answered).await?;
+            Ok::<_, Failed>(())
+        });
     }
 }
 

@@ -1,8 +1,10 @@
 """The rows: this bridge, and what it is compared with."""
 
+import contextlib
 import json
 import os
 import pathlib
+import socket
 import urllib.error
 import urllib.request
 import time
@@ -16,14 +18,15 @@ GO = CACHE / "bench/go"
 MQ_BRIDGE = CACHE / "bench/mq-bridge"
 
 
-def load(port, token_file, level, seconds, success, stored):
-    """Sends to a program, and returns the summary with what the sender itself cost."""
+def load(port, token_file, level, seconds, success, stored, certificate=None):
+    """Sends to a program, over TLS if it has a certificate, and returns the summary with what the sender itself cost."""
     before = children_cpu()
+    scheme, trust = ("https", ["--ca-file", certificate]) if certificate else ("http", [])
     said = run([
-        BRIDGE, "send", "--json", "--url", f"http://127.0.0.1:{port}/green-api/webhook/", "--token-file", token_file,
+        BRIDGE, "send", "--json", "--url", f"{scheme}://127.0.0.1:{port}/green-api/webhook/", "--token-file", token_file,
         "--instances", level.connections, "--rate", level.each, "--duration", f"{seconds * 1000:.0f}ms",
         # what is no success to GREEN-API, and to the sender, may be one here
-        "--types", "incomingMessageReceived", "--give-up", 0, "--pause", "1ns",
+        "--types", "incomingMessageReceived", "--give-up", 0, "--pause", "1ns", *trust,
     ], fine=(0, 1))
     return summary(said, children_cpu() - before, success, stored)
 
@@ -44,7 +47,7 @@ def summary(said, cpu, success="200", stored="broker"):
 class Served:
     """A program that answers HTTP, with this status where it has stored."""
 
-    stored = "broker"
+    stored, certificate = "broker", None
 
     def __init__(self, name, command, folder, token_file, port=None, success="200", **more):
         self.name, self.token_file, self.folder, self.success = name, token_file, folder, success
@@ -54,7 +57,7 @@ class Served:
 
     def measure(self, level, seconds):
         before = self.process.cpu()
-        figures = load(self.port, self.token_file, level, seconds, self.success, self.stored)
+        figures = load(self.port, self.token_file, level, seconds, self.success, self.stored, self.certificate)
         figures["cpu"] = (self.process.cpu() - before) / figures["sent"] * 1e6
         figures["memory"] = self.process.memory()
         return figures
@@ -72,6 +75,41 @@ def configured(broker, folder, extra="", workers=1):
         f'[admin]\nlisten = "127.0.0.1:{admin}"\n{broker.section() if broker else ""}{extra}'
     )
     return config, port, admin, token_file
+
+
+def certificate_in(folder):
+    """A certificate and its key; for this machine, and trusted where it is named."""
+    certificate, key = folder / "tls.crt", folder / "tls.key"
+    if not certificate.exists():
+        run([EXAMPLES / "bench-certificate", folder])
+    return certificate, key
+
+
+def tls_section(folder):
+    certificate, key = certificate_in(folder)
+    return f'[http.tls]\ncertificate_file = "{certificate}"\nkey_file = "{key}"\n'
+
+
+@contextlib.contextmanager
+def idle_connections(port, token_file, count, encrypt=lambda connection: connection):
+    """Open connections, each of which has sent a notification."""
+    token, held = token_file.read_text().strip(), []
+    try:
+        for number in range(count):
+            body = f'{{"typeWebhook":"incomingCall","instanceData":{{"idInstance":{number}}}}}'
+            request = (
+                f"POST /green-api/webhook/ HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n"
+                f"Content-Length: {len(body)}\r\n\r\n{body}"
+            )
+            connection = encrypt(socket.create_connection(("127.0.0.1", port), timeout=20))
+            held.append(connection)
+            connection.sendall(request.encode())
+            if not connection.recv(4096).startswith(b"HTTP/1.1 200"):
+                raise Broken("an idle connection was not answered 200")
+        yield
+    finally:
+        for connection in held:
+            connection.close()
 
 
 class Bridge(Served):
@@ -138,7 +176,9 @@ def start(broker, folder, quick, against=()):
         return Served(name, command, folder, bridge.token_file, **more)
 
     strict = Bridge(broker, folder, '[validation]\nmode = "strict"\n', name="this, strict")
-    programs = [bridge, *others, strict, served("bare hyper", EXAMPLES / "bench-bare", "ADDRESS")]
+    tls = Bridge(broker, folder, tls_section(folder), name="this, TLS")
+    tls.certificate, _ = certificate_in(folder)
+    programs = [bridge, *others, strict, tls, served("bare hyper", EXAMPLES / "bench-bare", "ADDRESS")]
     shortest = EXAMPLES / f"bench-shortest-{broker.name}"
     if broker.name == "nats":
         programs.append(served("shortest", shortest, "ADDRESS", broker.server))

@@ -3,7 +3,7 @@
 import statistics
 from xml.sax.saxutils import escape
 
-MINE, STRICT, BARE, DIRECT = "this bridge", "this, strict", "bare hyper", "direct, no HTTP"
+MINE, STRICT, TLS, BARE, DIRECT = "this bridge", "this, strict", "this, TLS", "bare hyper", "direct, no HTTP"
 MB = 1024 * 1024
 # What two builds of the bridge are compared by.
 COMPARED = (("per_second", "requests"), ("cpu", "CPU"), ("p50", "p50"), ("p99", "p99"))
@@ -59,6 +59,8 @@ def judgements(section):
     once, many = section["once"], shortest(section, 1)
     yield "CPU at 64, of the shortest's", ratio(section, "64", "cpu", MINE, many), "x", "<=", 1.10
     yield "CPU at 64 with strict validation, of tolerant's", ratio(section, "64", "cpu", STRICT, MINE), "x", "<=", 1.5
+    for level in (level for level in section["rounds"] if level.isdigit()):
+        yield f"CPU at {level} over TLS, of plain HTTP's", ratio(section, level, "cpu", TLS, MINE), "x", "<=", 1.2
     yield "throughput at 64, of the shortest's", ratio(section, "64", "per_second", MINE, many), "x", ">=", 0.95
     if section["broker"] == "kafka":
         one = shortest(section, 0)
@@ -81,6 +83,9 @@ def verdict(section):
 def judged(title, judgements):
     print(f"\n{title}: is it as good as it should be?")
     for what, figure, unit, sign, target in judgements:
+        if figure is None:
+            print(f"  – {what:54}skipped: {unit}")
+            continue
         good = figure <= target if sign == "<=" else figure >= target
         print(f"  {'✓' if good else '✗'} {what:54}{figure:8.2f} {unit:3} (target {sign} {target:g})")
 
