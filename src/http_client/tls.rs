@@ -74,10 +74,6 @@ impl Encryption {
                 said if said.contains("not valid for name") || said.contains("only valid for") => {
                     "; name the server in the URL as its certificate does"
                 }
-                said if said.contains("ApplicationVerificationFailure") => {
-                    "; the server has not the certificate of the configuration: it was replaced and is not loaded yet, or \
-                     another bridge listens there"
-                }
                 said if said.contains("certificate") => &self.remedy,
                 _ => "",
             };

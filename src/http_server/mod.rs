@@ -158,6 +158,8 @@ where
             connection::serve(&shared, stream, evictable, service).await;
             drop((permit, open));
         });
+        // otherwise a burst of connections is accepted, over a hundred at a time, before the open ones are served
+        tokio::task::yield_now().await;
     }
     drop(listener);
     connections.close();
