@@ -101,7 +101,11 @@ def main():
         nats = Nats(folder)
         for kind, stage, name in stages(nats, folder, wanted):
             say(f"==> {name}, {kind}: {CASES[name].does} ({time.monotonic() - began:.0f} s)")
-            cells, problems = attack(name, kind, stage)
+            try:
+                cells, problems = attack(name, kind, stage)
+            except (Broken, OSError, EOFError) as broken:  # the other attacks are still worth their time
+                say(f"    ✗ broken off, {type(broken).__name__}: {broken}")
+                cells, problems = [name, kind, *[""] * (len(HEAD) - 3), "✗"], ["broken off"]
             rows.append(cells)
             failed = failed or bool(problems)
     finally:
