@@ -88,7 +88,7 @@ def table(rows):
 
 EXPLAINED = """
 open, new: the good sender's p99 on connections that stay open and with a new one, median of windows of 1.5 s, quiet → attacked.
-memory: VmRSS quiet → most → after; the bound is the quiet memory + connections x head_bytes + in_flight_bytes, by [http.limits].
+memory: VmRSS quiet → most → after; the bound is the quiet memory + connections x (head_bytes + 16 KiB) + in_flight_bytes, by [http.limits].
 back: after so many seconds the connections were closed and the memory was within 24 MiB of the quiet one."""
 
 
@@ -101,7 +101,11 @@ def main():
         nats = Nats(folder)
         for kind, stage, name in stages(nats, folder, wanted):
             say(f"==> {name}, {kind}: {CASES[name].does} ({time.monotonic() - began:.0f} s)")
-            cells, problems = attack(name, kind, stage)
+            try:
+                cells, problems = attack(name, kind, stage)
+            except (Broken, OSError, EOFError) as broken:  # the other attacks are still worth their time
+                say(f"    ✗ broken off, {type(broken).__name__}: {broken}")
+                cells, problems = [name, kind, *[""] * (len(HEAD) - 3), "✗"], ["broken off"]
             rows.append(cells)
             failed = failed or bool(problems)
     finally:

@@ -25,6 +25,7 @@ TOKEN = "a-token-that-stays-valid"
 KIB, MIB = 1024, 1024 * 1024
 # the defaults of [http.limits], of which the bound of the memory follows
 HEAD_BYTES, IN_FLIGHT_BYTES = 128 * KIB, 64 * MIB
+CONNECTION = 16 * KIB  # of a connection itself: its state, and the buffer that it began with
 QUIET = 4 * WINDOW
 WITHIN = 3  # times the p99 of the quiet time
 BACK = 30  # seconds for connections and memory to come back
@@ -127,7 +128,7 @@ class Stage:
 
     def bound(self, quiet):
         """The most memory that the documented limits allow."""
-        return quiet + self.connections * HEAD_BYTES + IN_FLIGHT_BYTES
+        return quiet + self.connections * (HEAD_BYTES + CONNECTION) + IN_FLIGHT_BYTES
 
     def stop(self):
         self.process.stop()
