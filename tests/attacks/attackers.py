@@ -145,7 +145,7 @@ def wrong_tokens(over, port, requests, addresses):
     return {"answers": counts, "seconds": time.monotonic() - began}
 
 
-def strangers(over, port, count, addresses):
+def unauthenticated(over, port, count, addresses):
     """Opens connections from ever more addresses, and holds so many of them."""
     held, opened, failed = [], 0, 0
     while not over.is_set():

@@ -61,10 +61,10 @@ def wrong_tokens(stage):
     return Done(f"{answers} from {ADDRESSES} addresses, {rate:,.0f} a second", problems)
 
 
-def strangers(stage):
+def unauthenticated(stage):
     """Also clients with a valid token, each from an address that was never seen, must be served at once."""
     took, problems = [], []
-    with attacking(Attacker(attackers.strangers, stage.target.port, stage.connections * 3 // 2, 50_000)) as (one,):
+    with attacking(Attacker(attackers.unauthenticated, stage.target.port, stage.connections * 3 // 2, 50_000)) as (one,):
         time.sleep(1)
         until, number = time.monotonic() + SECONDS, 0
         while time.monotonic() < until:
@@ -101,7 +101,8 @@ def garbage(stage):
             handshakes = max(handshakes, int(stage.metric("tls_handshakes")))
             time.sleep(0.2)
         figures = [one.stop() for one in (*noise, half)]
-    problems = [f"{handshakes} handshakes at once, above http.limits.handshakes"] if handshakes > 512 + 1 else []
+    # one that was evicted counts until its task runs again
+    problems = [f"{handshakes} handshakes at once, above http.limits.handshakes"] if handshakes > 512 + 64 else []
     return Done(f"{sum(figures[0].values())} broken hellos, {figures[1]}, half-finished handshakes: {figures[2]}", problems)
 
 
@@ -119,7 +120,7 @@ CASES = {
     "idle": Case(idle, ("plain", "TLS"), True, f"{IDLE} idle connections; with TLS, after the handshake"),
     "unfinished-heads": Case(unfinished_heads, ("plain",), False, f"{IDLE} heads of 120 KiB without an end"),
     "wrong-tokens": Case(wrong_tokens, ("plain",), True, f"{REQUESTS:,} wrong tokens from {ADDRESSES:,} addresses"),
-    "strangers": Case(strangers, ("small",), False, "strangers from ever more addresses take all connections"),
+    "unauthenticated": Case(unauthenticated, ("small",), False, "unauthenticated from ever more addresses take all connections"),
     "tls-garbage": Case(garbage, ("TLS",), False, "broken hellos, renegotiations, 2,000 half-finished handshakes"),
     "rotation": Case(rotation, ("TLS",), False, "20 new certificates and 20 changes of the tokens in a minute"),
 }
