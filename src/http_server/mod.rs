@@ -4,8 +4,8 @@
 //! are on connections, on the TLS handshake, on the request head, and on the time a client may take. It knows HTTP, but not
 //! what the service does.
 //!
-//! A connection goes through [`connection`]: the address of its client, the permit of that address, TLS, then HTTP. It is
-//! unauthenticated until its client has shown a valid token. When a limit is reached, [`eviction`] closes an unauthenticated
+//! A connection goes through `connection`: the address of its client, the permit of that address, TLS, then HTTP. It is
+//! unauthenticated until its client has shown a valid token. When a limit is reached, `eviction` closes an unauthenticated
 //! connection, never another.
 
 mod client;
