@@ -8,9 +8,11 @@
 mod markers;
 mod story;
 
+use std::os::unix::fs::PermissionsExt;
+
 use serde_json::Value;
 
-use crate::harness::{Bridge, Kafka, Nats, body};
+use crate::harness::{Bridge, Kafka, Nats, body, command, text};
 use crate::nats_server::file;
 use markers::{Markers, SECRET, found_in};
 use story::Story;
@@ -193,4 +195,25 @@ fn a_core_dump_would_have_one_byte() {
     let limits = bridge.of_process("limits");
     let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
     assert_eq!(core.split_whitespace().skip(4).take(2).collect::<Vec<_>>(), ["1", "1"], "{limits}");
+}
+
+#[test]
+fn a_journal_in_a_folder_that_others_can_enter_has_private_files_and_a_warning() {
+    let mode =
+        |path: &std::path::Path, mode| std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    mode(folder.path(), 0o755);
+    let bridge = Bridge::with(&format!("journal.directory = {:?}\n", folder.path()), false).ready();
+    assert_eq!(bridge.post(&text(1)).0, 200);
+    let files: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|file| file.unwrap()).collect();
+    assert!(files.len() > 2, "{files:?}");
+    for file in files {
+        assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600, "{}", file.path().display());
+    }
+    let problem = "its mode is 0755: other users can enter it";
+    assert!(bridge.log().contains(problem), "{}", bridge.log());
+    let check = String::from_utf8(command("check", bridge.config.path()).stdout).unwrap();
+    assert!(check.lines().any(|line| line.trim_start().starts_with('!') && line.contains(problem)), "{check}");
+    mode(folder.path(), 0o700);
+    assert!(!String::from_utf8(command("check", bridge.config.path()).stdout).unwrap().contains("other users"));
 }
