@@ -94,7 +94,8 @@ fn every_test_that_security_names_exists() {
         assert!(!tests.is_empty(), "SECURITY.md names no test for {row}");
         for test in tests {
             // a script is named by its path
-            let is_there = sources.contains(&format!("#[test] fn {test}(")) || test.contains('/') && root().join(test).is_file();
+            let is_there =
+                sources.contains(&format!("#[test] fn {test}(")) || test.contains('/') && root().join(test).is_file();
             assert!(is_there, "SECURITY.md names {test}, which is no test");
             named += 1;
         }
