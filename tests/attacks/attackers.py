@@ -56,8 +56,8 @@ SLOW = {
     "slow-head": ["-H", "-t", "POST", "-x", "64"],
     # bodies that never end
     "slow-body": ["-B", "-s", "8192", "-x", "64"],
-    # twenty requests in each connection, and a window of a few bytes for the answers
-    "slow-read": ["-X", "-k", "20", "-w", "10", "-y", "20", "-n", "1", "-z", "5"],
+    # ten requests in each connection, the most that the tool sends, and a window of a few bytes for the answers
+    "slow-read": ["-X", "-k", "10", "-w", "10", "-y", "20", "-n", "1", "-z", "5"],
 }
 
 

@@ -30,7 +30,9 @@ def slow(mode):
         url = f"http{'s' if stage.is_tls else ''}://127.0.0.1:{stage.target.port}/green-api/webhook/"
         with attacking(Attacker(attackers.slowhttptest, mode, url, IDLE, SECONDS)) as (tool,):
             figures = tool.wait(SECONDS + 60)
-        return Done(f"slowhttptest, {IDLE} connections: {figures['last']}")
+        # the tool says nothing of connections if it has not begun
+        problems = [] if figures["last"] else [f"slowhttptest has not attacked: {figures['said']}"]
+        return Done(f"slowhttptest, {IDLE} connections: {figures['last']}", problems)
 
     return attack
 
