@@ -212,7 +212,8 @@ fn options_are_stronger_than_the_environment_and_that_than_the_configuration() {
         .unwrap();
     let run = |words: &[&str], variable: &str| {
         let mut program = std::process::Command::new("timeout");
-        program.args(["--signal", "TERM", "1", env!("CARGO_BIN_EXE_greenapi-bridge")]).args(words);
+        // otherwise it signals its whole group too, and the bridge gets a second signal
+        program.args(["--foreground", "--signal", "TERM", "1", env!("CARGO_BIN_EXE_greenapi-bridge")]).args(words);
         program.arg("--config").arg(&config).env("RUST_LOG", variable);
         String::from_utf8(program.output().unwrap().stderr).unwrap()
     };
