@@ -50,8 +50,8 @@ pub(super) async fn report(listeners: Vec<(&'static str, Tls)>) {
         let next = next.and_then(|next| next.duration_since(now).ok()).unwrap_or(INTERVAL);
         tokio::time::sleep(next.clamp(Duration::from_secs(1), INTERVAL)).await;
         for (listener, tls) in &listeners {
-            let (certificate, now) = (tls.certificate(), SystemTime::now());
-            match certificate.validity(now) {
+            let certificate = tls.certificate();
+            match certificate.validity(SystemTime::now()) {
                 Validity::Valid => {}
                 validity => log(listener, &certificate, validity),
             }

@@ -74,7 +74,8 @@ impl Client {
 
     /// Marks the client as authenticated, or as allowed without a token: its connection is no longer evicted.
     pub fn mark_authenticated(&self) {
-        if self.0.is_authenticated.swap(true, Relaxed) {
+        // almost every request finds it so, and only reads
+        if self.is_authenticated() || self.0.is_authenticated.swap(true, Relaxed) {
             return;
         }
         self.0.protected.add(self.0.address);

@@ -14,7 +14,7 @@ const VERSION_1: &[u8] = b"PROXY ";
 /// The longest line of version 1 (specification, 2.1).
 const MAX_LINE: usize = 107;
 
-/// The bytes from which both versions can be told apart: all of the signature of version 2.
+/// The bytes that distinguish the two versions: all of the signature of version 2.
 const SIGNATURE: usize = v2::PROTOCOL_PREFIX.len();
 
 /// The bytes of version 2 before its addresses, which end in the length of the rest.

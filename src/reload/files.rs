@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-/// Files that are loaded together, and what they held when they were last loaded.
+/// Files that are loaded together, and their content when they were last loaded.
 ///
 /// The content is compared, not the time or the inode: Kubernetes swaps a symbolic link above the file, certbot replaces the
 /// file, and an editor may do either.

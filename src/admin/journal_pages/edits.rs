@@ -207,7 +207,7 @@ impl EditSlot {
 }
 
 /// Whether no page of another origin sent the request. A browser names the origin of the page; a program names none. With TLS
-/// the page must have come over TLS: any other may be of whoever is between. Without, a proxy may add TLS.
+/// the page must have come over TLS: any other page may have been changed on the way. Without TLS here, a proxy may add it.
 fn is_own_origin(headers: &HeaderMap, transport: Transport) -> bool {
     let mut origins = headers.get_all(ORIGIN).iter();
     let host = headers.get(HOST).and_then(|host| host.to_str().ok());
