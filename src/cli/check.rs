@@ -1,8 +1,10 @@
 //! `check`: asks every broker whether it is configured so that acknowledged messages are stored, and prints the findings.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
+use clap::Args;
 use serde_json::json;
 
 use super::routes::Plan;
@@ -24,14 +26,36 @@ struct Section {
     findings: Vec<Finding>,
 }
 
-/// How to check.
-pub(super) struct Options {
+pub(super) const EXAMPLES: &str = "Examples:
+  greenapi-bridge check --config bridge.toml
+  greenapi-bridge check --config bridge.toml --offline
+  greenapi-bridge check --config bridge.toml --json | jq '.brokers[][] | select(.verdict == \"wrong\")'
+  greenapi-bridge check --ready http://127.0.0.1:3002/readyz";
+
+/// What to check.
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// Check the configuration and the journal, and print the routes; connect to no broker.
+    #[arg(long)]
     pub(super) offline: bool,
-    pub(super) as_json: bool,
+    /// Print JSON.
+    #[arg(long)]
+    pub(super) json: bool,
+    /// Only ask a running bridge whether it is ready: its /readyz on [probes] or [admin]; needs no configuration.
+    #[arg(long, value_name = "URL", conflicts_with_all = ["offline", "json"])]
+    pub(super) ready: Option<String>,
+    /// With an https URL of --ready: the authorities to trust, in PEM; otherwise those of the system.
+    #[arg(long, value_name = "FILE", requires = "ready")]
+    pub(super) ca_file: Option<PathBuf>,
 }
 
-pub(super) async fn check(config: &Config, tokens: Option<&Tokens>, plan: &Plan, options: Options) -> ExitCode {
-    let Options { offline, as_json } = options;
+pub(super) async fn check(
+    config: &Config,
+    tokens: Option<&Tokens>,
+    plan: &Plan,
+    offline: bool,
+    as_json: bool,
+) -> ExitCode {
     let location = format!("{}{}", config.http.listen, config.http.path);
     let endpoint = Section { name: "endpoint", location, findings: endpoint(config, tokens) };
     let journal = match &config.journal {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand};
 
-use super::{dead_letter, journal, schema, send, tail};
+use super::{check, dead_letter, journal, schema, send, tail};
 
 const EXAMPLES: &str = "Examples:
   greenapi-bridge provision --config bridge.toml   create the stream and the topics
@@ -17,9 +17,15 @@ const EXAMPLES: &str = "Examples:
   greenapi-bridge schema                           print the JSON Schemas of the notifications
   BRIDGE_NATS__SERVERS='[\"nats://nats:4222\"]' greenapi-bridge";
 
+/// What `--version` says. deploy/build-static adds the commit; a build by cargo alone knows none.
+const VERSION: &str = match option_env!("BRIDGE_VERSION") {
+    Some(version) => version,
+    None => env!("CARGO_PKG_VERSION"),
+};
+
 /// Stores GREEN-API webhooks in NATS JetStream and Apache Kafka: a 200 means stored.
 #[derive(Debug, Parser)]
-#[command(version, about, after_help = EXAMPLES)]
+#[command(version = VERSION, about, after_help = EXAMPLES)]
 pub(super) struct Arguments {
     /// The configuration file, also BRIDGE_CONFIG; every key can also be set as BRIDGE_<SECTION>__<KEY>.
     #[arg(long, short, global = true, value_name = "FILE")]
@@ -84,6 +90,7 @@ impl Command {
     /// Whether what the command does depends on a configuration.
     pub(super) fn reads_config(&self) -> bool {
         match self {
+            Self::Configured(Configured::Check(arguments)) => arguments.ready.is_none(),
             Self::Configured(_) => true,
             Self::Send(arguments) => arguments.url.is_none(),
             Self::Tail(arguments) => arguments.url.is_none(),
@@ -110,19 +117,10 @@ pub(super) enum Configured {
     /// Check that the stream and the topics of the brokers store messages safely.
     ///
     /// Prints the destinations of each class, then a line for each check: ✓ fine, ! worth knowing, ✗ wrong, with the
-    /// remedy. Exit code 0: nothing is wrong, 1: something is wrong, 2: the configuration cannot be used.
-    #[command(after_help = "Examples:
-  greenapi-bridge check --config bridge.toml
-  greenapi-bridge check --config bridge.toml --offline
-  greenapi-bridge check --config bridge.toml --json | jq '.brokers[][] | select(.verdict == \"wrong\")'")]
-    Check {
-        /// Check the configuration and the journal, and print the routes; connect to no broker.
-        #[arg(long)]
-        offline: bool,
-        /// Print JSON.
-        #[arg(long)]
-        json: bool,
-    },
+    /// remedy. With --ready it asks a running bridge instead, and needs no configuration. Exit code 0: nothing is wrong, 1:
+    /// something is wrong, or the bridge is not ready, 2: the configuration or an option cannot be used.
+    #[command(after_help = check::EXAMPLES)]
+    Check(check::Arguments),
     /// Create the stream and the topics the routes need, or widen the stream; never narrows or deletes.
     ///
     /// Prints what was done to each: + a setting it has now, ? what a dry run cannot be sure of, = a setting that differs

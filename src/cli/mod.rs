@@ -16,6 +16,7 @@ mod endpoint;
 mod journal;
 mod progress;
 mod provision;
+mod ready;
 mod routes;
 mod run;
 mod schema;
@@ -64,6 +65,9 @@ pub fn main() -> ExitCode {
         return if command.is_run() { run::refuse(LogFormat::Auto, &[], &unnamed) } else { refuse(&unnamed) };
     }
     match command {
+        Command::Configured(Configured::Check(check::Arguments { ready: Some(url), ca_file, .. })) => {
+            ready::check(&url, ca_file.as_ref())
+        }
         Command::Configured(command) => run_configured(command, config.as_deref(), log.level()),
         Command::Send(arguments) => send::send(&arguments, config.as_deref()),
         Command::Tail(arguments) => tail::tail(&arguments, config.as_deref()),
@@ -108,11 +112,10 @@ fn run_configured(command: Configured, file: Option<&Path>, log_level: Option<&s
             }
             serve(&runtime, config, source, log_level, &warnings)
         }
-        Configured::Check { offline, json } => {
-            let options = check::Options { offline, as_json: json };
+        Configured::Check(check::Arguments { offline, json, .. }) => {
             // other commands do without the certificates, also while these are being replaced
             let certificates = config.webhook_tls().and_then(|_| config.admin_tls());
-            let check = || runtime.block_on(check::check(&config, tokens.as_ref(), &plan, options));
+            let check = || runtime.block_on(check::check(&config, tokens.as_ref(), &plan, offline, json));
             certificates.map_or_else(|error| refuse(&ConfigErrors::from(error)), |_| check())
         }
         Configured::Asyncapi => asyncapi::print(&config, &plan),

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::connection::{Client, Connector, HttpResponse, Post};
 use super::{Target, TlsError, Trust};
 
-/// Posts to one URL and keeps the connection open between requests.
+/// Posts to one URL and keeps the connection open between requests, or gets it.
 pub struct AdminClient {
     client: Client,
     target: Arc<Target>,
@@ -29,6 +29,15 @@ impl AdminClient {
     pub async fn post(&mut self, body: Bytes) -> Result<(u16, Bytes), String> {
         let HttpResponse { status, body } =
             self.client.post(&self.target, &body).await.map_err(|error| error.to_string())?;
+        Ok((status, body))
+    }
+
+    /// Gets the URL and returns the status and the body of the response.
+    ///
+    /// # Errors
+    /// Why there is no response, in words.
+    pub async fn get(&self) -> Result<(u16, Bytes), String> {
+        let HttpResponse { status, body } = self.client.get(&self.target).await.map_err(|error| error.to_string())?;
         Ok((status, body))
     }
 }

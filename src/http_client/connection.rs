@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper::header::HeaderValue;
 use hyper::{Request, Response, body::Incoming};
 use hyper_util::rt::TokioIo;
 use thiserror::Error;
@@ -97,6 +98,14 @@ impl Client {
         Self { connector, open: None }
     }
 
+    /// Gets the target, on a connection of its own.
+    pub(super) async fn get(&self, target: &Target) -> Result<HttpResponse, RequestError> {
+        let mut connection = self.connector.connect(target).await?;
+        let response = connection.send(target.get_request(HeaderValue::from_static("*/*"))).await.map_err(broken)?;
+        let status = response.status().as_u16();
+        Ok(HttpResponse { status, body: read(response).await? })
+    }
+
     /// The open connection, if it is usable and goes to this target; otherwise a new one.
     async fn connection(&mut self, target: &Arc<Target>) -> Result<Connection, RequestError> {
         if let Some((mut connection, leads_to)) = self.open.take()
@@ -139,11 +148,16 @@ impl Post for Client {
     async fn post(&mut self, target: &Arc<Target>, body: &Bytes) -> Result<HttpResponse, RequestError> {
         let (connection, response) = self.send(target, body).await?;
         let status = response.status().as_u16();
-        let body = Limited::new(response.into_body(), MAX_RESPONSE).collect().await;
-        let body = body.map_err(|error| RequestError(format!("the response broke off: {error}")))?.to_bytes();
+        let body = read(response).await?;
         self.open = Some((connection, target.clone()));
         Ok(HttpResponse { status, body })
     }
+}
+
+/// Reads the whole body.
+async fn read(response: Response<Incoming>) -> Result<Bytes, RequestError> {
+    let body = Limited::new(response.into_body(), MAX_RESPONSE).collect().await;
+    Ok(body.map_err(|error| RequestError(format!("the response broke off: {error}")))?.to_bytes())
 }
 
 pub(super) fn broken(error: hyper::Error) -> RequestError {

@@ -2,9 +2,8 @@
 
 use bytes::Bytes;
 use http_body_util::BodyExt;
-use hyper::Method;
 use hyper::body::Incoming;
-use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
+use hyper::header::HeaderValue;
 
 use super::connection::{Connection, Connector, RequestError, broken};
 use super::{Target, TlsError, Trust};
@@ -42,10 +41,7 @@ impl EventSource {
 
     async fn request(&self, last_event_id: Option<&str>) -> Result<EventStream, RequestError> {
         let mut connection = self.connector.connect(&self.target).await?;
-        let mut request = self.target.request(Bytes::new());
-        *request.method_mut() = Method::GET;
-        request.headers_mut().remove(CONTENT_TYPE);
-        request.headers_mut().insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
+        let mut request = self.target.get_request(HeaderValue::from_static("text/event-stream"));
         if let Some(id) = last_event_id.and_then(|id| HeaderValue::from_str(id).ok()) {
             request.headers_mut().insert("last-event-id", id);
         }

@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap, HeaderValue};
+use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap, HeaderValue};
 use hyper::http::uri::{Authority, PathAndQuery};
 use hyper::{Method, Request, Uri};
 use thiserror::Error;
@@ -81,6 +81,15 @@ impl Target {
         *request.method_mut() = Method::POST;
         *request.uri_mut() = self.path.clone();
         request.headers_mut().clone_from(&self.headers);
+        request
+    }
+
+    /// A GET of what `accept` names.
+    pub(super) fn get_request(&self, accept: HeaderValue) -> Request<Full<Bytes>> {
+        let mut request = self.request(Bytes::new());
+        *request.method_mut() = Method::GET;
+        request.headers_mut().remove(CONTENT_TYPE);
+        request.headers_mut().insert(ACCEPT, accept);
         request
     }
 }

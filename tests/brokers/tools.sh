@@ -90,6 +90,20 @@ need_node() {
   ((${#missing[@]} == 0)) || install_packages "${missing[@]}"
 }
 
+# What builds an image and runs it, without a daemon, and the certificates that go into it.
+need_buildah() {
+  local missing=()
+  command -v buildah >/dev/null || missing+=(buildah)
+  [[ -d /usr/share/ca-certificates/mozilla ]] || missing+=(ca-certificates)
+  ((${#missing[@]} == 0)) || install_packages "${missing[@]}"
+}
+
+# A name server that answers as that of a cluster does.
+need_dnsmasq() {
+  # servers are where the PATH of a user does not lead
+  PATH=$PATH:/usr/sbin command -v dnsmasq >/dev/null || install_packages dnsmasq-base
+}
+
 # Cargo, new enough for Cargo.toml's rust-version. Call it in the folder of Cargo.toml.
 need_rust() {
   local wanted have

@@ -117,6 +117,8 @@ mod power;
 mod provision;
 #[cfg(feature = "nats")]
 mod raw_requests;
+#[cfg(all(feature = "journal", feature = "tls"))]
+mod ready;
 #[cfg(feature = "nats")]
 mod reload;
 #[cfg(feature = "nats")]
