@@ -26,8 +26,10 @@ fn check_ready_needs_no_configuration() {
     let (code, text) = said(&check(&[&url]));
     assert_eq!(code, Some(1));
     assert!(text.starts_with(&format!("greenapi-bridge: not ready: {url}: no connection to 127.0.0.1")), "{text}");
-    let config =
-        format!("journal.directory = \"{}\"\nprobes.listen = \"127.0.0.1:{port}\"\n", folder.path().join("data").display());
+    let config = format!(
+        "journal.directory = \"{}\"\nprobes.listen = \"127.0.0.1:{port}\"\n",
+        folder.path().join("data").display()
+    );
     let bridge = Bridge::with(&config, false).ready();
     assert_eq!(said(&check(&[&url])), (Some(0), "ready\n".into()));
     drop(bridge);

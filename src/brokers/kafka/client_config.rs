@@ -26,6 +26,10 @@ pub(super) fn properties(config: &Config, delivery_timeout: Duration) -> Result<
         .set("reconnect.backoff.max.ms", "500")
         // finds a new leader soon
         .set("retry.backoff.max.ms", "250");
+    // The OpenSSL that is compiled in looks for authorities where no distribution has them, unless these variables tell it.
+    if ["SSL_CERT_FILE", "SSL_CERT_DIR"].iter().all(|name| std::env::var_os(name).is_none()) {
+        client.set("ssl.ca.location", "probe");
+    }
     for (name, value) in &config.properties {
         client.set(name, value.to_string());
     }
