@@ -30,7 +30,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::Parser as _;
+use clap::{CommandFactory as _, Parser as _};
 use tokio::runtime::Runtime;
 use tracing_subscriber::EnvFilter;
 
@@ -73,6 +73,11 @@ pub fn main() -> ExitCode {
         Command::Tail(arguments) => tail::tail(&arguments, config.as_deref()),
         Command::Schema(arguments) => schema::print(&arguments),
     }
+}
+
+/// The commands and their options, from which the manual pages and the shell completions are made.
+pub fn command() -> clap::Command {
+    Arguments::command()
 }
 
 /// The environment variable that names the configuration file.
@@ -236,8 +241,6 @@ fn print_warnings(warnings: &[String]) {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]
