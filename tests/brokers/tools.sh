@@ -98,13 +98,15 @@ need_buildah() {
   ((${#missing[@]} == 0)) || install_packages "${missing[@]}"
 }
 
-# A name server that answers as that of a cluster does, and what sets up a network of its own.
+# A name server that answers as that of a cluster does.
 need_name_server() {
-  local missing=()
   # servers are where the PATH of a user does not lead
-  PATH=$PATH:/usr/sbin command -v dnsmasq >/dev/null || missing+=(dnsmasq-base)
-  PATH=$PATH:/usr/sbin command -v ip >/dev/null || missing+=(iproute2)
-  ((${#missing[@]} == 0)) || install_packages "${missing[@]}"
+  PATH=$PATH:/usr/sbin command -v dnsmasq >/dev/null || install_packages dnsmasq-base
+}
+
+# What sets up a network of its own.
+need_ip() {
+  PATH=$PATH:/usr/sbin command -v ip >/dev/null || install_packages iproute2
 }
 
 # Cargo, new enough for Cargo.toml's rust-version. Call it in the folder of Cargo.toml.

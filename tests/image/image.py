@@ -6,11 +6,9 @@ import os
 import pathlib
 import platform
 import re
-import shutil
 import signal
 import sys
 import tarfile
-import tempfile
 
 from stage import (
     ROOT, WEBHOOK, Broken, Buildah, Nats, Root, body, config, ended, listens, post, prepare, run, serving, stop_all, wait_until,
@@ -128,12 +126,9 @@ def check_volume(root, folder):
 
 
 def main():
-    binary, archive = (pathlib.Path(word) for word in sys.argv[1:])
+    binary, archive, folder = (pathlib.Path(word) for word in sys.argv[1:])
     prepare()
-    # nothing that is mounted here is seen outside
-    run(["mount", "--make-rprivate", "/"])
     run(["ip", "link", "set", "lo", "up"])
-    folder = pathlib.Path(tempfile.mkdtemp(prefix="image-"))
     try:
         health = check_contents(archive.resolve())
         check_repeatable(binary, archive.resolve())
@@ -145,7 +140,6 @@ def main():
         names.trust(root, folder, say)
     finally:
         stop_all()
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 if __name__ == "__main__":

@@ -67,10 +67,9 @@ class Root:
 
     def __init__(self, folder):
         self.folder, self.is_open = folder, True
-        for name in ("proc", "dev", SETTINGS):
+        for name in ("proc", SETTINGS):
             (folder / name).mkdir(parents=True, exist_ok=True)
         run(["mount", "--bind", folder, folder])
-        run(["mount", "--bind", "/dev", folder / "dev"])
         run(["mount", "-t", "proc", "proc", folder / "proc"])
         self.write("etc/resolv.conf", RESOLV_CONF)
         self.write("etc/hosts", "127.0.0.1 localhost\n127.0.0.1 only-in-hosts\n")
