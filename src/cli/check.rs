@@ -53,8 +53,7 @@ pub(super) async fn check(
     config: &Config,
     tokens: Option<&Tokens>,
     plan: &Plan,
-    offline: bool,
-    as_json: bool,
+    &Arguments { offline, json: as_json, .. }: &Arguments,
 ) -> ExitCode {
     let location = format!("{}{}", config.http.listen, config.http.path);
     let endpoint = Section { name: "endpoint", location, findings: endpoint(config, tokens) };

@@ -117,10 +117,10 @@ fn run_configured(command: Configured, file: Option<&Path>, log_level: Option<&s
             }
             serve(&runtime, config, source, log_level, &warnings)
         }
-        Configured::Check(check::Arguments { offline, json, .. }) => {
+        Configured::Check(arguments) => {
             // other commands do without the certificates, also while these are being replaced
             let certificates = config.webhook_tls().and_then(|_| config.admin_tls());
-            let check = || runtime.block_on(check::check(&config, tokens.as_ref(), &plan, offline, json));
+            let check = || runtime.block_on(check::check(&config, tokens.as_ref(), &plan, &arguments));
             certificates.map_or_else(|error| refuse(&ConfigErrors::from(error)), |_| check())
         }
         Configured::Asyncapi => asyncapi::print(&config, &plan),
