@@ -1,9 +1,11 @@
 """The image as a container runs it: an unpacked root, and the files that Kubernetes adds."""
 
 import base64
+import gzip
 import http.client
 import json
 import pathlib
+import shutil
 import subprocess
 import sys
 import time
@@ -40,10 +42,14 @@ class Buildah:
         # nothing is fetched, so no signature is asked for
         policy.write_text('{"default": [{"type": "insecureAcceptAnything"}]}')
         self.policy = ["--signature-policy", policy]
+        self.image = folder / "image.tar"
         self.words = ["buildah", "--storage-driver", "vfs", "--root", folder / "storage", "--runroot", folder / "run"]
 
     def container(self, archive):
-        return run([*self.words, "from", *self.policy, f"docker-archive:{archive}"]).split()[-1]
+        # some versions of buildah and podman stumble over a compressed archive
+        with gzip.open(archive) as packed:
+            self.image.write_bytes(packed.read())
+        return run([*self.words, "from", *self.policy, f"docker-archive:{self.image}"]).split()[-1]
 
     def root(self, container):
         return pathlib.Path(run([*self.words, "mount", container]).strip())
@@ -105,7 +111,7 @@ class Root:
         """The user and the working directory are those of the image."""
         self.close()
         variables = [f"BRIDGE_CONFIG=/{SETTINGS}/bridge.toml"] if configured else []
-        chroot = ["chroot", "--userspec=65532:65532", "--groups=0", self.folder]
+        chroot = [shutil.which("chroot"), "--userspec=65532:65532", "--groups=0", self.folder]
         return ["env", "-i", *variables, "setpriv", "--no-new-privs", *chroot, "/greenapi-bridge", *words]
 
     def run(self, words, configured=True):
