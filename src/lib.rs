@@ -54,5 +54,6 @@ pub mod simulator;
 pub mod backoff;
 pub mod completion_queue;
 pub mod reloadable;
+pub mod service_manager;
 pub mod shutdown;
 pub mod units;

@@ -11,6 +11,7 @@ use super::startup_lines;
 use crate::bridge::{Bridge, BridgeExit, BuildError};
 use crate::config::{Config, ConfigSource};
 use crate::reload::ReloadRequests;
+use crate::service_manager::ServiceManager;
 use crate::telemetry::logging::{self, LogFormat};
 
 /// Serves until a signal ends it; a second signal ends it at once.
@@ -19,14 +20,10 @@ pub(super) async fn run(config: Config, source: ConfigSource, filter: EnvFilter,
     // without a receiver it would end the process, also while the bridge is built
     let hangup = signal(SignalKind::hangup());
     warnings.iter().for_each(log_warning);
-    if let Some((problem, remedy)) = config.anonymous_access() {
-        tracing::warn!(problem, remedy, "anonymous access");
-    }
-    if let Some((problem, remedy)) = config.proxy_bypass() {
-        tracing::warn!(problem, remedy, "source addresses can be forged");
-    }
+    log_openness(&config);
     let (mut first, mut all) = (Signals::new(), Signals::new());
     let lines = std::io::stderr().is_terminal().then(|| startup_lines::lines(&config));
+    let (status, grace) = (startup_lines::status(&config), config.shutdown.grace);
     let built = tokio::select! {
         built = Bridge::build(config) => built,
         // opening a large journal takes long; ending in the middle is like a crash: nothing is lost
@@ -43,17 +40,32 @@ pub(super) async fn run(config: Config, source: ConfigSource, filter: EnvFilter,
             return ExitCode::from(if configured { 2 } else { 1 });
         }
     };
-    if let Ok(hangup) = hangup {
-        tokio::spawn(reload_on(hangup, bridge.reload_requests()));
-    }
     lines.iter().flatten().for_each(|line| eprintln!("{line}"));
-    let ended = tokio::select! {
-        ended = bridge.run(first.next()) => ended,
-        () = async { all.next().await; all.next().await } => {
+    let manager = ServiceManager::from_environment();
+    // its listeners accept connections since it is built
+    manager.ready(&status).await;
+    tokio::spawn(manager.clone().keep_alive());
+    if let Ok(hangup) = hangup {
+        tokio::spawn(reload_on(hangup, bridge.reload_requests(), manager.clone(), status));
+    }
+    let stop = async {
+        first.next().await;
+        manager.stopping(grace).await;
+    };
+    let at_once = async {
+        all.next().await;
+        all.next().await;
+    };
+    exit_code(tokio::select! {
+        ended = bridge.run(stop) => ended,
+        () = at_once => {
             tracing::error!("a second signal: stopping at once; open requests were not answered 200");
             BridgeExit::GraceExceeded
         }
-    };
+    })
+}
+
+fn exit_code(ended: BridgeExit) -> ExitCode {
     ExitCode::from(match ended {
         BridgeExit::Clean => 0,
         BridgeExit::Failed => 1,
@@ -69,6 +81,16 @@ pub(super) fn refuse(format: LogFormat, warnings: &[String], error: &dyn std::fm
     ExitCode::from(2)
 }
 
+/// Logs what lets others in than GREEN-API.
+fn log_openness(config: &Config) {
+    if let Some((problem, remedy)) = config.anonymous_access() {
+        tracing::warn!(problem, remedy, "anonymous access");
+    }
+    if let Some((problem, remedy)) = config.proxy_bypass() {
+        tracing::warn!(problem, remedy, "source addresses can be forged");
+    }
+}
+
 fn log_warning(problem: &String) {
     tracing::warn!(problem, "configuration warning");
 }
@@ -82,9 +104,11 @@ fn log_refusal(error: &dyn std::fmt::Display) {
     }
 }
 
-/// Asks for a reload at each SIGHUP.
-async fn reload_on(mut hangup: Signal, requests: ReloadRequests) {
+/// Reloads at each SIGHUP. `status` is what the service manager shows after it.
+async fn reload_on(mut hangup: Signal, requests: ReloadRequests, manager: ServiceManager, status: String) {
     while hangup.recv().await.is_some() {
-        requests.request();
+        manager.reloading().await;
+        requests.reload().await;
+        manager.ready(&status).await;
     }
 }

@@ -1,4 +1,5 @@
-//! The first lines on a terminal: the webhook address, the status page, the destinations, the next step.
+//! The first lines on a terminal: the webhook address, the status page, the destinations, the next step. And the line that a
+//! service manager shows.
 
 use std::path::absolute;
 
@@ -23,6 +24,12 @@ pub(super) fn lines(config: &Config) -> [String; 4] {
     };
     [("post to", post), ("look at", look), ("goes to", destinations(config)), ("next", next)]
         .map(|(what, text)| format!("{what:<8} {text}"))
+}
+
+/// One line for a service manager.
+pub(super) fn status(config: &Config) -> String {
+    let scheme = endpoint::scheme(config.http.tls.as_ref());
+    format!("serving {scheme}://{}{} to {}", config.http.listen, config.http.path, destinations(config))
 }
 
 /// The brokers and the journal's folder.
@@ -57,6 +64,9 @@ mod tests {
             "http.listen = \"0.0.0.0:3000\"\n[nats]\nservers = [\"nats://h:4222\"]\n[journal]\ndirectory = \"/var/lib/bridge\"\n[admin]\n",
         )
         .unwrap();
+        let says =
+            "serving http://0.0.0.0:3000/green-api/webhook/ to nats nats://h:4222, the journal in /var/lib/bridge";
+        assert_eq!(status(&config), says);
         let [post, look, goes, next] = lines(&config);
         assert_eq!(post, "post to  http://localhost:3000/green-api/webhook/");
         assert_eq!(look, "look at  http://127.0.0.1:3001/");

@@ -28,12 +28,19 @@ const INTERVAL: Duration = Duration::from_secs(1);
 
 /// Asks for a reload at once. Cheap to clone.
 #[derive(Debug, Clone, Default)]
-pub struct ReloadRequests(Arc<Notify>);
+pub struct ReloadRequests {
+    asked: Arc<Notify>,
+    /// Notified when a reload that was asked for has ended.
+    ended: Arc<Notify>,
+}
 
 impl ReloadRequests {
-    /// Asks for a reload. Requests that come before it begins count as one.
-    pub fn request(&self) {
-        self.0.notify_one();
+    /// Asks for a reload, and waits until it has ended: for ever if the reloader has ended. Requests that come before it
+    /// begins count as one.
+    pub async fn reload(&self) {
+        let ended = self.ended.notified();
+        self.asked.notify_one();
+        ended.await;
     }
 }
 
@@ -96,7 +103,7 @@ impl Reloader {
         loop {
             let trigger = tokio::select! {
                 () = stop.cancelled() => return,
-                () = requests.0.notified() => Trigger::Request,
+                () = requests.asked.notified() => Trigger::Request,
                 _ = ticks.tick() => Trigger::Interval,
             };
             let poll = move || {
@@ -108,6 +115,9 @@ impl Reloader {
                 Ok(reloader) => self = reloader,
                 // the runtime ends
                 Err(_) => return,
+            }
+            if trigger == Trigger::Request {
+                requests.ended.notify_waiters();
             }
         }
     }

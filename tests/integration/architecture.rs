@@ -10,6 +10,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("completion_queue", &[]),
     ("reloadable", &[]),
     ("reload", &["reloadable", "telemetry"]),
+    ("service_manager", &["units"]),
     ("shutdown", &["units"]),
     ("notification", &[]),
     ("auth", &[]),

@@ -29,8 +29,9 @@ fn creds(account: &KeyPair) -> String {
     )
 }
 
-#[test]
-fn a_credentials_file_logs_in() {
+/// A server's configuration by which an operator knows an account, the `.creds` of a user of this account, and those of a
+/// stranger.
+pub fn operated() -> (tempfile::NamedTempFile, String, String) {
     let (operator, account, unknown) = (KeyPair::new_operator(), KeyPair::new_account(), KeyPair::new_account());
     let limits = json!({"subs": -1, "data": -1, "payload": -1, "imports": -1, "exports": -1, "wildcards": true,
         "conn": -1, "leaf": -1, "mem_storage": -1, "disk_storage": -1, "streams": -1, "consumer": -1});
@@ -44,7 +45,13 @@ fn a_credentials_file_logs_in() {
         "operator: {root}\nsystem_account: {}\nresolver: MEMORY\nresolver_preload: {{\n{ours}\n{theirs}\n}}",
         system.public_key()
     ));
+    (server, creds(&account), creds(&unknown))
+}
+
+#[test]
+fn a_credentials_file_logs_in() {
+    let (server, right, wrong) = operated();
     let config = |secret: &Path| format!("nats.credentials_file = \"{}\"\n", secret.display());
     let arguments = ["-c".to_owned(), server.path().display().to_string()];
-    known_by(&arguments, config, &creds(&account), &creds(&unknown));
+    known_by(&arguments, config, &right, &wrong);
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use crate::harness::{Bridge, Nats, eventually, not_tested, text};
+use crate::harness::{Bridge, Nats, NotifySocket, eventually, not_tested, text};
 
 /// A file system on a file, which can be frozen: calls that write to it wait until it thaws. Needs root.
 struct Freezable(tempfile::TempDir);
@@ -117,4 +117,20 @@ fn acks_of_a_time_when_the_disk_hung_are_not_lost() {
     bridge.start_again();
     assert_eq!(bridge.metric("journal_records{broker=\"nats\"}"), 0.0, "an ack was lost");
     assert_eq!(nats.read().len(), 300, "each record arrived once");
+}
+
+#[test]
+fn a_disk_that_hangs_does_not_end_the_bridge_by_its_watchdog() {
+    let image = tempfile::tempdir().unwrap();
+    let Some(disk) = Freezable::mount(&image.path().join("image")) else { return };
+    let socket = NotifySocket::with_path();
+    let bridge = Bridge::notifying(&socket, Duration::from_secs(1), &disk.config());
+    let frozen = disk.freeze();
+    let _waits = bridge.begin(&text(0));
+    eventually("the journal counts as down", Duration::from_secs(20), || bridge.journal_state() == "stalled");
+    socket.all();
+    // with a broker it still stores; and a new process would wait for the disk too
+    socket.stays_alive(5);
+    drop(frozen);
+    assert_eq!(bridge.terminate(), Some(0));
 }

@@ -126,6 +126,8 @@ mod reverse_proxies;
 #[cfg(feature = "nats")]
 mod send;
 #[cfg(feature = "nats")]
+mod service_manager;
+#[cfg(feature = "nats")]
 mod shutdown;
 #[cfg(feature = "nats")]
 mod simulator_client;
@@ -136,6 +138,8 @@ mod source_addresses;
 mod startup;
 #[cfg(feature = "nats")]
 mod stream_recreated;
+#[cfg(all(feature = "journal", feature = "nats", feature = "tls"))]
+mod systemd;
 #[cfg(feature = "journal")]
 mod tail;
 #[cfg(all(feature = "nats", feature = "tls"))]

@@ -9,6 +9,7 @@ mod kafka_cluster;
 mod kafka_reader;
 mod load;
 mod nats;
+mod notify_socket;
 mod scripted_server;
 mod snapshot;
 mod tls;
@@ -34,6 +35,7 @@ pub use kafka::{Kafka, kafka_config};
 pub use kafka_cluster::KafkaCluster;
 pub use load::{Answered, assert_complete_and_in_order, numbers, under_load, under_load_every};
 pub use nats::{Nats, stream};
+pub use notify_socket::NotifySocket;
 pub use scripted_server::{Act, Request, ScriptedServer};
 pub use snapshot::{assert_snapshot, id_of, is_time, without_variable};
 pub use tls::{TlsConnection, TlsStream, tls_stream};
@@ -164,11 +166,29 @@ impl Bridge {
         Self::spawn([LOOPBACK; 2], brokers, provision)
     }
 
-    fn spawn(addresses: [IpAddr; 2], rest: &str, provision: bool) -> Self {
+    /// A bridge that a service manager started, up to when it says that it is ready. It may say nothing for this time.
+    pub fn notifying(socket: &NotifySocket, watchdog: Duration, brokers: &str) -> Self {
+        let watchdog = watchdog.as_micros().to_string();
+        let (http, admin, config) = Self::configured([LOOPBACK; 2], brokers);
+        let log = tempfile::Builder::new().append(true).tempfile().unwrap();
+        let mut run = Self::command(config.path(), log.as_file().try_clone().unwrap().into());
+        let child = run.env("NOTIFY_SOCKET", socket.name()).env("WATCHDOG_USEC", watchdog).spawn().unwrap();
+        let bridge = Self { child, http, admin, config, log };
+        let ready = socket.next();
+        assert!(ready.starts_with("READY=1\n"), "{ready}");
+        bridge
+    }
+
+    fn configured(addresses: [IpAddr; 2], rest: &str) -> (SocketAddr, SocketAddr, tempfile::NamedTempFile) {
         let [http, admin] = addresses.map(|address| SocketAddr::new(address, free_port()));
         let config = tempfile::NamedTempFile::new().unwrap();
         let text = format!("http.listen = \"{http}\"\nadmin.listen = \"{admin}\"\n{rest}");
         std::fs::write(config.path(), text).unwrap();
+        (http, admin, config)
+    }
+
+    fn spawn(addresses: [IpAddr; 2], rest: &str, provision: bool) -> Self {
+        let (http, admin, config) = Self::configured(addresses, rest);
         if provision {
             let answer = command("provision", config.path());
             assert!(answer.status.success(), "{}", String::from_utf8_lossy(&answer.stderr));
@@ -181,8 +201,13 @@ impl Bridge {
     }
 
     fn run(config: &Path, log: Stdio) -> Child {
+        Self::command(config, log).spawn().unwrap()
+    }
+
+    fn command(config: &Path, log: Stdio) -> Command {
         let mut run = Command::new(env!("CARGO_BIN_EXE_greenapi-bridge"));
-        run.args(["run", "--config"]).arg(config).stderr(log).spawn().unwrap()
+        run.args(["run", "--config"]).arg(config).stderr(log);
+        run
     }
 
     /// The same started again, with a log that nobody reads.
