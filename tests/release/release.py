@@ -22,7 +22,7 @@ ARCHIVE, IMAGE = f"{NAME}.tar.gz", f"{NAME}.image.tar.gz"
 PACKAGE, CHART = f"greenapi-bridge_{VERSION}_{DEBIAN[MACHINE]}.deb", f"greenapi-bridge-{VERSION}.tgz"
 ALWAYS = {ARCHIVE, IMAGE, PACKAGE, "greenapi-bridge.cdx.json", "THIRD-PARTY-NOTICES.txt"}
 IN_ARCHIVE = {
-    "greenapi-bridge", "greenapi-bridge.service", "bridge.example.toml", "README.md", "CHANGELOG.md", "LICENSE-MIT",
+    "greenapi-bridge", "systemd/greenapi-bridge.service", "bridge.example.toml", "README.md", "CHANGELOG.md", "LICENSE-MIT",
     "LICENSE-APACHE", "THIRD-PARTY-NOTICES.txt", "completions/greenapi-bridge.bash", "completions/_greenapi-bridge",
     "completions/greenapi-bridge.fish", "man/greenapi-bridge.1", "man/greenapi-bridge-check.1",
 }
@@ -36,6 +36,7 @@ MODES = {
     "usr/share/fish/vendor_completions.d/greenapi-bridge.fish": ("root", 0o644),
     "usr/share/doc/greenapi-bridge/copyright": ("root", 0o644),
     "usr/share/doc/greenapi-bridge/bridge.example.toml": ("root", 0o644),
+    "usr/share/doc/greenapi-bridge/systemd/bridge.toml": ("root", 0o644),
     "etc/greenapi-bridge": ("greenapi-bridge", 0o750),
 }
 
@@ -107,7 +108,7 @@ def check_installed(debian):
         must(found == f"root {group} {mode:o}", f"/{name} is {found}")
     must(debian.run("/usr/bin/greenapi-bridge", "--version").startswith(f"greenapi-bridge {VERSION} ("), "another version")
     must(debian.run("bash", "-n", "/usr/share/bash-completion/completions/greenapi-bridge") == "", "the completion is no bash")
-    must("/nonexistent" in debian.run("getent", "passwd", "greenapi-bridge"), "the user has a home")
+    must("/nologin" in debian.run("getent", "passwd", "greenapi-bridge"), "the user can log in")
     must(not debian.run("dpkg", "--verify", "greenapi-bridge").strip(), "installed files differ from the package's")
     say(f"installed: {ids.strip()}")
 
