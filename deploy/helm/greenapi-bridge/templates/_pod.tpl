@@ -134,7 +134,7 @@ spec:
     seccompProfile:
       type: RuntimeDefault
   containers:
-    - {{- include "greenapi-bridge.container" . | nindent 6 }}
+    - {{ include "greenapi-bridge.container" . | nindent 6 | trim }}
       {{- include "greenapi-bridge.startupAndLivenessProbes" . | nindent 6 }}
       {{- include "greenapi-bridge.readinessProbe" . | nindent 6 }}
       {{- if .Values.preStopSeconds }}
@@ -145,14 +145,14 @@ spec:
             seconds: {{ int .Values.preStopSeconds }}
       {{- end }}
   volumes:
-    - {{- include "greenapi-bridge.configVolume" . | nindent 6 }}
+    - {{ include "greenapi-bridge.configVolume" . | nindent 6 | trim }}
     {{- if and .Values.journal.enabled (eq .Values.journal.volume "emptyDir") }}
-    - {{- include "greenapi-bridge.emptyDir" . | nindent 6 }}
+    - {{ include "greenapi-bridge.emptyDir" . | nindent 6 | trim }}
     {{- end }}
   {{- with .Values.topologySpreadConstraints }}
   topologySpreadConstraints:
     {{- range . }}
-    - {{- toYaml . | nindent 6 }}
+    - {{ toYaml . | nindent 6 | trim }}
       labelSelector:
         matchLabels:
           {{- include "greenapi-bridge.selectorLabels" $ | nindent 10 }}

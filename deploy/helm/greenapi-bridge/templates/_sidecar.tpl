@@ -1,7 +1,7 @@
 {{/*
 The bridge as a native sidecar of another chart, whose dependency this one is, with sidecar.enabled: true.
     initContainers:
-      - {{- include "greenapi-bridge.sidecar" (index .Subcharts "greenapi-bridge") | nindent 8 }}
+      - {{ include "greenapi-bridge.sidecar" (index .Subcharts "greenapi-bridge") | nindent 8 | trim }}
     volumes:
       {{- include "greenapi-bridge.sidecarVolumes" (index .Subcharts "greenapi-bridge") | nindent 6 }}
 The pod needs securityContext.fsGroup, or the bridge cannot read the files of mode 0440. With a journal on a
@@ -20,9 +20,9 @@ restartPolicy: Always
 {{- end -}}
 
 {{- define "greenapi-bridge.sidecarVolumes" -}}
-- {{- include "greenapi-bridge.configVolume" . | nindent 2 }}
+- {{ include "greenapi-bridge.configVolume" . | nindent 2 | trim }}
 {{- if and .Values.journal.enabled (eq .Values.journal.volume "emptyDir") }}
-- {{- include "greenapi-bridge.emptyDir" . | nindent 2 }}
+- {{ include "greenapi-bridge.emptyDir" . | nindent 2 | trim }}
 {{- end }}
 {{- end -}}
 
