@@ -57,7 +57,7 @@ def content(path, certificate, key, creds):
 
 def lay_out(folder, found, made):
     """The folder as the kubelet mounts it."""
-    (folder / "bridge.toml").write_text(toml(found)[0])
+    (folder / "bridge.toml").write_text(toml(found)[0].replace("/etc/greenapi-bridge/", f"{folder}/"))
     for path in sources(found):
         if path != "bridge.toml":
             file = folder / path

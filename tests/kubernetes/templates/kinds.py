@@ -1,6 +1,9 @@
 """Built-in kinds by the schemas of Kubernetes, strict: an unknown field is an error."""
 
+import functools
+
 import kubernetes_validate
+import kubernetes_validate.utils
 import yaml
 
 from matrix import MATRIX
@@ -9,6 +12,9 @@ from render import CHART, ROOT, helm, objects
 OLDEST = "1.33"
 # These come with operators; the tests on a control plane check them by their definitions.
 FOREIGN = {"ServiceMonitor", "PrometheusRule", "HTTPRoute"}
+
+# It reads a schema of many megabytes again for each object.
+kubernetes_validate.utils.schema_contents = functools.cache(kubernetes_validate.utils.schema_contents)
 
 
 def validate(found, where, versions):

@@ -1,11 +1,12 @@
 """Every value of values.yaml changes what it says: a table that must name each one."""
 
 import json
+import re
 
 import yaml
 
-from matrix import EPHEMERAL, INGRESS, JOURNAL, KAFKA, NATS_LOGIN, ROUTE, TLS
-from render import CHART, NATS, Refused, container, merged, objects, only, pod, sources, text, toml, workload
+from matrix import INGRESS, JOURNAL, KAFKA, NATS_LOGIN, ROUTE
+from render import CHART, NATS, ROOT, Refused, container, merged, objects, only, pod, sources, text, toml, workload
 
 AUTOSCALED = merged(NATS, {"autoscaling": {"enabled": True}})
 MONITORED = merged(NATS, {name: {"enabled": True} for name in ("serviceMonitor", "prometheusRule", "dashboard")})
@@ -78,9 +79,9 @@ LEAVES = {
     "files": (NATS, NATS_LOGIN["files"], lambda f, v: toml(f)[1]["nats"]["credentials_file"] in sources(f)),
     "journal.enabled": (NATS, True, lambda f, v: workload(f)["kind"] == "StatefulSet" and "journal" in toml(f)[1]),
     "journal.volume": (
-        EPHEMERAL,
-        "persistentVolumeClaim",
-        lambda f, v: [item["metadata"]["name"] for item in workload(f)["spec"]["volumeClaimTemplates"]] == ["bridge-journal"],
+        merged(JOURNAL, {"journal": {"ephemeral": True}}),
+        "emptyDir",
+        lambda f, v: "volumeClaimTemplates" not in workload(f)["spec"] and v in pod(f)["volumes"][1],
     ),
     "journal.ephemeral": (merged(JOURNAL, {"journal": {"volume": "emptyDir"}}), True, is_(lambda f: toml(f)[1]["journal"]["ephemeral"])),
     "journal.size": (JOURNAL, "9Gi", is_(lambda f: claim(f)["resources"]["requests"]["storage"])),
@@ -218,8 +219,7 @@ def at(path, value):
 def check_leaves():
     """Each value, changed, changes the objects as it says; before, they are otherwise."""
     defaults = yaml.safe_load((CHART / "values.yaml").read_text())
-    # null stands for "chosen by the chart"; the examples of `config` and `files` are comments
-    documented = {name for name in walk(defaults)} - {"topologySpreadConstraints"} | {"topologySpreadConstraints"}
+    documented = set(walk(defaults))
     assert documented == LEAVES.keys(), f"values.yaml and this table differ in {sorted(documented ^ LEAVES.keys())}"
     for path, entry in LEAVES.items():
         if entry is None:
@@ -277,22 +277,49 @@ def file_keys():
     return list(keys(schema["properties"]["files"], []))
 
 
+def example_keys():
+    """The sections of the bridge's example configuration, and its keys that take a file."""
+    sections, files, section = set(), {("kafka", "secret_files", "sasl.password"), ("kafka", "properties", "ssl.ca.location")}, []
+    for line in (ROOT / "deploy/bridge.example.toml").read_text().splitlines():
+        if header := re.match(r"#?\[([a-z_.]+)\]", line):
+            section = header[1].split(".")
+            sections.add(section[0])
+        elif key := re.match(r"#?([a-z_]+_file) =", line):
+            files.add((*section, key[1]))
+    return sections, files
+
+
+def check_example():
+    """The schema of the values knows the sections and files of the bridge, all of them."""
+    sections, files = example_keys()
+    schema = json.loads((CHART / "values.schema.json").read_text())
+    assert schema["properties"]["config"]["properties"].keys() == sections
+    assert {tuple(path) for path in file_keys()} == files
+    return f"{len(sections)} sections and {len(files)} keys with a file, as in bridge.example.toml"
+
+
+def with_file(path, reference):
+    """The value `files` with this key; a certificate brings its key."""
+    pair = path[:-1] in (["http", "tls"], ["admin", "tls"])
+    files = {}
+    for one in [[*path[:-1], name] for name in ("certificate_file", "key_file")] if pair else [path]:
+        value = reference
+        for key in reversed(one):
+            value = {key: value}
+        files = merged(files, value)
+    return files
+
+
 def check_files():
     """Each key that takes a file gets its path, and its Secret is mounted there."""
     keys = file_keys()
-    assert len(keys) == 15 + 2, f"{len(keys)} keys take a file"
     for path in keys:
-        reference = {"existingSecret": "some-secret", "key": "some.key"}
-        both = [path[:-1] + [name] for name in ("certificate_file", "key_file")] if path[:-1] in (["http", "tls"], ["admin", "tls"]) else [path]
-        files = {}
-        for one in both:
-            value = reference
-            for key in reversed(one):
-                value = {key: value}
-            files = merged(files, value)
+        files = with_file(path, {"existingSecret": "some-secret", "key": "some.key"})
         found = objects(merged(NATS, KAFKA, {"files": files}))
         node = toml(found)[1]
         for key in path:
             node = node[key]
-        assert sources(found)[node] == ("secret", "some-secret", "some.key"), f"{path}: {node}"
+        # librdkafka does not know where bridge.toml is
+        assert node.startswith("/") == (path[:2] == ["kafka", "properties"]), node
+        assert sources(found)[node.removeprefix("/etc/greenapi-bridge/")] == ("secret", "some-secret", "some.key"), f"{path}: {node}"
     return f"{len(keys)} keys that take a file, each mounted where the configuration says"

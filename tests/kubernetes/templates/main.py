@@ -10,6 +10,7 @@ import leaves
 import refusals
 import safety
 import sidecars
+from render import Refused
 
 CHECKS = [
     kinds.check_lint,
@@ -20,6 +21,7 @@ CHECKS = [
     refusals.check_all_at_once,
     leaves.check_leaves,
     leaves.check_comments,
+    leaves.check_example,
     leaves.check_files,
     changes.check_restarts,
     sidecars.check_manifests,
@@ -37,7 +39,7 @@ def main(wanted):
         started = time.monotonic()
         try:
             said = f"ok      {check()}"
-        except AssertionError as error:
+        except (AssertionError, Refused) as error:
             failed += 1
             said = f"FAILED  {check.__module__}.{check.__name__}: {error}"
         print(f"{said} ({time.monotonic() - started:.1f} s)", flush=True)

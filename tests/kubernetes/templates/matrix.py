@@ -20,7 +20,7 @@ KAFKA_LOGIN = {
                 "security.protocol": "SASL_SSL",
                 "sasl.mechanism": "SCRAM-SHA-512",
                 "sasl.username": "bridge",
-                "linger.ms": 5,
+                "message.max.bytes": 20000000,
                 "socket.keepalive.enable": True,
             }
         }
@@ -94,7 +94,7 @@ MATRIX = {
     "journal alone, read by others": {
         "image": NATS["image"],
         "files": {"auth": {"tokens_file": TOKENS}, "admin": {"tokens_file": {"existingSecret": "readers", "key": "tokens"}}},
-        "config": {"admin": {"listen": "0.0.0.0:3001", "hosts": ["bridge-greenapi-bridge-internal:3001"]}},
+        "config": {"admin": {"listen": "0.0.0.0:3001", "hosts": ["bridge-greenapi-bridge-internal"]}},
         "journal": {"enabled": True},
     },
     "journal at rest": merged(JOURNAL, {"replicas": 0}),
@@ -115,7 +115,7 @@ MATRIX = {
     "monitoring": merged(NATS, MONITORING),
     "autoscaling": merged(NATS, {"autoscaling": {"enabled": True, "maxReplicas": 12}}),
     "every limit": merged(NATS, EVERY_LIMIT),
-    "anonymous": merged(NATS, {"files": {"auth": None}, "config": {"auth": {"allow_anonymous": True}}}),
+    "anonymous": {"image": NATS["image"], "config": {**NATS["config"], "auth": {"allow_anonymous": True}}},
     "many replicas": merged(NATS, {"replicas": 9, "podDisruptionBudget": {"maxUnavailable": 3}}),
     "users of the platform": merged(NATS, {"runAsUser": None, "fsGroup": None}),
     "IPv6 and other ports": merged(

@@ -63,7 +63,7 @@ REFUSALS = {
         "additional properties 'value' not allowed",
     ),
     "a token in a ConfigMap": (
-        nats({"files": {"auth": {"tokens_file": {"existingConfigMap": "x", "key": "y", "existingSecret": None}}}}),
+        {**NATS, "files": {"auth": {"tokens_file": {"existingConfigMap": "x", "key": "y"}}}},
         "missing property 'existingSecret'",
     ),
     "a certificate without its key": (

@@ -44,7 +44,7 @@ def helm(*arguments, values=None):
         options = [] if values is None else ["--values", file.name]
         done = subprocess.run([HELM, *arguments, *options], capture_output=True, text=True)
     if done.returncode != 0:
-        raise Refused(done.stderr)
+        raise Refused(done.stderr + done.stdout)
     return done.stdout
 
 

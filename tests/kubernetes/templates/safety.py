@@ -80,7 +80,7 @@ def secrets_by_reference(found):
     assert [item["name"] for item in env] == ["BRIDGE_CONFIG"], env
     mounted = sources(found)
     assert mounted["bridge.toml"][0] == "configMap"
-    for key in re.findall(r'"(files/[^"]*)"', toml(found)[0]):
+    for key in re.findall(r'"(?:/etc/greenapi-bridge/)?(files/[^"]*)"', toml(found)[0]):
         assert key in mounted, f"{key} is not mounted"
 
 

@@ -21,21 +21,24 @@
 {{- toJson $config -}}
 {{- end -}}
 
-{{/* Turns the whole numbers in a map into integers: values are floating point, which TOML writes as 6.0. */}}
-{{- define "greenapi-bridge.integers" -}}
+{{/* Turns the whole numbers in a map into integers, since values are floating point, which TOML writes as 6.0; and leaves out
+what is null, which TOML does not have. */}}
+{{- define "greenapi-bridge.forToml" -}}
 {{- $map := . -}}
 {{- range $name, $value := $map -}}
 {{- if kindIs "map" $value -}}
-{{- include "greenapi-bridge.integers" $value -}}
+{{- include "greenapi-bridge.forToml" $value -}}
 {{- else if kindIs "float64" $value -}}
 {{- if eq (floor $value) $value -}}{{- $_ := set $map $name (int64 $value) -}}{{- end -}}
+{{- else if kindIs "invalid" $value -}}
+{{- $_ := unset $map $name -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
 
 {{- define "greenapi-bridge.toml" -}}
 {{- $config := include "greenapi-bridge.config" . | fromJson -}}
-{{- include "greenapi-bridge.integers" $config -}}
+{{- include "greenapi-bridge.forToml" $config -}}
 {{- toToml $config -}}
 {{- end -}}
 

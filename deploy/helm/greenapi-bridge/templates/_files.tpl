@@ -14,7 +14,7 @@
 {{- end }}
 {{- end -}}
 
-{{/* Writes into `config` where each file is mounted: relative to bridge.toml. */}}
+{{/* Writes into `config` where each file is mounted: relative to bridge.toml, but for librdkafka, which does not know it. */}}
 {{- define "greenapi-bridge.setFilePaths" -}}
 {{- $path := .path -}}
 {{- $config := .config -}}
@@ -22,7 +22,8 @@
 {{- $key := trimPrefix "." (printf "%s.%s" $path $name) }}
 {{- if not (kindIs "map" $value) }}
 {{- else if or (hasKey $value "existingSecret") (hasKey $value "existingConfigMap") }}
-{{- $_ := set $config $name (printf "files/%s" $key) }}
+{{- $folder := eq $path "kafka.properties" | ternary "/etc/greenapi-bridge/files" "files" }}
+{{- $_ := set $config $name (printf "%s/%s" $folder $key) }}
 {{- else }}
 {{- if not (kindIs "map" (get $config $name)) }}{{ $_ := set $config $name dict }}{{ end }}
 {{- include "greenapi-bridge.setFilePaths" (dict "node" $value "path" $key "config" (get $config $name)) }}
