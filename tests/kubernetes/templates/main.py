@@ -5,6 +5,7 @@ import time
 
 import changes
 import configuration
+import documents
 import kinds
 import leaves
 import refusals
@@ -26,6 +27,9 @@ CHECKS = [
     changes.check_restarts,
     sidecars.check_manifests,
     sidecars.check_named_template,
+    documents.check_values,
+    documents.check_commands,
+    documents.check_chart,
 ]
 
 

@@ -173,6 +173,7 @@ REFUSALS = {
         nats({"sidecar": {"readiness": True}}),
         "sidecar.readiness = true: this is no sidecar",
     ),
+    "a user without the group": (nats({"fsGroup": None}), "fsGroup = null: user 65532 could not read its files"),
     "root": (nats({"runAsUser": 0}), "/runAsUser"),
     "a digest that is none": (nats({"image": {"digest": "latest"}}), "/image/digest"),
 }

@@ -2,7 +2,7 @@
 
 {{- define "greenapi-bridge.checks" -}}
 {{- $problems := list -}}
-{{- range list "image" "brokers" "tokens" "owned" "fileKeys" "inlineSecrets" "admin" "ports" "journal" "replicas" "grace" "source" "routes" "budget" "autoscaling" "sidecar" "upgrade" -}}
+{{- range list "image" "brokers" "tokens" "owned" "fileKeys" "inlineSecrets" "admin" "ports" "journal" "replicas" "grace" "source" "routes" "budget" "autoscaling" "users" "sidecar" "upgrade" -}}
 {{- with include (printf "greenapi-bridge.check.%s" .) $ | trim -}}
 {{- $problems = append $problems . -}}
 {{- end -}}
@@ -209,6 +209,12 @@
 - autoscaling.minReplicas = {{ .minReplicas }}: is more than autoscaling.maxReplicas = {{ .maxReplicas }}; give less
 {{- end }}
 {{- end }}
+{{- end }}
+{{- end -}}
+
+{{- define "greenapi-bridge.check.users" -}}
+{{- if and .Values.runAsUser (not .Values.fsGroup) }}
+- fsGroup = null: user {{ int64 .Values.runAsUser }} could not read its files, which have mode 0440; set fsGroup, or leave runAsUser to the platform too
 {{- end }}
 {{- end -}}
 
