@@ -11,7 +11,6 @@ import leaves
 import refusals
 import safety
 import sidecars
-from render import Refused
 
 CHECKS = [
     kinds.check_lint,
@@ -43,9 +42,9 @@ def main(wanted):
         started = time.monotonic()
         try:
             said = f"ok      {check()}"
-        except (AssertionError, Refused) as error:
+        except Exception as error:  # noqa: BLE001 - the other checks run all the same
             failed += 1
-            said = f"FAILED  {check.__module__}.{check.__name__}: {error}"
+            said = f"FAILED  {check.__module__}.{check.__name__}: {type(error).__name__}: {error}"
         print(f"{said} ({time.monotonic() - started:.1f} s)", flush=True)
     return 1 if failed else 0
 

@@ -82,7 +82,7 @@
 {{- end }}
 {{- end }}
 {{- range $name, $value := dig "kafka" "properties" dict .Values.config }}
-{{- if regexMatch "(password|secret|\\.pem$|jaas)" $name }}
+{{- if regexMatch "(password|secret|ssl\\.key\\.pem|jaas)" $name }}
 - config.kafka.properties."{{ $name }}" = …: is a secret; use files.kafka.secret_files."{{ $name }}", which names a Secret
 {{- end }}
 {{- end }}
