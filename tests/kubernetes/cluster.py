@@ -33,9 +33,9 @@ class Cluster:
     def __init__(self, url, token, certificate, kubeconfig, programs):
         address = urllib.parse.urlsplit(url)
         self.host, self.port, self.token, self.certificate = address.hostname, address.port, token, certificate
-        self.programs = programs
+        self.programs, self.scratch = programs, kubeconfig.parent
         self.environment = {
-            "PATH": f"{programs}:{os.environ['PATH']}", "KUBECONFIG": str(kubeconfig), "HOME": str(kubeconfig.parent),
+            "PATH": f"{programs}:{os.environ['PATH']}", "KUBECONFIG": str(kubeconfig), "HOME": str(self.scratch),
         }
         self.local = threading.local()
 

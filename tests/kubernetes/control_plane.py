@@ -3,6 +3,7 @@
 import ctypes
 import json
 import pathlib
+import re
 import secrets
 import signal
 import sys
@@ -23,6 +24,8 @@ STAGES = KUBERNETES / "stages"
 # two in each zone, so that a pod finds another node of its zone
 ZONES = {"node-a1": "a", "node-a2": "a", "node-b1": "b", "node-b2": "b", "node-c1": "c", "node-c2": "c"}
 START_WITHIN = 120
+POD_TAKES = 500  # milliseconds
+CLASSES = ["kwok-volume", "fast"]
 # documentation addresses: nothing is there, and a machine without a network has no address of its own to advertise
 ADVERTISED = "192.0.2.1"
 LIBC = ctypes.CDLL(None)
@@ -113,14 +116,18 @@ class ControlPlane:
 
     def start_nodes(self, cluster):
         port = free_port()
-        stages = [f"--config={stage}" for stage in [*sorted(STAGES.glob("*.yaml")), HERE / "stages.yaml"]]
+        stages = self.folder / "stages.yaml"
+        stages.write_text("---\n".join(slowly(path.read_text()) for path in [*sorted(STAGES.glob("*.yaml")), HERE / "stages.yaml"]))
         self.process(
             "kwok", port, f"--kubeconfig={self.kubeconfig('admin')}", f"--server-address=127.0.0.1:{port}",
-            "--manage-all-nodes=true", "--node-lease-duration-seconds=40", *stages,
+            "--manage-all-nodes=true", "--node-lease-duration-seconds=40",
+            f"--config={stages}",
         )
         for name, zone in ZONES.items():
             cluster.create("/api/v1/nodes", node(name, zone))
-        cluster.wait("the nodes", lambda: all(ready(one) for one in cluster.list("/api/v1/nodes")), START_WITHIN)
+        for name in CLASSES:
+            cluster.create("/apis/storage.k8s.io/v1/storageclasses", storage_class(name))
+        cluster.wait("the nodes", lambda: all(map(usable, cluster.list("/api/v1/nodes"))), START_WITHIN)
 
 
 def node(name, zone):
@@ -132,10 +139,32 @@ def node(name, zone):
     }
 
 
+def storage_class(name):
+    """kwok provisions what is asked of the first, which is the default."""
+    is_default = str(name == CLASSES[0]).lower()
+    return {
+        "metadata": {"name": name, "annotations": {"storageclass.kubernetes.io/is-default-class": is_default}},
+        "provisioner": "kwok.x-k8s.io/volume", "reclaimPolicy": "Delete", "volumeBindingMode": "Immediate",
+    }
+
+
+def slowly(stage):
+    """Pods take a moment to start and to end, so that a rollout has steps."""
+    if "kind: Pod" not in stage:
+        return stage
+    delay = f"  delay:\n    durationMilliseconds: {POD_TAKES}\n  next:"
+    return re.sub("^  next:$", delay, stage, flags=re.MULTILINE)
+
+
 def ready(thing):
     """Whether a node or a pod is."""
     conditions = thing.get("status", {}).get("conditions", [])
     return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
+
+
+def usable(one):
+    """A node that is ready, and that the controllers allow pods on."""
+    return ready(one) and not one["spec"].get("taints")
 
 
 def stay(cluster, plane):
