@@ -78,12 +78,15 @@ def walk(cluster, folder):
     return said, child.returncode
 
 
-def read_until_end(child, within=180):
+def read_until_end(child, within=900):
     """What it says until the script itself ends."""
     lines = []
     reader = threading.Thread(target=lambda: lines.extend(child.stdout), daemon=True)
     reader.start()
-    child.wait(within)
+    try:
+        child.wait(within)
+    except subprocess.TimeoutExpired as late:
+        raise Broken(f"not done within {within} s:\n{''.join(lines)}") from late
     reader.join(2)
     return "".join(lines)
 
