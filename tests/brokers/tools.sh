@@ -161,6 +161,13 @@ need_rust() {
   fi
 }
 
+# Go; from 1.21 on it fetches the version that go.mod asks for.
+need_go() {
+  command -v go >/dev/null && [[ $(go version) =~ go1\.([0-9]+) ]] && ((BASH_REMATCH[1] >= 21)) && return
+  complain 'Go is missing, or older than 1.21' 'See https://go.dev/doc/install'
+  return 1
+}
+
 # The bridge reads BRIDGE_<SECTION>__<KEY>. One left in the shell would change what the tests and the quickstart start.
 forget_bridge_settings() {
   local name

@@ -1,0 +1,40 @@
+"""The chart of the bridge from its install to its uninstall. Values that cannot work are refused without a cluster too."""
+
+import chart_values as values
+from defaults import check_defaults
+from journal_checks import PARTS as JOURNAL_PARTS
+from objects import Dropped, missing, name_of
+from release import Release
+from rollout_checks import PARTS as ROLLOUT_PARTS
+
+NAMESPACE = "chart"
+
+
+def release(cluster):
+    return Release(cluster, NAMESPACE)
+
+
+def check_strictly(cluster):
+    """Every object of every set of values, by a dry run on the server."""
+    cluster.make_namespace(NAMESPACE)
+    count = 0
+    for name, chosen in values.SETS.items():
+        for sent, stored in release(cluster).try_strictly(chosen):
+            if problems := missing(sent, stored):
+                raise Dropped("\n  ".join([f"{name}: {name_of(sent)} would not be stored as sent:", *problems]))
+            count += 1
+    print(f"{count} objects of {len(values.SETS)} sets of values")
+
+
+def check_all_defaults(cluster):
+    """What the server adds is what the chart counts on."""
+    pairs = [pair for chosen in values.SETS.values() for pair in release(cluster).try_strictly(chosen)]
+    check_defaults(pairs)
+
+
+PARTS = [
+    ("every object of every set of values is admitted, and nothing of it is dropped", check_strictly),
+    ("what the server adds to them is what the chart counts on", check_all_defaults),
+    *ROLLOUT_PARTS,
+    *JOURNAL_PARTS,
+]
