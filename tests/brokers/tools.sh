@@ -99,6 +99,15 @@ need_slowhttptest() {
   ((${#missing[@]} == 0)) || install_packages "${missing[@]}"
 }
 
+# A real Prometheus with promtool, what reads its rules, and what makes certificates.
+need_prometheus() {
+  local missing=()
+  command -v prometheus >/dev/null && command -v promtool >/dev/null || missing+=(prometheus)
+  /usr/bin/python3 -c 'import yaml' 2>/dev/null || missing+=(python3 python3-yaml)
+  command -v openssl >/dev/null || missing+=(openssl)
+  ((${#missing[@]} == 0)) || install_packages "${missing[@]}"
+}
+
 # What pages are looked at with, and a font with all that stands on them.
 need_chromium() {
   command -v chromium >/dev/null || install_packages chromium fonts-dejavu-core

@@ -71,6 +71,7 @@ fn a_journal_on_a_disk_that_hangs_is_down_until_the_disk_answers_again() {
     assert_eq!(bridge.post(&text(1)).0, 503, "nothing is on disk");
     eventually("the journal counts as down", Duration::from_secs(20), || bridge.journal_state() == "stalled");
     assert_eq!(bridge.get("/readyz").0, 503);
+    assert_eq!((bridge.metric("journal_up"), bridge.metric("ready")), (0.0, 0.0));
     let is_refusal = |line: &str| line.contains("journal refuses records") && line.contains("stalled");
     assert!(bridge.log().lines().any(is_refusal), "{}", bridge.log());
     // of what comes now nothing waits for the disk: neither the sender nor memory
@@ -87,6 +88,7 @@ fn a_journal_on_a_disk_that_hangs_is_down_until_the_disk_answers_again() {
     assert!(grown < 50 << 20, "100 MB were refused, and {grown} bytes are in memory");
     drop(frozen);
     eventually("the journal is up", Duration::from_secs(20), || bridge.journal_state() == "up");
+    assert_eq!((bridge.metric("journal_up"), bridge.metric("ready")), (1.0, 1.0));
     assert_eq!(bridge.post(&text(2)).0, 200);
     assert_eq!(bridge.metric("journal_queue_length"), 0.0);
     // it was in the queue when the disk hung, and is stored now

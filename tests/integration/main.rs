@@ -96,6 +96,10 @@ mod log_repeats;
 mod logs;
 #[cfg(feature = "nats")]
 mod metrics;
+#[cfg(all(feature = "nats", feature = "tls"))]
+mod metrics_bounded;
+#[cfg(all(feature = "journal", feature = "kafka", feature = "nats", feature = "tls"))]
+mod metrics_page;
 #[cfg(feature = "nats")]
 mod nats_leaf;
 #[cfg(feature = "nats")]

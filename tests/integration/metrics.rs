@@ -51,6 +51,9 @@ fn everything_is_counted_once_under_its_own_name() {
         // four were stored, and there is room for two
         ("dedupe_evicted_total", 2.0),
         ("broker_connected{broker=\"nats\"}", 1.0),
+        ("ready", 1.0),
+        ("journal_up", 0.0),
+        ("reload_failed{what=\"tokens\"}", 0.0),
         ("in_flight", 0.0),
         ("connections", 0.0),
         ("build_info{version=\"0.1.0\"}", 1.0),
@@ -94,7 +97,7 @@ fn each_kind_of_failure_has_its_own_reason() {
     nats.kill();
     crate::harness::eventually("the loss is seen", Duration::from_secs(5), || failed("disconnected") == 1.0);
     assert_eq!(bridge.metric("publish_unknown_total{broker=\"nats\"}"), 1.0);
-    assert_eq!(bridge.metric("broker_connected{broker=\"nats\"}"), 0.0);
+    assert_eq!((bridge.metric("broker_connected{broker=\"nats\"}"), bridge.metric("ready")), (0.0, 0.0));
     // not even sent
     assert_eq!(bridge.post(&text(2)).0, 503);
     assert_eq!((failed("disconnected"), bridge.metric("publish_unknown_total{broker=\"nats\"}")), (2.0, 1.0));

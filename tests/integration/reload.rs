@@ -142,6 +142,8 @@ fn a_bad_tokens_file_keeps_the_old_tokens_and_is_logged_once_counted_and_shown()
     // several polls later
     std::thread::sleep(Duration::from_secs(4));
     assert_eq!(reloads(&bridge, "tokens", "failed"), 1.0);
+    let lasts = |what: &str| bridge.metric(&format!("reload_failed{{what=\"{what}\"}}"));
+    assert_eq!((lasts("tokens"), lasts("configuration")), (1.0, 0.0));
     let failures = logged(&bridge, "reload_failed", "tokens");
     assert_eq!(failures.len(), 1, "{failures:?}");
     let problem = failures[0]["problem"].as_str().unwrap();
@@ -150,6 +152,7 @@ fn a_bad_tokens_file_keeps_the_old_tokens_and_is_logged_once_counted_and_shown()
     replace(tokens.path(), &format!("{STAYS}\nthe-second-token\n"));
     eventually("the next is accepted", SOON, || status(&mut connection, "the-second-token", &text(2)) == 200);
     eventually("no failure is left", SOON, || readyz(&bridge)["reload"].is_null());
+    assert_eq!(lasts("tokens"), 0.0);
     assert!(!bridge.get("/").1.contains("reload of tokens"));
 }
 
