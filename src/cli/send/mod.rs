@@ -227,7 +227,8 @@ fn prepare(arguments: &Arguments, config: Option<&Path>) -> Result<(SimulatorCon
 fn targets(arguments: &Arguments, url: &str, token: &str) -> Result<Vec<Arc<Target>>, TargetError> {
     let numbers = arguments.first_instance..arguments.first_instance + arguments.instances;
     if url.contains(INSTANCE) {
-        let of_each = numbers.map(|number| Target::new(&url.replace(INSTANCE, &number.to_string()), token).map(Arc::new));
+        let of_each =
+            numbers.map(|number| Target::new(&url.replace(INSTANCE, &number.to_string()), token).map(Arc::new));
         return of_each.collect();
     }
     let target = Arc::new(Target::new(url, token)?);
