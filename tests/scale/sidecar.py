@@ -10,7 +10,7 @@ from fleet import Options, Outcome
 from loss_checker import Arrival, LossChecker
 from scenario_run import ScenarioRun, Sender
 
-INSTANCES, EACH = 20, 5
+INSTANCES, EACH = 10, 4
 GRACE = 2  # seconds, the least that a kubelet leaves the sidecar after the main container has ended
 LIVES = 2  # of the pod
 
