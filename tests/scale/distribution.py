@@ -1,41 +1,52 @@
 """Which server a proxy chooses by the URL."""
 
 import collections
+import contextlib
 import http.client
-import http.server
+import socket
 import threading
 import time
 
 from environment import free_port
 from fleet import HEADINGS, Outcome
-from proxies import Haproxy, Nginx, Server
+import proxies
 
-INSTANCES = 400
-ANSWER = b'{"stored":"broker"}'
-
-
-class Answering(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def do_POST(self):
-        self.rfile.read(int(self.headers["Content-Length"]))
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(ANSWER)))
-        self.send_header("X-Server", self.server.name)
-        self.end_headers()
-        self.wfile.write(ANSWER)
-
-    def log_message(self, *_):
-        """Says nothing."""
+INSTANCES = 300
+ANSWER = "HTTP/1.1 200 OK\r\nX-Server: {}\r\nContent-Length: 0\r\n\r\n"
+REQUEST_ENDS = b"\r\n\r\n{}"
 
 
-def start(name):
-    """A server that answers 200 and says which one it is."""
-    port = free_port()
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", port), Answering)
-    server.name, server.daemon_threads = name, True
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    return server
+class Server(threading.Thread):
+    """Answers 200 and says which one it is; once stopped, nothing is there."""
+
+    def __init__(self, name):
+        super().__init__(daemon=True)
+        self.answer, self.port, self.open = ANSWER.format(name).encode(), free_port(), []
+        self.listener = socket.create_server(("127.0.0.1", self.port))
+        self.start()
+
+    def run(self):
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = self.listener.accept()
+                self.open.append(connection)
+                threading.Thread(target=self.serve, args=[connection], daemon=True).start()
+
+    def serve(self, connection):
+        with contextlib.suppress(OSError):
+            request = b""
+            while news := connection.recv(65536):
+                request += news
+                if request.endswith(REQUEST_ENDS):
+                    connection.sendall(self.answer)
+                    request = b""
+
+    def stop(self):
+        # a thread that waits in accept or recv hears of a shutdown, not of a close
+        for socket_ in [self.listener, *self.open]:
+            with contextlib.suppress(OSError):
+                socket_.shutdown(socket.SHUT_RDWR)
+            socket_.close()
 
 
 def chosen(proxy, instances):
@@ -58,12 +69,12 @@ def moved(before, after):
 
 def check(proxy, stage, absent_status):
     """Problems of this proxy."""
-    problems, servers = [], {name: start(name) for name in "abcd"}
+    problems, servers = [], {name: Server(name) for name in "abcd"}
     numbers = {name: number for number, name in enumerate("abcd", 1)}
     instances = range(1_101_000_001, 1_101_000_001 + INSTANCES)
 
     def ask(names):
-        listed = [Server(name, numbers[name], servers[name].server_port) for name in names]
+        listed = [proxies.Server(name, numbers[name], servers[name].port) for name in names]
         proxy.configure(*([HEADINGS[True]] if proxy.name == "haproxy" else []), listed)
         proxy.stop()
         proxy.start()
@@ -85,8 +96,7 @@ def check(proxy, stage, absent_status):
         problems.append(f"{proxy.name} with d: {added}")
     stage.say(f"{proxy.name}: {sum(added.values())} of {INSTANCES} instances move when a fourth comes")
     ask("abc")
-    servers["b"].shutdown()
-    servers["b"].server_close()
+    servers["b"].stop()
     # each costs 3 s in HAProxy
     of_b = [of for of in instances if three[of] == "b"][:3]
     others = [of for of in instances if three[of] != "b"]
@@ -103,5 +113,5 @@ def distribution(stage):
     """HAProxy and nginx before servers that only say who they are"""
     began = time.monotonic()
     stage.folder.mkdir()
-    problems = check(Haproxy(stage.folder), stage, 503) + check(Nginx(stage.folder), stage, 502)
+    problems = check(proxies.Haproxy(stage.folder), stage, 503) + check(proxies.Nginx(stage.folder), stage, 502)
     return Outcome(["" for _ in range(10)] + [f"{time.monotonic() - began:.0f} s"], problems)

@@ -116,6 +116,6 @@ class Nginx(Proxy):
         kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
         temporary = "".join(f"{kind}_temp_path {self.folder}/{kind};\n" for kind in kinds)
         self.config.write_text(
-            f"daemon off;\npid {self.folder}/nginx.pid;\nevents {{}}\n"
+            f"daemon off;\nmaster_process off;\npid {self.folder}/nginx.pid;\nevents {{}}\n"
             f"http {{\naccess_log off;\n{temporary}{upstream}{server}}}\n"
         )
