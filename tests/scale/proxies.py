@@ -9,10 +9,11 @@ def block(page, heading, language):
     """The one block of this language under this heading of a page."""
     sections = re.split(r"^(#{2,3} .*)\n", (ROOT / "docs" / page).read_text(), flags=re.MULTILINE)
     [text] = [body for title, body in zip(sections[1::2], sections[2::2], strict=True) if title.lstrip("# ") == heading]
-    blocks = re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    blocks = re.findall(rf"^( *)```{language}\n(.*?)^\1```$", text, re.MULTILINE | re.DOTALL)
     if len(blocks) != 1:
         raise Broken(f"docs/{page} has {len(blocks)} blocks of {language} under {heading}")
-    return blocks[0]
+    [(indent, code)] = blocks
+    return re.sub(f"^{indent}", "", code, flags=re.MULTILINE)
 
 
 def replaced(text, changes):
@@ -104,7 +105,7 @@ class Nginx(Proxy):
 
     def configure(self, servers):
         """The server block of docs/tls.md and the upstream of docs/scale.md, with these servers."""
-        upstream = block("scale.md", "The same in nginx", "nginx")
+        upstream = block("scale.md", "nginx", "nginx")
         upstream = without_lines(upstream, "server 10.0.0.1:3000", "server 10.0.0.2:3000")
         listed = "".join(f"    server 127.0.0.1:{server.port} max_fails=0;\n" for server in servers)
         upstream = replaced(upstream, {"    keepalive 64;\n": f"{listed}    keepalive 64;\n"})
