@@ -172,13 +172,13 @@ def simulate(folder, arguments):
         cpu.append(show(hour, of))
     day.watch.ended = True
     sent = sum(hour.sent for hour in day.hours)
-    state = stream_info(day.broker.server).state
-    if state.messages != sent:
-        raise Broken(f"{sent:,} were answered 200, and {state.messages:,} are in the stream")
+    state = stream_info(day.broker.server)["state"]
+    if state["messages"] != sent:
+        raise Broken(f"{sent:,} were answered 200, and {state['messages']:,} are in the stream")
     say(f"\n{sent:,} were answered 200, and as many are in the stream\n\n    {'':52}{'predicted':>14}{'measured':>14}{'ratio':>8}")
     judge("CPU of the bridge", sum(one for one, _ in cpu), sum(hour.bridge_cpu for hour in day.hours), seconds)
     judge("CPU of nats-server", sum(one for _, one in cpu), sum(hour.broker_cpu for hour in day.hours), seconds)
-    judge("disk of the stream", sent * of("JetStream, a message, disk"), state.bytes, size)
+    judge("disk of the stream", sent * of("JetStream, a message, disk"), state["bytes"], size)
     most, awake = day.watch.most, round(day.hours[day.outage].rate)
     judge("lanes, the broker away", awake, most["journal_lanes"])
     judge("records then", awake * day.away, day.kept)
@@ -190,7 +190,7 @@ def simulate(folder, arguments):
     memory = base + connections * of("idle connection, memory") * 1024 + min(sent, of("dedupe.max_ids")) * of("bridge, an id of the window, memory")
     memory += most["journal_lanes"] * of("lane, memory") * 1000
     judge("memory of the bridge", memory, most["memory"], size)
-    broker_memory = broker_base + sent * of("nats-server, an id of the window, memory") + state.num_subjects * of("nats-server, a subject, memory")
+    broker_memory = broker_base + sent * of("nats-server, an id of the window, memory") + state["num_subjects"] * of("nats-server, a subject, memory")
     judge("memory of nats-server", broker_memory, day.broker.process.memory("VmRSS"), size)
     judge("ids that leave the window early", max(0, sent - of("dedupe.max_ids")), total(day.bridge, "dedupe_evicted_total"))
     worst = max(p99 for hour in day.hours for _, p99 in hour.waits[:1] if hour.number != day.outage)
