@@ -100,10 +100,8 @@ pub struct Simulator {
 /// Sample notifications, sent by many instances.
 #[derive(Debug)]
 pub struct Load {
-    /// Where they are sent to.
-    pub target: Target,
-    /// How many instances send at once, each on its own connection.
-    pub instances: u64,
+    /// Where each instance sends to, on a connection of its own; as many instances send at once.
+    pub targets: Vec<Arc<Target>>,
     /// The number of the first instance; the others follow.
     pub first_instance: u64,
     /// The samples, sent one after the other, and again from the first. Must not be empty.
@@ -148,10 +146,10 @@ impl Simulator {
     /// Starts instances that send samples. Their starts are spread over one gap.
     pub fn start_load(&self, load: Load) {
         let limit = Arc::new(LoadLimit::new(load.count, load.duration));
-        let (samples, target) = (Arc::new(load.samples), Arc::new(load.target));
-        for (number, instance) in (0..load.instances).zip(load.first_instance..) {
-            let (_, target) = watch::channel(Some(target.clone()));
-            let delay = self.context.config.gap.mul_f64(number as f64 / load.instances as f64);
+        let (samples, count) = (Arc::new(load.samples), load.targets.len());
+        for ((number, target), instance) in load.targets.into_iter().enumerate().zip(load.first_instance..) {
+            let (_, target) = watch::channel(Some(target));
+            let delay = self.context.config.gap.mul_f64(number as f64 / count as f64);
             let (samples, limit) = (samples.clone(), limit.clone());
             let source = SampleSource { samples, limit, instance, run: self.run, min_size: load.min_size, sequence: 0 };
             self.start(instance, target, Instant::now() + delay, Source::Samples(source));

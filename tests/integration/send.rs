@@ -264,6 +264,21 @@ fn an_answer_that_no_repeat_mends_ends_the_command_at_once() {
 }
 
 #[test]
+fn each_instance_posts_to_a_url_of_its_own() {
+    let scripted_server = ScriptedServer::start(&[]);
+    let url = format!("http://{}/webhook/?instance={{instance}}", scripted_server.address);
+    let output = sender(&url, "--instances 3 --first-instance 70 --count 30 --rate 0").output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let mut instances = std::collections::BTreeSet::new();
+    for request in scripted_server.seen() {
+        let instance = serde_json::from_slice::<Value>(&request.body).unwrap()["instanceData"]["idInstance"].clone();
+        assert!(request.head.starts_with(&format!("POST /webhook/?instance={instance} ")), "{}", request.head);
+        instances.insert(instance.as_u64().unwrap());
+    }
+    assert!(instances.into_iter().eq(70..73));
+}
+
+#[test]
 fn the_help_lists_every_name_of_a_sample() {
     let output = Command::new(env!("CARGO_BIN_EXE_greenapi-bridge")).args(["send", "--help"]).output().unwrap();
     let help = String::from_utf8(output.stdout).unwrap();

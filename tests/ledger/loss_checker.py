@@ -41,6 +41,9 @@ class Arrival:
     part: tuple = WHOLE  # (1, 3) of a dead letter that was cut
     destination: str = ""
 
+    def identity(self):
+        return identity(self.body)
+
 
 @dataclasses.dataclass
 class Verdict:
@@ -77,7 +80,7 @@ class LossChecker:
         if self.arrivals_of[key] > 1:
             self.verdict.twice.append(f"{it.id} part {it.part[0]}/{it.part[1]} again at {it.group}/{it.shard}/{it.position}")
         if it.part == WHOLE:
-            if identity(it.body) == it.id:
+            if it.identity() == it.id:
                 self.whole.add(it.id)
             else:
                 self.verdict.altered.append(f"{it.id} at {it.group}/{it.shard}/{it.position}: other bytes")

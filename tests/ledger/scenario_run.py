@@ -84,7 +84,7 @@ class Sender:
     def __init__(self, run, name, first, *flags):
         self.ledger, self.summary = run.folder / f"{name}.ledger", run.folder / f"{name}.json"
         command = [
-            BRIDGE, "send", "--json", "--url", f"http://127.0.0.1:{run.bridge.port}/green-api/webhook/",
+            BRIDGE, "send", "--json", "--url", run.url,
             "--token-file", run.folder / "tokens", "--pause", PAUSE, "--ledger", self.ledger,
             "--first-instance", first, *flags,
         ]
@@ -118,6 +118,9 @@ class ScenarioRun:
         self.prefix, self.folder, self.brokers, self.random, self.say = prefix, folder, brokers, random, say
         self.options, self.journal = options, options.journal
         self.bridge = Bridge(folder, free_port(), free_port())
+        self.url = f"http://127.0.0.1:{self.bridge.port}/green-api/webhook/"
+        # what is started again when it has ended by itself
+        self.watched = [self.bridge]
         self.senders, self.problems, self.disk = [], [], None
         self.broker_kills = 0
         self.broker = brokers[0]
@@ -164,7 +167,8 @@ class ScenarioRun:
         """Passes time while the senders send; meanwhile the bridge is kept running."""
         until = time.monotonic() + seconds
         while time.monotonic() < until:
-            self.bridge.restart_if_ended()
+            for process in self.watched:
+                process.restart_if_ended()
             for broker in self.brokers:
                 broker.fail_if_ended()
             if time.monotonic() - self.reported >= 10:
@@ -217,7 +221,8 @@ class ScenarioRun:
             if sender.child.poll() is None:
                 sender.child.kill()
                 sender.child.wait()
-        if self.bridge.process is not None:
-            self.bridge.process.stop()
+        for process in self.watched:
+            if process.process is not None:
+                process.process.stop()
         if self.disk is not None:
             self.disk.unmount()

@@ -9,6 +9,7 @@ use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
@@ -19,7 +20,7 @@ use super::endpoint;
 use super::signals::Signals;
 use crate::auth;
 use crate::config::Config;
-use crate::http_client::{Target, Trust};
+use crate::http_client::{Target, TargetError, Trust};
 use crate::simulator::{Ledger, Load, Sample, Simulator, SimulatorConfig, SimulatorError, Summary};
 use crate::units;
 use summary::SendProgress;
@@ -36,8 +37,13 @@ const EXAMPLES: &str = "Examples:
   greenapi-bridge send --instances 256 --rate 0 --duration 10s --json | jq .per_second
   greenapi-bridge send --url https://bridge.example:3000/green-api/webhook/ --token-file token --ca-file ca.crt
   greenapi-bridge send --count 5000 --ledger sent.tsv    a line for each 200, to compare with the broker
+  greenapi-bridge send --instances 200 --url 'http://127.0.0.1:8080/green-api/webhook/?instance={instance}'
+                                                         through a proxy that chooses the bridge by the URL
 
 A line of the ledger: instance, its sequence number, the id (ce_id), status, where it is stored, Unix milliseconds.";
+
+/// What stands for the number of an instance in `--url`.
+const INSTANCE: &str = "{instance}";
 
 /// How long requests in flight may take after the first signal: longer than the default http.answer_within of 15 s.
 const STOP_WITHIN: Duration = Duration::from_secs(20);
@@ -53,7 +59,8 @@ const PROGRESS_TICK: Duration = Duration::from_millis(100);
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// The URL to send to. Default: http.listen and http.path of --config, or http://127.0.0.1:3000/green-api/webhook/.
+    /// The URL to send to; `{instance}` in it stands for the number of each instance. Default: http.listen and http.path of
+    /// --config, or http://127.0.0.1:3000/green-api/webhook/.
     #[arg(long)]
     pub(super) url: Option<String>,
     /// A tokens file: its first token that is bound to no instance is sent. Default: auth.tokens_file of --config.
@@ -124,7 +131,7 @@ pub(super) fn send(arguments: &Arguments, config: Option<&Path>) -> ExitCode {
 }
 
 async fn run(arguments: &Arguments, config: SimulatorConfig, load: Load) -> ExitCode {
-    let (count, with_token) = (load.count, load.target.has_token());
+    let (count, with_token) = (load.count, load.targets.iter().any(|target| target.has_token()));
     let simulator = match Simulator::new(config) {
         Ok(simulator) => simulator,
         Err(error) => {
@@ -197,7 +204,7 @@ fn prepare(arguments: &Arguments, config: Option<&Path>) -> Result<(SimulatorCon
     let config = config.transpose().map_err(|error| error.to_string())?;
     let url = arguments.url.clone().unwrap_or_else(|| default_url(config.as_ref()));
     let token = token(arguments, config.as_ref())?;
-    let target = Target::new(&url, token.as_deref().unwrap_or_default()).map_err(|error| {
+    let targets = targets(arguments, &url, token.as_deref().unwrap_or_default()).map_err(|error| {
         // a query, or what stands before an @, may be a secret
         let shown = url.split('?').next().filter(|shown| !shown.contains('@')).unwrap_or("…");
         format!("--url {shown}: {error}")
@@ -206,8 +213,7 @@ fn prepare(arguments: &Arguments, config: Option<&Path>) -> Result<(SimulatorCon
         .map_err(|error| format!("--types: {error}; `greenapi-bridge send --help` lists all"))?;
     let one_of_each = arguments.duration.is_none().then_some(samples.len() as u64);
     let load = Load {
-        target,
-        instances: arguments.instances,
+        targets,
         first_instance: arguments.first_instance,
         samples,
         count: arguments.count.or(one_of_each),
@@ -215,6 +221,18 @@ fn prepare(arguments: &Arguments, config: Option<&Path>) -> Result<(SimulatorCon
         min_size: arguments.size,
     };
     Ok((simulator_config(arguments, config.as_ref())?, load))
+}
+
+/// Where each instance sends to.
+fn targets(arguments: &Arguments, url: &str, token: &str) -> Result<Vec<Arc<Target>>, TargetError> {
+    let numbers = arguments.first_instance..arguments.first_instance + arguments.instances;
+    if url.contains(INSTANCE) {
+        let of_each =
+            numbers.map(|number| Target::new(&url.replace(INSTANCE, &number.to_string()), token).map(Arc::new));
+        return of_each.collect();
+    }
+    let target = Arc::new(Target::new(url, token)?);
+    Ok(numbers.map(|_| target.clone()).collect())
 }
 
 fn simulator_config(arguments: &Arguments, config: Option<&Config>) -> Result<SimulatorConfig, String> {
