@@ -9,6 +9,7 @@ mod certificates;
 mod listen;
 mod parts;
 mod reload;
+mod stop;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -17,7 +18,7 @@ use std::time::Duration;
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 use tracing::{error, info};
@@ -29,13 +30,11 @@ use crate::config::{Config, ConfigError, ConfigSource};
 use crate::delivery::Delivery;
 use crate::http_server::{self, Limits, Server, Tls, serve};
 use crate::journal::Journal;
-use crate::message::Broker;
 use crate::notification::Validation;
 use crate::reload::{ReloadRequests, Reloader};
 use crate::reloadable::Reloadable;
 use crate::route::Routes;
 use crate::shutdown::{Config as ShutdownConfig, Shutdown};
-use crate::units::records;
 use crate::webhook::{Endpoint, Permits};
 use listen::BoundAddresses;
 use parts::{health, limits, open_journal, start_targets};
@@ -48,7 +47,8 @@ pub enum BridgeExit {
     Clean,
     /// It could not continue to serve.
     Failed,
-    /// The grace was over before all requests were answered. Nothing answered 200 is lost.
+    /// The grace was over before all requests were answered, or before the backlog of an ephemeral journal was forwarded.
+    /// Nothing answered 200 is lost, but for what such a journal still has.
     GraceExceeded,
 }
 
@@ -223,6 +223,7 @@ impl Bridge {
             _stops_files: stops_files,
             endpoint,
             journal,
+            is_ephemeral: config.journal.is_some_and(|journal| journal.ephemeral),
             tasks,
             shutdown: config.shutdown,
         }
@@ -268,6 +269,8 @@ struct Running {
     _stops_files: DropGuard,
     endpoint: Arc<Endpoint>,
     journal: Option<Journal>,
+    /// Whether the journal may be gone at the next start.
+    is_ephemeral: bool,
     tasks: TaskTracker,
     shutdown: ShutdownConfig,
 }
@@ -278,41 +281,25 @@ impl Running {
         let end = Instant::now() + grace;
         // not ready, while load balancers still send requests
         self.endpoint.shutdown.begin(end);
+        if self.is_ephemeral {
+            self.endpoint.delivery.end_appends();
+        }
         info!(grace = crate::units::show(grace), "stopping");
         tokio::time::sleep(delay).await;
-        // no new connections; finish the requests in flight, and close the journal
+        // no new connections; finish the requests in flight
         self.stop_webhook.cancel();
-        let ended = finish(self.webhook, &self.tasks, &self.endpoint.delivery, end).await;
+        let answered = stop::finish_requests(self.webhook, &self.tasks, end).await;
+        // the journal: what it has is forwarded later, or now if there may be no later
+        let delivery = &self.endpoint.delivery;
+        let forwarded = match self.journal.filter(|_| self.is_ephemeral) {
+            Some(journal) => stop::drain(delivery, &journal, self.endpoint.shutdown.cap(end)).await,
+            None => true,
+        };
+        let closed = stop::close(delivery, end).await;
         // the admin pages last: they show the stop
         self.stop_admin.cancel();
-        ended
+        if answered && forwarded && closed { BridgeExit::Clean } else { BridgeExit::GraceExceeded }
     }
-}
-
-/// Finishes the requests in flight until `end`, and closes the journal.
-async fn finish(webhook: JoinHandle<()>, tasks: &TaskTracker, delivery: &Delivery, end: Instant) -> BridgeExit {
-    let finished = async {
-        let _ = webhook.await;
-        tasks.close();
-        tasks.wait().await;
-        delivery.close().await;
-    };
-    if timeout_at(end, finished).await.is_ok() {
-        match describe_backlog(&delivery.backlog()) {
-            None => info!("stopped; no records pending in journal"),
-            Some(pending) => info!(pending, "stopped; records pending in journal"),
-        }
-        return BridgeExit::Clean;
-    }
-    error!(left = tasks.len(), "shutdown.grace exceeded: open requests were not answered 200");
-    BridgeExit::GraceExceeded
-}
-
-/// The backlog of each broker in words. None means there is no backlog. The next start forwards it.
-fn describe_backlog(backlog: &[(Broker, u64)]) -> Option<String> {
-    let each = backlog.iter().filter(|(_, count)| *count > 0);
-    let each = each.map(|(broker, count)| format!("{} for {}", records(*count), broker.as_str()));
-    each.reduce(|all, one| format!("{all}, {one}"))
 }
 
 /// Waits until the journal fails. Without a journal it waits forever.

@@ -60,7 +60,9 @@ pub(super) async fn check(
     let journal = match &config.journal {
         Some(section) => {
             let location = section.directory.display().to_string();
-            Some(Section { name: "journal", location, findings: journal(section, plan).await })
+            let ephemeral = section.ephemeral.then(|| ephemeral(config.shutdown.grace));
+            let findings = ephemeral.into_iter().chain(journal(section, plan).await).collect();
+            Some(Section { name: "journal", location, findings })
         }
         None => None,
     };
@@ -177,6 +179,14 @@ async fn journal(config: &journal::Config, plan: &Plan) -> Vec<Finding> {
     let risks = preflight.risks.iter().map(|risk| Finding::note("directory", risk.problem.clone(), risk.remedy));
     let damage = unreadable(&preflight);
     backlogs.chain(risks).chain(journal_only).chain(damage).chain([capacity(config, &preflight)]).collect()
+}
+
+/// What a stop means for a journal that goes with its pod.
+fn ephemeral(grace: Duration) -> Finding {
+    let found =
+        format!("true: a stop forwards until shutdown.grace = {} ends; what is left then may be lost", show(grace));
+    let remedy = "only for a volume that goes with the pod; elsewhere remove the key, and the next start forwards the rest";
+    Finding::note("ephemeral", found, remedy)
 }
 
 /// Why backlogs cannot be forwarded.

@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use super::attempt::{LateAck, Unacked};
 use super::lanes::{DirectAck, Lanes};
-use crate::journal::{AppendResult, Journal, LaneBacklog, Record};
+use crate::journal::{AppendResult, Journal, JournalRefusal, LaneBacklog, Record};
 use crate::message::{Broker, Brokers, Message, PerBroker};
 
 /// How long to wait until the disk has what a broker acked.
@@ -19,11 +20,14 @@ pub(super) const SYNCED_WITHIN: Duration = Duration::from_secs(5);
 pub(super) struct JournalFallback {
     pub(super) journal: Journal,
     pub(super) lanes: PerBroker<Arc<Lanes>>,
+    /// Cancelled means that nothing more is appended: it would be lost with the folder.
+    pub(super) appends_ended: CancellationToken,
 }
 
 impl JournalFallback {
     pub(super) fn new(journal: Journal, backlog: PerBroker<Vec<LaneBacklog>>) -> Self {
-        Self { journal, lanes: backlog.map(|lanes| Arc::new(Lanes::new(lanes))) }
+        let lanes = backlog.map(|lanes| Arc::new(Lanes::new(lanes)));
+        Self { journal, lanes, appends_ended: CancellationToken::new() }
     }
 
     pub(super) fn lanes(&self, broker: Broker) -> &Arc<Lanes> {
@@ -40,7 +44,10 @@ impl JournalFallback {
         for Unacked { broker, lane, direct_ack, .. } in unacked {
             self.lanes(*broker).begin_append(*lane, *direct_ack, SystemTime::now());
         }
-        let appended = self.journal.append(message.clone(), backlog, maybe_stored).await;
+        let appended = match self.appends_ended.is_cancelled() {
+            true => Err(JournalRefusal::Stopping),
+            false => self.journal.append(message.clone(), backlog, maybe_stored).await,
+        };
         for Unacked { broker, lane, direct_ack, .. } in unacked {
             let lanes = self.lanes(*broker);
             match appended {

@@ -30,7 +30,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -43,9 +43,13 @@ pub use edit::EditError;
 use fallback::JournalFallback;
 use forwarder::Forwarder;
 pub use import::{ImportCounts, ImportedRecord};
+pub use lanes::Backlog;
 use outage::OutageLog;
 pub use outcome::Outcome;
 pub use target::Target;
+
+/// How often a stop looks at the backlog that it waits for.
+const DRAINED_POLL: Duration = Duration::from_millis(20);
 
 /// Stores messages.
 pub struct Delivery {
@@ -117,6 +121,19 @@ impl Delivery {
         }
     }
 
+    /// From now on nothing is appended to the journal: what a broker does not ack in time is not stored.
+    pub fn end_appends(&self) {
+        self.fallback.iter().for_each(|fallback| fallback.appends_ended.cancel());
+    }
+
+    /// Waits until every broker has acked its backlog, and the disk has these acks.
+    pub async fn wait_until_drained(&self) {
+        let Some(fallback) = &self.fallback else { return };
+        while !Broker::ALL.into_iter().all(|broker| fallback.lanes(broker).is_empty()) {
+            sleep(DRAINED_POLL).await;
+        }
+    }
+
     /// Stops to forward, writes the last ids of the dedup window to the journal, and closes it.
     pub async fn close(&self) {
         let Some(JournalFallback { journal, .. }) = self.fallback.clone() else { return };
@@ -133,10 +150,9 @@ impl Delivery {
         &self.metrics
     }
 
-    /// How many records of the journal each broker has not acked.
-    pub fn backlog(&self) -> Vec<(Broker, u64)> {
-        let of =
-            |fallback: &JournalFallback| Broker::ALL.map(|broker| (broker, fallback.lanes(broker).backlog().records));
+    /// What each broker has not acked of the journal.
+    pub fn backlog(&self) -> Vec<(Broker, Backlog)> {
+        let of = |fallback: &JournalFallback| Broker::ALL.map(|broker| (broker, fallback.lanes(broker).backlog()));
         self.fallback.iter().flat_map(of).collect()
     }
 }

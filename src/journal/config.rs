@@ -24,6 +24,9 @@ pub struct Config {
     /// refused (503). Default 64 MiB; at least 4 MiB, the size of its log.
     #[serde(deserialize_with = "units::size")]
     pub min_free: usize,
+    /// Whether the folder goes with the process, as a volume of a pod does. Then a stop forwards the backlog as long as
+    /// `shutdown.grace` allows, logs what is left, and appends nothing more. Default false: the next start forwards it.
+    pub ephemeral: bool,
     /// How long notifications for the journal alone are stored. What all brokers acked is deleted at once. Default 7 d.
     #[serde(deserialize_with = "units::duration")]
     pub retention: Duration,
@@ -56,6 +59,7 @@ impl Default for Config {
             directory: "data".into(),
             max_bytes: 1024 * 1024 * 1024,
             min_free: 64 * 1024 * 1024,
+            ephemeral: false,
             retention: Duration::from_secs(7 * 24 * 3600),
             max_body: 8 * 1024 * 1024,
         }

@@ -115,6 +115,8 @@ pub enum JournalRefusal {
     Stalled,
     /// Too many records wait for its disk.
     QueueFull,
+    /// It is ephemeral, and the process stops.
+    Stopping,
     /// Its disk lost what was written, or the journal is closed.
     Broken,
 }
@@ -130,6 +132,7 @@ impl JournalRefusal {
             Self::Failed => "failed",
             Self::Stalled => "stalled",
             Self::QueueFull => "queue_full",
+            Self::Stopping => "stopping",
             Self::Broken => "broken",
         }
     }

@@ -44,6 +44,8 @@ mod disk_faults;
 #[cfg(all(feature = "journal", feature = "nats"))]
 mod disk_hangs;
 mod documents;
+#[cfg(all(feature = "journal", feature = "nats"))]
+mod ephemeral;
 #[cfg(feature = "journal")]
 mod events;
 #[cfg(all(feature = "kafka", feature = "nats"))]
