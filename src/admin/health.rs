@@ -68,11 +68,6 @@ impl Health {
         self
     }
 
-    /// Whether each broker stores now.
-    pub fn brokers_up(&self) -> impl Iterator<Item = (&'static str, bool)> {
-        self.brokers.iter().map(|(name, state)| (*name, state().is_up()))
-    }
-
     /// Whether a notification sent now would be stored.
     pub fn readiness(&self) -> Readiness {
         Readiness {

@@ -6,6 +6,7 @@ use prometheus::process_collector::ProcessCollector;
 use prometheus::{Encoder, Error, Histogram, IntCounter, IntGauge, IntGaugeVec, TextEncoder};
 
 use super::family::{CounterTable, PerLabel, Registry};
+use super::health::HealthMetrics;
 use super::instances::InstanceTimes;
 use super::journal::JournalMetrics;
 use super::{ConnectionRefusal, Label, Refusal, ReloadResult, ReloadTarget, Status};
@@ -28,9 +29,10 @@ pub struct Metrics {
     publish_seconds: PerLabel<Broker, Histogram>,
     publish_failures: CounterTable<Broker>,
     publish_unknown: PerLabel<Broker, IntCounter>,
-    broker_connected: IntGaugeVec,
     duplicates: IntCounter,
     evicted: IntCounter,
+    /// Of what `/readyz` shows.
+    pub health: HealthMetrics,
     /// Of the journal.
     pub journal: JournalMetrics,
     last_of_class: PerLabel<Option<Class>, IntGauge>,
@@ -105,7 +107,6 @@ impl Metrics {
         let in_flight = "Requests being answered, and messages still being stored after their answer";
         let evicted = "Ids that left the dedup window before dedupe.window had passed";
         let reloads = "Changed files that were loaded, or could not be";
-        let connected = "1 while the broker is connected and able to store";
         let refused = registry.counters_by("refused_total", "Requests and connections refused", &["reason"])?;
         Ok(Self {
             notifications: registry.counter_table::<_, Outcome>(
@@ -132,7 +133,7 @@ impl Metrics {
                 ["broker", "reason"],
             )?,
             publish_unknown: registry.counters("publish_unknown_total", "Publishes whose ack never came", "broker")?,
-            broker_connected: registry.dynamic_gauges("broker_connected", connected, "broker")?,
+            health: HealthMetrics::new(&registry)?,
             duplicates: registry.counter("duplicates_total", "Duplicates that were not stored again")?,
             evicted: registry.counter("dedupe_evicted_total", evicted)?,
             journal: JournalMetrics::new(&registry)?,
@@ -249,11 +250,6 @@ impl Metrics {
     /// `count` ids left the dedup window early, because it was full.
     pub fn evicted(&self, count: usize) {
         self.evicted.inc_by(count as u64);
-    }
-
-    /// Sets whether a broker stores now.
-    pub fn set_broker_connected(&self, broker: &str, connected: bool) {
-        self.broker_connected.with_label_values(&[broker]).set(i64::from(connected));
     }
 
     /// The metrics in Prometheus' text format.

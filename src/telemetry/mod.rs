@@ -5,6 +5,7 @@
 
 mod availability;
 mod family;
+mod health;
 mod instances;
 mod journal;
 mod label;
@@ -13,6 +14,7 @@ mod metrics;
 mod repeats;
 
 pub use availability::{Availability, TimedAvailability};
+pub use health::HealthMetrics;
 pub use journal::JournalMetrics;
 pub use label::{ConnectionRefusal, JournalEdit, Label, Refusal, ReloadResult, ReloadTarget, Status};
 pub use metrics::{GaugeGuard, Metrics, RequestTimer};

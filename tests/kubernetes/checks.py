@@ -15,11 +15,12 @@ sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "bench"))
 import chart_checks  # noqa: E402
 import plane_checks  # noqa: E402
 import sidecar_checks  # noqa: E402
+import walk_checks  # noqa: E402
 from control_plane import ControlPlane, fail_if_ended, stay  # noqa: E402
 from events import check_events  # noqa: E402
 from machine import prepare, running, stop_all  # noqa: E402
 
-GROUPS = {"plane": plane_checks.PARTS, "chart": chart_checks.PARTS, "sidecar": sidecar_checks.PARTS}
+GROUPS = {"plane": plane_checks.PARTS, "chart": chart_checks.PARTS, "sidecar": sidecar_checks.PARTS, "walk": walk_checks.PARTS}
 
 
 def timed(title, function, *values):

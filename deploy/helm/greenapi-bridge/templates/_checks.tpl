@@ -1,0 +1,258 @@
+{{/* What is refused, each with its remedy. Every define here prints nothing, or lines that begin with "- ". */}}
+
+{{- define "greenapi-bridge.checks" -}}
+{{- $problems := list -}}
+{{- range list "image" "brokers" "tokens" "owned" "fileKeys" "inlineSecrets" "admin" "ports" "journal" "replicas" "grace" "source" "routes" "budget" "autoscaling" "users" "sidecar" "upgrade" -}}
+{{- with include (printf "greenapi-bridge.check.%s" .) $ | trim -}}
+{{- $problems = append $problems . -}}
+{{- end -}}
+{{- end -}}
+{{- if $problems -}}
+{{- fail (printf "these values do not work:\n%s" (join "\n" $problems)) -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "greenapi-bridge.check.image" -}}
+{{- if not .Values.image.repository }}
+- image.repository = "": no image is published; build one with deploy/Dockerfile, push it to your registry, and name it here
+{{- end }}
+{{- end -}}
+
+{{- define "greenapi-bridge.check.brokers" -}}
+{{- if not (or (hasKey .Values.config "nats") (hasKey .Values.config "kafka") .Values.journal.enabled) }}
+- config = no nats, no kafka: nothing could be stored; set config.nats.servers or config.kafka.bootstrap_servers, or journal.enabled = true
+{{- end }}
+{{- if and (hasKey .Values.config "nats") (not (dig "nats" "servers" "" .Values.config)) }}
+- config.nats.servers is not set: the bridge's default is a server in its own pod; name yours, such as ["nats://nats.nats.svc:4222"]
+{{- end }}
+{{- if and (hasKey .Values.config "kafka") (not (dig "kafka" "bootstrap_servers" "" .Values.config)) }}
+- config.kafka.bootstrap_servers is not set: the bridge's default is a broker in its own pod; name yours, such as ["kafka-bootstrap.kafka.svc:9092"]
+{{- end }}
+{{- end -}}
+
+{{- define "greenapi-bridge.check.tokens" -}}
+{{- $tokens := dig "auth" "tokens_file" "" .Values.files }}
+{{- $anonymous := dig "auth" "allow_anonymous" false .Values.config }}
+{{- if not (or $tokens $anonymous) }}
+- files.auth.tokens_file is not set: anyone could send; put tokens into a Secret and name it here, or set config.auth.allow_anonymous = true
+{{- end }}
+{{- if and $tokens $anonymous }}
+- config.auth.allow_anonymous = true: does not go with files.auth.tokens_file; remove one of them
+{{- end }}
+{{- end -}}
+
+{{/* Keys of the bridge that the chart sets. */}}
+{{- define "greenapi-bridge.check.owned" -}}
+{{- if hasKey (.Values.config.http | default dict) "listen" }}
+- config.http.listen = {{ .Values.config.http.listen }}: the chart sets it; use listenAddress and ports.webhook
+{{- end }}
+{{- if hasKey .Values.config "probes" }}
+- config.probes = {{ toJson .Values.config.probes }}: the chart sets it; use listenAddress and ports.probes
+{{- end }}
+{{- $journal := .Values.config.journal | default dict }}
+{{- if hasKey $journal "directory" }}
+- config.journal.directory = {{ $journal.directory }}: the chart sets it; use journal.volume and journal.storageClass to choose where it is
+{{- end }}
+{{- if hasKey $journal "ephemeral" }}
+- config.journal.ephemeral = {{ $journal.ephemeral }}: the chart sets it; use journal.ephemeral
+{{- end }}
+{{- if and (hasKey .Values.config "journal") (not .Values.journal.enabled) }}
+- config.journal = {{ toJson $journal }}: the journal is off; set journal.enabled = true, or remove it
+{{- end }}
+{{- end -}}
+
+{{/* Keys of the bridge that name a file: they come from the value `files`. */}}
+{{- define "greenapi-bridge.check.fileKeys" -}}
+{{- range list "auth.tokens_file" "http.tls.certificate_file" "http.tls.key_file" "admin.tokens_file" "admin.tls.certificate_file" "admin.tls.key_file" "nats.credentials_file" "nats.nkey_file" "nats.password_file" "nats.token_file" "nats.tls.ca_file" "nats.tls.certificate_file" "nats.tls.key_file" "kafka.token_file" "kafka.secret_files" }}
+{{- $node := $.Values.config }}
+{{- range splitList "." . }}
+{{- $node = kindIs "map" $node | ternary (get (kindIs "map" $node | ternary $node dict) .) "" }}
+{{- end }}
+{{- if $node }}
+- config.{{ . }} = {{ kindIs "map" $node | ternary (toJson $node) $node }}: the pod has no such file; use files.{{ . }}, which names a Secret
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{/* A ConfigMap is read by more people than a Secret. The values are not repeated here. */}}
+{{- define "greenapi-bridge.check.inlineSecrets" -}}
+{{- range dig "nats" "servers" list .Values.config }}
+{{- if contains "@" . }}
+- config.nats.servers = …@{{ splitList "@" . | last }}: has a login in it; use files.nats.credentials_file, or config.nats.user with files.nats.password_file
+{{- end }}
+{{- end }}
+{{- range $name, $value := dig "kafka" "properties" dict .Values.config }}
+{{- if regexMatch "(password|secret|ssl\\.key\\.pem|jaas)" $name }}
+- config.kafka.properties."{{ $name }}" = …: is a secret; use files.kafka.secret_files."{{ $name }}", which names a Secret
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{- define "greenapi-bridge.check.admin" -}}
+{{- $listen := dig "admin" "listen" "" .Values.config }}
+{{- if and $listen (not (hasSuffix (printf ":%v" (int .Values.ports.admin)) $listen)) }}
+- config.admin.listen = {{ $listen }}: the port differs from ports.admin; give {{ regexReplaceAll ":[0-9]*$" $listen "" }}:{{ int .Values.ports.admin }}, or change ports.admin
+{{- end }}
+{{- if and (include "greenapi-bridge.adminIsOpen" .) (not (dig "admin" "tokens_file" "" .Values.files)) }}
+- config.admin.listen = {{ $listen }}: other pods could read every message; set files.admin.tokens_file, or listen on 127.0.0.1:{{ int .Values.ports.admin }}
+{{- end }}
+{{- end -}}
+
+{{- define "greenapi-bridge.check.ports" -}}
+{{- $ports := list (int .Values.ports.webhook) (int .Values.ports.admin) (int .Values.ports.probes) }}
+{{- if ne (len (uniq $ports)) 3 }}
+- ports = {{ toJson .Values.ports }}: two are the same; give three different ones
+{{- end }}
+{{- end -}}
+
+{{- define "greenapi-bridge.check.journal" -}}
+{{- $journal := .Values.journal }}
+{{- $config := .Values.config.journal | default dict }}
+{{- if and $journal.ephemeral (not $journal.enabled) }}
+- journal.ephemeral = true: there is no journal; set journal.enabled = true too, or remove it
+{{- end }}
+{{- if $journal.enabled }}
+{{- if and (eq $journal.volume "emptyDir") (not $journal.ephemeral) }}
+- journal.volume = emptyDir: what was answered 200 goes with the pod; use persistentVolumeClaim, or set journal.ephemeral = true, which forwards at a stop what it can and logs what is lost
+{{- end }}
+{{- if and (eq $journal.volume "persistentVolumeClaim") $journal.ephemeral }}
+- journal.ephemeral = true: the volume outlives the pod, so nothing needs to be forwarded in haste; remove it, or set journal.volume = emptyDir
+{{- end }}
+{{- if and (eq $journal.volume "emptyDir") $journal.storageClass }}
+- journal.storageClass = {{ $journal.storageClass }}: an emptyDir has none; remove it, or set journal.volume = persistentVolumeClaim
+{{- end }}
+{{- include "greenapi-bridge.check.journalSize" (dict "size" $journal.size "max" ($config.max_bytes | default "1GiB") "free" ($config.min_free | default "64MiB")) }}
+{{- end }}
+{{- end -}}
+
+{{- define "greenapi-bridge.check.journalSize" -}}
+{{- $size := include "greenapi-bridge.bytes" .size }}
+{{- $max := include "greenapi-bridge.bytes" .max }}
+{{- $free := include "greenapi-bridge.bytes" .free }}
+{{- if not $size }}
+- journal.size = {{ .size }}: is not a size; give one such as 2Gi
+{{- end }}
+{{- if not $max }}
+- config.journal.max_bytes = {{ .max }}: is not a size; give one such as 1GiB
+{{- end }}
+{{- if not $free }}
+- config.journal.min_free = {{ .free }}: is not a size; give one such as 64MiB
+{{- end }}
+{{- if and $size $max $free }}
+{{- $needed := divf (addf (float64 $max) (float64 $free)) 0.9 }}
+{{- if lt (float64 $size) $needed }}
+- journal.size = {{ .size }}: is too small for config.journal.max_bytes = {{ .max }}, min_free = {{ .free }} and the file system; give at least {{ divf $needed 1048576.0 | ceil | int64 }}Mi, or lower max_bytes
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{- define "greenapi-bridge.check.replicas" -}}
+{{- $replicas := int64 (.Values.replicas | default 0) }}
+{{- if and .Values.journal.enabled (gt $replicas 1) (not .Values.sidecar.enabled) }}
+- replicas = {{ $replicas }}: with a journal each instance must stay with one bridge, or its order across an outage is lost; set replicas = 1 and install one release for each shard, each with its own URL, or set journal.enabled = false
+{{- end }}
+{{- end -}}
+
+{{- define "greenapi-bridge.check.grace" -}}
+{{- $grace := dig "shutdown" "grace" "25s" .Values.config }}
+{{- if not (include "greenapi-bridge.seconds" $grace) }}
+- config.shutdown.grace = {{ $grace }}: is not a duration; give one such as 25s
+{{- else if lt (include "greenapi-bridge.grace" . | int64) (include "greenapi-bridge.graceNeeded" . | int64) }}
+- terminationGracePeriodSeconds = {{ .Values.terminationGracePeriodSeconds }}: the kubelet would kill the bridge in its stop; give at least {{ include "greenapi-bridge.graceNeeded" . }} (preStopSeconds, config.shutdown.grace and 5), or remove it
+{{- end }}
+{{- end -}}
+
+{{/* auth.allow_from is about the sender's address, which what stands in front can hide. */}}
+{{- define "greenapi-bridge.check.source" -}}
+{{- $service := .Values.service }}
+{{- if and (dig "auth" "allow_from" "" .Values.config) (not (dig "http" "proxy" "" .Values.config)) }}
+{{- if and (ne $service.type "ClusterIP") (ne $service.externalTrafficPolicy "Local") }}
+- service.externalTrafficPolicy = {{ $service.externalTrafficPolicy }}: the bridge would see a node's address, and config.auth.allow_from would refuse GREEN-API; set Local, or config.http.proxy if a proxy in front names the sender
+{{- end }}
+{{- if or .Values.ingress.enabled .Values.httpRoute.enabled }}
+- config.auth.allow_from = {{ toJson .Values.config.auth.allow_from }}: the bridge would see the address of the ingress or gateway; set config.http.proxy, such as { header: x-forwarded-for, trusted_hops: 1 }, or remove allow_from
+{{- end }}
+{{- end }}
+{{- if and (eq $service.type "ClusterIP") $service.nodePort }}
+- service.nodePort = {{ $service.nodePort }}: a ClusterIP has none; set service.type = NodePort or LoadBalancer, or remove it
+{{- end }}
+{{- if and (ne $service.type "LoadBalancer") $service.loadBalancerClass }}
+- service.loadBalancerClass = {{ $service.loadBalancerClass }}: there is no load balancer; set service.type = LoadBalancer, or remove it
+{{- end }}
+{{- end -}}
+
+{{- define "greenapi-bridge.check.routes" -}}
+{{- if and .Values.ingress.enabled (not .Values.ingress.host) }}
+- ingress.host = "": every host would lead here; give the host in GREEN-API's webhookUrl
+{{- end }}
+{{- if and .Values.httpRoute.enabled (not .Values.httpRoute.parentRefs) }}
+- httpRoute.parentRefs = []: no gateway would use it; name one, such as [{ name: public, namespace: gateways }]
+{{- end }}
+{{- end -}}
+
+{{- define "greenapi-bridge.check.budget" -}}
+{{- if and .Values.podDisruptionBudget.enabled (lt (int64 .Values.podDisruptionBudget.maxUnavailable) 1) }}
+- podDisruptionBudget.maxUnavailable = {{ .Values.podDisruptionBudget.maxUnavailable }}: no node could be drained; give 1 or more
+{{- end }}
+{{- end -}}
+
+{{- define "greenapi-bridge.check.autoscaling" -}}
+{{- with .Values.autoscaling }}
+{{- if .enabled }}
+{{- if $.Values.journal.enabled }}
+- autoscaling.enabled = true: with a journal each instance must stay with one bridge, so there is one; set autoscaling.enabled = false or journal.enabled = false
+{{- end }}
+{{- if not (kindIs "invalid" $.Values.replicas) }}
+- replicas = {{ $.Values.replicas }}: autoscaling chooses the number; remove replicas, or set autoscaling.enabled = false
+{{- end }}
+{{- if gt (int64 .minReplicas) (int64 .maxReplicas) }}
+- autoscaling.minReplicas = {{ .minReplicas }}: is more than autoscaling.maxReplicas = {{ .maxReplicas }}; give less
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{- define "greenapi-bridge.check.users" -}}
+{{- if and .Values.runAsUser (not .Values.fsGroup) }}
+- fsGroup = null: user {{ int64 .Values.runAsUser }} could not read its files, which have mode 0440; set fsGroup, or leave runAsUser to the platform too
+{{- end }}
+{{- end -}}
+
+{{- define "greenapi-bridge.check.sidecar" -}}
+{{- if .Values.sidecar.enabled }}
+{{- range list "ingress" "httpRoute" "autoscaling" "serviceMonitor" }}
+{{- if (get $.Values .).enabled }}
+- {{ . }}.enabled = true: with sidecar.enabled the Service and the workload are those of the other chart; put it there
+{{- end }}
+{{- end }}
+{{- else if .Values.sidecar.readiness }}
+- sidecar.readiness = true: this is no sidecar, and has a readiness probe; set sidecar.enabled = true, or remove it
+{{- end }}
+{{- end -}}
+
+{{/* What an upgrade cannot do, by what is in the cluster. `helm template` sees no cluster. */}}
+{{- define "greenapi-bridge.check.upgrade" -}}
+{{- $name := include "greenapi-bridge.fullname" . }}
+{{- $old := lookup "apps/v1" "StatefulSet" .Release.Namespace $name }}
+{{- if $old }}
+{{- if and (or (not .Values.journal.enabled) .Values.sidecar.enabled) (gt (int64 $old.spec.replicas) 0) }}
+- journal.enabled = false: the journal of StatefulSet {{ $name }} may hold a backlog, which would stay behind; wait until `kubectl exec {{ $name }}-0 -- /greenapi-bridge journal status` shows none, then `kubectl scale statefulset {{ $name }} --replicas=0`, and upgrade again
+{{- end }}
+{{- if and .Values.journal.enabled (not .Values.sidecar.enabled) }}
+{{- $claims := $old.spec.volumeClaimTemplates | default list }}
+{{- $isClaim := eq .Values.journal.volume "persistentVolumeClaim" }}
+{{- $remedy := printf "`kubectl delete statefulset %s --cascade=orphan`, and upgrade again" $name }}
+{{- if ne (len $claims) ($isClaim | ternary 1 0) }}
+- journal.volume = {{ .Values.journal.volume }}: StatefulSet {{ $name }} has another, which Kubernetes does not change in place; wait until `journal status` shows no backlog, then {{ $remedy }}
+{{- else if $isClaim }}
+{{- $spec := (first $claims).spec }}
+{{- if ne $spec.resources.requests.storage (toString .Values.journal.size) }}
+- journal.size = {{ .Values.journal.size }}: StatefulSet {{ $name }} has {{ $spec.resources.requests.storage }}, which Kubernetes does not change in place; enlarge the claim bridge-journal-{{ $name }}-0 if its class allows it, then {{ $remedy }}
+{{- end }}
+{{- if ne (toString ($spec.storageClassName | default "")) .Values.journal.storageClass }}
+- journal.storageClass = {{ .Values.journal.storageClass }}: StatefulSet {{ $name }} has {{ $spec.storageClassName | default "none" }}, which Kubernetes does not change; install a second release and move the journal with `journal export` and `import`
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end -}}

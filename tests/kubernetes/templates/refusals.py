@@ -1,0 +1,204 @@
+"""Values that must not render, each with a part of the sentence that says why and what to do."""
+
+from matrix import ALLOW, EPHEMERAL, INGRESS, JOURNAL, KAFKA, ROUTE
+from render import NATS, TOKENS, Refused, merged, text
+
+IMAGE = {"image": NATS["image"]}
+
+
+def nats(*layers):
+    return merged(NATS, *layers)
+
+
+# what is wrong → values, what is said
+REFUSALS = {
+    "no image": (nats({"image": {"repository": ""}}), 'image.repository = "": no image is published'),
+    "no broker": ({**IMAGE, "files": NATS["files"]}, "config = no nats, no kafka: nothing could be stored"),
+    "NATS without an address": (nats({"config": {"nats": {"servers": None}}}), "config.nats.servers is not set"),
+    "Kafka without an address": (
+        merged(KAFKA, {"config": {"kafka": {"bootstrap_servers": None}}}),
+        "config.kafka.bootstrap_servers is not set",
+    ),
+    "no tokens": ({**IMAGE, "config": NATS["config"]}, "files.auth.tokens_file is not set: anyone could send"),
+    "tokens and none": (
+        nats({"config": {"auth": {"allow_anonymous": True}}}),
+        "config.auth.allow_anonymous = true: does not go with files.auth.tokens_file",
+    ),
+    "listen": (nats({"config": {"http": {"listen": "0.0.0.0:80"}}}), "use listenAddress and ports.webhook"),
+    "probes": (nats({"config": {"probes": {"listen": ":1"}}}), "use listenAddress and ports.probes"),
+    "journal's directory": (
+        merged(JOURNAL, {"config": {"journal": {"directory": "/data"}}}),
+        "config.journal.directory = /data: the chart sets it",
+    ),
+    "journal's key": (
+        merged(EPHEMERAL, {"config": {"journal": {"ephemeral": True}}}),
+        "config.journal.ephemeral = true: the chart sets it; use journal.ephemeral",
+    ),
+    "journal's section alone": (
+        nats({"config": {"journal": {"max_bytes": "1GiB"}}}),
+        "the journal is off; set journal.enabled = true",
+    ),
+    "a token's file": (nats({"config": {"auth": {"tokens_file": "/x"}}}), "use files.auth.tokens_file, which names a Secret"),
+    "a key's file": (nats({"config": {"http": {"tls": {"key_file": "/x"}}}}), "use files.http.tls.key_file"),
+    "a credentials file": (nats({"config": {"nats": {"credentials_file": "/x"}}}), "use files.nats.credentials_file"),
+    "a Kafka secret's file": (
+        merged(KAFKA, {"config": {"kafka": {"secret_files": {"sasl.password": "/x"}}}}),
+        "use files.kafka.secret_files",
+    ),
+    "a login in an address": (
+        nats({"config": {"nats": {"servers": ["nats://bridge:hush@nats:4222"]}}}),
+        "config.nats.servers = …@nats:4222: has a login in it",
+    ),
+    "a password in a property": (
+        merged(KAFKA, {"config": {"kafka": {"properties": {"sasl.password": "hush"}}}}),
+        'config.kafka.properties."sasl.password" = …: is a secret; use files.kafka.secret_files',
+    ),
+    "a key in a property": (
+        merged(KAFKA, {"config": {"kafka": {"properties": {"ssl.key.pem": "hush"}}}}),
+        'config.kafka.properties."ssl.key.pem" = …: is a secret',
+    ),
+    "a token among the values": (nats({"files": {"auth": {"tokens_file": "hush"}}}), "/files/auth/tokens_file"),
+    "a token beside its name": (
+        nats({"files": {"auth": {"tokens_file": {**TOKENS, "value": "hush"}}}}),
+        "additional properties 'value' not allowed",
+    ),
+    "a token in a ConfigMap": (
+        {**NATS, "files": {"auth": {"tokens_file": {"existingConfigMap": "x", "key": "y"}}}},
+        "missing property 'existingSecret'",
+    ),
+    "a certificate without its key": (
+        nats({"files": {"http": {"tls": {"certificate_file": TOKENS}}}}),
+        "missing property 'key_file'",
+    ),
+    "a key that takes no file": (nats({"files": {"nats": {"stream": TOKENS}}}), "additional properties 'stream' not allowed"),
+    "an unknown section": (nats({"config": {"nat": {}}}), "additional properties 'nat' not allowed"),
+    "an unknown value": (nats({"replicaCount": 3}), "additional properties 'replicaCount' not allowed"),
+    "an admin listener without tokens": (
+        nats({"config": {"admin": {"listen": "0.0.0.0:3001"}}}),
+        "config.admin.listen = 0.0.0.0:3001: other pods could read every message; set files.admin.tokens_file",
+    ),
+    "an admin listener elsewhere": (
+        nats({"config": {"admin": {"listen": "127.0.0.1:9000"}}}),
+        "config.admin.listen = 127.0.0.1:9000: the port differs from ports.admin; give 127.0.0.1:3001",
+    ),
+    "ports twice": (nats({"ports": {"admin": 3000}}), "two are the same; give three different ones"),
+    "a port of root": (nats({"ports": {"webhook": 80}}), "/ports/webhook"),
+    "an unknown address": (nats({"listenAddress": "127.0.0.1"}), "/listenAddress"),
+    "a journal that goes with the pod": (
+        merged(JOURNAL, {"journal": {"volume": "emptyDir"}}),
+        "journal.volume = emptyDir: what was answered 200 goes with the pod",
+    ),
+    "an ephemeral journal on a volume": (
+        merged(JOURNAL, {"journal": {"ephemeral": True}}),
+        "journal.ephemeral = true: the volume outlives the pod",
+    ),
+    "an ephemeral journal without one": (
+        nats({"journal": {"ephemeral": True}}),
+        "journal.ephemeral = true: there is no journal",
+    ),
+    "a class for an emptyDir": (
+        merged(EPHEMERAL, {"journal": {"storageClass": "fast"}}),
+        "journal.storageClass = fast: an emptyDir has none",
+    ),
+    "a volume below max_bytes": (
+        merged(JOURNAL, {"journal": {"size": "1Gi"}}),
+        "journal.size = 1Gi: is too small for config.journal.max_bytes = 1GiB",
+    ),
+    "max_bytes above the volume": (
+        merged(JOURNAL, {"config": {"journal": {"max_bytes": "2GB"}}}),
+        "journal.size = 2Gi: is too small for config.journal.max_bytes = 2GB",
+    ),
+    "a size that is none": (merged(JOURNAL, {"journal": {"size": "large"}}), "journal.size = large: is not a size"),
+    "max_bytes that is none": (
+        merged(JOURNAL, {"config": {"journal": {"max_bytes": "large"}}}),
+        "config.journal.max_bytes = large: is not a size",
+    ),
+    "two journals": (
+        merged(JOURNAL, {"replicas": 2}),
+        "replicas = 2: with a journal each instance must stay with one bridge",
+    ),
+    "autoscaled journals": (
+        merged(JOURNAL, {"autoscaling": {"enabled": True}}),
+        "autoscaling.enabled = true: with a journal each instance must stay with one bridge",
+    ),
+    "replicas and autoscaling": (
+        nats({"replicas": 3, "autoscaling": {"enabled": True}}),
+        "replicas = 3: autoscaling chooses the number",
+    ),
+    "too little grace": (
+        nats({"terminationGracePeriodSeconds": 34}),
+        "terminationGracePeriodSeconds = 34: the kubelet would kill the bridge in its stop; give at least 35",
+    ),
+    "too little grace for shutdown.grace": (
+        nats({"terminationGracePeriodSeconds": 60, "config": {"shutdown": {"grace": "1m"}}}),
+        "give at least 70",
+    ),
+    "a grace that is none": (
+        nats({"config": {"shutdown": {"grace": 25}}}),
+        "config.shutdown.grace = 25: is not a duration; give one such as 25s",
+    ),
+    "hidden senders behind a load balancer": (
+        nats(ALLOW, {"service": {"type": "LoadBalancer", "externalTrafficPolicy": "Cluster"}}),
+        "service.externalTrafficPolicy = Cluster: the bridge would see a node's address",
+    ),
+    "hidden senders on a node's port": (
+        nats(ALLOW, {"service": {"type": "NodePort", "externalTrafficPolicy": "Cluster"}}),
+        "set Local, or config.http.proxy",
+    ),
+    "hidden senders behind an ingress": (
+        nats(ALLOW, INGRESS),
+        "the bridge would see the address of the ingress or gateway; set config.http.proxy",
+    ),
+    "hidden senders behind a gateway": (nats(ALLOW, ROUTE), "the bridge would see the address of the ingress or gateway"),
+    "a node's port inside": (nats({"service": {"nodePort": 30300}}), "service.nodePort = 30300: a ClusterIP has none"),
+    "a balancer's class inside": (
+        nats({"service": {"loadBalancerClass": "x/y"}}),
+        "service.loadBalancerClass = x/y: there is no load balancer",
+    ),
+    "an ingress for every host": (nats({"ingress": {"enabled": True}}), 'ingress.host = "": every host would lead here'),
+    "a route without a gateway": (nats({"httpRoute": {"enabled": True}}), "httpRoute.parentRefs = []: no gateway would use it"),
+    "a budget that blocks drains": (
+        nats({"podDisruptionBudget": {"maxUnavailable": 0}}),
+        "podDisruptionBudget.maxUnavailable = 0: no node could be drained",
+    ),
+    "more at least than at most": (
+        nats({"autoscaling": {"enabled": True, "minReplicas": 7}}),
+        "autoscaling.minReplicas = 7: is more than autoscaling.maxReplicas = 6",
+    ),
+    "a sidecar with an ingress": (
+        nats(INGRESS, {"sidecar": {"enabled": True}}),
+        "ingress.enabled = true: with sidecar.enabled the Service and the workload are those of the other chart",
+    ),
+    "a sidecar's readiness without one": (
+        nats({"sidecar": {"readiness": True}}),
+        "sidecar.readiness = true: this is no sidecar",
+    ),
+    "a user without the group": (nats({"fsGroup": None}), "fsGroup = null: user 65532 could not read its files"),
+    "root": (nats({"runAsUser": 0}), "/runAsUser"),
+    "a digest that is none": (nats({"image": {"digest": "latest"}}), "/image/digest"),
+}
+
+
+def check_refusals():
+    """Each is refused with its sentence, and no refusal repeats a secret."""
+    for name, (values, sentence) in REFUSALS.items():
+        try:
+            text(values)
+        except Refused as refused:
+            said = str(refused)
+            assert sentence in said, f"{name}: expected {sentence!r}, helm said:\n{said}"
+            assert "hush" not in said, f"{name}: the refusal shows the secret:\n{said}"
+        else:
+            raise AssertionError(f"{name}: is not refused")
+    return f"{len(REFUSALS)} wrong values, each with its sentence"
+
+
+def check_all_at_once():
+    """One start names everything that is wrong."""
+    try:
+        text({})
+    except Refused as refused:
+        said = str(refused)
+    for part in ("image.repository", "config = no nats", "files.auth.tokens_file"):
+        assert part in said, f"{part} is missing in:\n{said}"
+    return "the defaults alone name all three values that are required"
