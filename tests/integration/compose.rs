@@ -171,7 +171,7 @@ fn compose_runs_the_bridge_with_kafka() {
     let variables = kafka["environment"].as_object().unwrap().iter();
     let property = |(name, value): (&String, &Value)| {
         let name = name.strip_prefix("KAFKA_").unwrap().to_lowercase().replace('_', ".");
-        format!("{name}={}\n", value.as_str().unwrap())
+        format!("{name}={}\n", value.as_str().map_or_else(|| value.to_string(), str::to_owned))
     };
     let properties: String = variables.map(property).collect();
     let properties = properties
