@@ -1,5 +1,7 @@
 """The chart of the bridge from its install to its uninstall. Values that cannot work are refused without a cluster too."""
 
+import functools
+
 import chart_values as values
 from defaults import check_defaults
 from journal_checks import PARTS as JOURNAL_PARTS
@@ -14,22 +16,25 @@ def release(cluster):
     return Release(cluster, NAMESPACE)
 
 
+@functools.cache
+def tried(cluster):
+    """Of every set of values each object as sent, and as the server would store it."""
+    return {name: release(cluster).try_strictly(chosen) for name, chosen in values.SETS.items()}
+
+
 def check_strictly(cluster):
     """Every object of every set of values, by a dry run on the server."""
     cluster.make_namespace(NAMESPACE)
-    count = 0
-    for name, chosen in values.SETS.items():
-        for sent, stored in release(cluster).try_strictly(chosen):
+    for name, pairs in tried(cluster).items():
+        for sent, stored in pairs:
             if problems := missing(sent, stored):
                 raise Dropped("\n  ".join([f"{name}: {name_of(sent)} would not be stored as sent:", *problems]))
-            count += 1
-    print(f"{count} objects of {len(values.SETS)} sets of values")
+    print(f"{sum(map(len, tried(cluster).values()))} objects of {len(values.SETS)} sets of values")
 
 
 def check_all_defaults(cluster):
     """What the server adds is what the chart counts on."""
-    pairs = [pair for chosen in values.SETS.values() for pair in release(cluster).try_strictly(chosen)]
-    check_defaults(pairs)
+    check_defaults([pair for pairs in tried(cluster).values() for pair in pairs])
 
 
 PARTS = [

@@ -43,10 +43,10 @@ def name_of(thing):
     return f"{thing['kind']} {thing['metadata'].get('name', '')}"
 
 
-def parse(cluster, manifest):
-    """The objects of a text in YAML, exactly as they stand there."""
-    said = cluster.kubectl("create", "--dry-run=client", "--validate=false", "--output=json", "--filename=-", given=manifest)
-    return split(said)
+def parse(cluster, manifest, namespace):
+    """The objects of a text in YAML as they stand there, but in this namespace."""
+    words = ["--dry-run=client", "--validate=false", "--output=json", "--filename=-", f"--namespace={namespace}"]
+    return split(cluster.kubectl("create", *words, given=manifest))
 
 
 def split(text):

@@ -23,7 +23,7 @@ class Release:
     def render(self, values):
         """The objects that the chart makes of these values, hooks too."""
         said = self.cluster.helm("template", self.name, self.chart, *self.at, "--values=-", given=json.dumps(values))
-        return parse(self.cluster, said)
+        return parse(self.cluster, said, self.namespace)
 
     def try_strictly(self, values):
         """Asks the server what it would store; pairs of an object as sent and as it would be stored."""
@@ -68,7 +68,7 @@ class Release:
         return self.name in self.cluster.helm("list", "--short", *self.at).split()
 
     def manifest(self):
-        return parse(self.cluster, self.cluster.helm("get", "manifest", self.name, *self.at))
+        return parse(self.cluster, self.cluster.helm("get", "manifest", self.name, *self.at), self.namespace)
 
     def check_stored(self):
         check_stored(self.cluster, self.manifest(), self.namespace)

@@ -19,7 +19,7 @@ def check_manifests(cluster):
     cluster.make_namespace(NAMESPACE)
     pairs = []
     for path in sorted(MANIFESTS.glob("*.yaml")):
-        things = parse(cluster, path.read_text())
+        things = parse(cluster, path.read_text(), NAMESPACE)
         pairs += [(sent, try_strictly(cluster, sent, NAMESPACE)) for sent in things]
         cluster.kubectl("apply", f"--filename={path}", f"--namespace={NAMESPACE}")
         check_stored(cluster, things, NAMESPACE)
