@@ -54,6 +54,8 @@ func main() {
 
 // runKwok is kwok's own main.
 func runKwok() error {
+	// Kubernetes' packages put flags of their own into the common set, and kwok's command would take them.
+	pflag.CommandLine = pflag.NewFlagSet("kwok", pflag.ContinueOnError)
 	flags := pflag.NewFlagSet("global", pflag.ContinueOnError)
 	flags.ParseErrorsAllowlist.UnknownFlags = true
 	flags.Usage = func() {}
