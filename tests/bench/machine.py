@@ -4,6 +4,7 @@ import atexit
 import contextlib
 import os
 import pathlib
+import random
 import resource
 import signal
 import socket
@@ -22,8 +23,8 @@ class Broken(Exception):
 
 
 def free_port(held=[]):
-    """A port that is free and was not given before."""
-    for port in range(21_000, 32_000):
+    """A port that is free and was not given before. Runs beside each other begin to look at different ones."""
+    for port in random.sample(range(21_000, 32_000), 11_000):
         with contextlib.suppress(OSError), socket.socket() as listener:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.bind(("127.0.0.1", port))

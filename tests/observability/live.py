@@ -71,7 +71,7 @@ class Stage:
         self.folder = folder
         self.port, self.admin, self.prometheus = free_port(), free_port(), free_port()
         run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", 9, "-subj",
-             "/CN=bridge", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", folder / "tls.key", "-out", folder / "tls.crt"])
+             "/CN=bridge", "-addext", "subjectAltName=IP:127.0.0.1", "-addext", "basicConstraints=CA:FALSE", "-keyout", folder / "tls.key", "-out", folder / "tls.crt"])
         (folder / "tls.key").chmod(0o600)
         self.write_tokens(f"{TOKEN}\n1101000001 a-token-bound-to-one\n1101000009 {BOUND}\n")
         self.nats = Nats(folder)
