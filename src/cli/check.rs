@@ -162,7 +162,8 @@ async fn journal(config: &journal::Config, plan: &Plan) -> Vec<Finding> {
 fn ephemeral(grace: Duration) -> Finding {
     let found =
         format!("true: a stop forwards until shutdown.grace = {} ends; what is left then may be lost", show(grace));
-    let remedy = "only for a volume that goes with the pod; elsewhere remove the key, and the next start forwards the rest";
+    let remedy =
+        "only for a volume that goes with the pod; elsewhere remove the key, and the next start forwards the rest";
     Finding::note("ephemeral", found, remedy)
 }
 
