@@ -22,6 +22,19 @@ pub(super) fn variable(key: &str) -> String {
     format!("BRIDGE_{}", key.replace('.', "__").to_ascii_uppercase())
 }
 
+/// The places where a key of this name is known, sections in brackets: of all sections, those that have the most in common
+/// with its own.
+pub(super) fn elsewhere(key: &str) -> Vec<String> {
+    let (all, name) = (below(""), key.rsplit('.').next());
+    let in_common = |known: &str| known.split('.').zip(key.split('.')).take_while(|(one, other)| one == other).count();
+    let same_name: Vec<_> = all.iter().filter(|known| known.rsplit('.').next() == name && *known != key).collect();
+    let most = same_name.iter().map(|known| in_common(known)).max();
+    let nearest = same_name.into_iter().filter(|known| Some(in_common(known)) == most);
+    let is_section =
+        |known: &str| all.iter().any(|other| other.strip_prefix(known).is_some_and(|rest| rest.starts_with('.')));
+    nearest.map(|known| if is_section(known) { format!("[{known}]") } else { known.clone() }).collect()
+}
+
 /// Every key below a section, and the section itself. The keys come from the error for an unknown key, which names all.
 pub(super) fn below(section: &str) -> Vec<String> {
     let mut asked = Value::Table(Table::from_iter([("?".to_owned(), Value::Boolean(true))]));
