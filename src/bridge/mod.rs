@@ -152,7 +152,8 @@ impl Bridge {
     #[must_use]
     pub fn reloading_from(mut self, source: ConfigSource) -> Self {
         let (allow_from, allowed) = (self.config.auth.allow_from.clone(), self.endpoint.allowed.clone());
-        self.reloader.watch(reload::configuration(source, allow_from, allowed, self.endpoint.metrics.clone()));
+        let (metrics, status) = (self.endpoint.metrics.clone(), self.reloader.status());
+        self.reloader.watch(reload::configuration(source, allow_from, allowed, metrics, status));
         self
     }
 

@@ -21,7 +21,7 @@ use serde::Deserialize;
 use thiserror::Error;
 
 pub use mistakes::ConfigErrors;
-pub use names::misspelt_variables;
+pub use names::{known_parts, misspelt_variables};
 pub use source::ConfigSource;
 
 use crate::auth::Tokens;

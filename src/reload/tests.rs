@@ -263,19 +263,19 @@ fn count(metrics: &Metrics, result: &str) -> u32 {
 fn a_failure_is_shown_since_its_first_time_until_a_good_content_is_loaded() {
     let (_folder, path) = file_with("1");
     let (mut reloader, metrics) = reloader(watch_number(&path).watched);
-    let failures = reloader.failures();
+    let status = reloader.status();
     let mut load = |text: &str| {
         fs::write(&path, text).unwrap();
         (0..3).for_each(|_| reloader.poll(Trigger::Interval));
     };
     load("bad");
-    let first = failures.all();
+    let first = status.failures();
     assert_eq!(first.iter().map(|(what, _)| *what).collect::<Vec<_>>(), [ReloadTarget::Tokens]);
     load("worse");
-    assert_eq!(failures.all(), first, "it has failed since the first");
+    assert_eq!(status.failures(), first, "it has failed since the first");
     assert_eq!((count(&metrics, "failed"), count(&metrics, "loaded")), (2, 0));
     load("2");
-    assert_eq!((failures.all(), count(&metrics, "failed"), count(&metrics, "loaded")), (Vec::new(), 2, 1));
+    assert_eq!((status.failures(), count(&metrics, "failed"), count(&metrics, "loaded")), (Vec::new(), 2, 1));
 }
 
 #[tokio::test(start_paused = true)]

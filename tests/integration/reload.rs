@@ -243,6 +243,12 @@ fn keys_that_need_a_restart_are_named_once_and_without_their_values() {
     assert_eq!(said[0]["keys"], "log.level, nats.provision, publish.timeout");
     assert!(!said[0].to_string().contains("6s"), "{}", said[0]);
     assert_eq!(bridge.post(b"{}").0, 200, "it serves as before");
+    let waiting = serde_json::json!(["log.level", "nats.provision", "publish.timeout"]);
+    assert_eq!(readyz(&bridge)["reload"]["needs_restart"], waiting);
+    let row = "restart needed for</th><td class=\"bad\">✗ log.level, nats.provision, publish.timeout<";
+    assert!(bridge.get("/").1.contains(row), "{}", bridge.get("/").1);
+    replace(config, &text.replace("\"6s\"", "\"5s\""));
+    eventually("none waits any more", SOON, || readyz(&bridge)["reload"].is_null());
 }
 
 #[test]
