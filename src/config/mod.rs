@@ -28,6 +28,7 @@ use crate::auth::Tokens;
 use crate::http_server::{CertificateError, Tls, TlsConfig};
 use crate::message::Broker;
 use crate::route::{BrokerTemplate, RouteError};
+use crate::units::unreadable;
 use crate::{
     admin, auth, brokers::kafka, brokers::nats, delivery, journal, notification, route, shutdown, telemetry, webhook,
 };
@@ -308,16 +309,6 @@ fn opened(path: &std::path::Path) -> std::io::Result<()> {
         return Err(std::io::Error::other("not a file"));
     }
     std::fs::File::open(path).map(drop)
-}
-
-/// Why a file cannot be read, and what to do about it.
-pub fn unreadable(error: &std::io::Error) -> String {
-    let remedy = match error.kind() {
-        std::io::ErrorKind::NotFound => "put the file there, or correct its name",
-        std::io::ErrorKind::PermissionDenied => "let the user that runs this read it, and enter the folders above it",
-        _ => "name a file that can be read",
-    };
-    format!("{error}; {remedy}")
 }
 
 /// The text of a file, without a byte-order mark; or why it cannot be read, and what to do.

@@ -24,6 +24,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::body::{Body, Bytes, Incoming};
+use hyper::header::{AsHeaderName, HeaderMap, HeaderValue};
 use hyper::{Request, Response};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -126,6 +127,12 @@ struct Shared {
 /// Serves until `stop`, then lets open connections finish.
 pub async fn serve<F, A, B>(server: Server, stop: CancellationToken, service: F)
 where
+/// The value of a header that is not repeated.
+pub fn only_value(headers: &HeaderMap, name: impl AsHeaderName) -> Option<&HeaderValue> {
+    let mut values = headers.get_all(name).iter();
+    values.next().filter(|_| values.next().is_none())
+}
+
     F: Fn(Client, Request<Incoming>) -> A + Clone + Send + 'static,
     A: Future<Output = Result<Response<B>, Infallible>> + Send + 'static,
     B: Body<Data = Bytes, Error: Into<BodyError>> + Send + 'static,

@@ -16,6 +16,7 @@ use x509_cert::ext::pkix::SubjectAltName;
 use x509_cert::ext::pkix::name::GeneralName;
 
 use crate::http_server::tls_config::{CertificateError, CertificateInfo, TlsConfig, TlsFile};
+use crate::units::unreadable;
 
 /// A certificate chain with its private key.
 #[derive(Debug)]
@@ -76,15 +77,6 @@ fn check_mode(mode: u32) -> Result<(), CertificateError> {
         mode & 0o777
     );
     Err(CertificateError::new(TlsFile::Key, problem))
-}
-
-fn unreadable(error: &io::Error) -> String {
-    let remedy = match error.kind() {
-        io::ErrorKind::NotFound => "put the file there, or correct its name",
-        io::ErrorKind::PermissionDenied => "let the user that runs this read it, and enter the folders above it",
-        _ => "name a file that can be read",
-    };
-    format!("{error}; {remedy}")
 }
 
 fn chain(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, CertificateError> {
