@@ -137,6 +137,14 @@ pub fn unreadable(error: &std::io::Error) -> String {
     format!("{error}; {remedy}")
 }
 
+/// Who beside its owner and group may use a file of this mode, and what to do about it. None means nobody. A group may read,
+/// because Kubernetes mounts secrets with group access.
+pub fn open_to_every_user(mode: u32) -> Option<(String, &'static str)> {
+    let problem = format!("every user of this machine can read or change it (mode {:03o})", mode & 0o777);
+    let remedy = "`chmod o-rwx` it, or with a Kubernetes secret set `defaultMode: 0440` and `fsGroup`";
+    (mode & 0o007 != 0).then_some((problem, remedy))
+}
+
 /// Sequence numbers of records in words: the first 20 of them, and how many more.
 pub fn sequence_numbers<'s>(numbers: impl IntoIterator<Item = &'s i64>) -> String {
     const LISTED: usize = 20;

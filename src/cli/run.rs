@@ -25,6 +25,9 @@ pub(super) async fn run(config: Config, source: ConfigSource, filter: EnvFilter,
     if let Some((problem, remedy)) = config.proxy_bypass() {
         tracing::warn!(problem, remedy, "source addresses can be forged");
     }
+    for (key, problem, remedy) in config.open_tokens_files() {
+        tracing::warn!(key, problem, remedy, "tokens file is open to every user");
+    }
     let (mut first, mut all) = (Signals::new(), Signals::new());
     let lines = std::io::stderr().is_terminal().then(|| startup_lines::lines(&config));
     let built = tokio::select! {

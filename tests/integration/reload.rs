@@ -252,6 +252,24 @@ fn keys_that_need_a_restart_are_named_once_and_without_their_values() {
 }
 
 #[test]
+fn a_tokens_file_that_every_user_can_read_gets_a_warning() {
+    use std::os::unix::fs::PermissionsExt;
+    let (nats, tokens) = (Nats::start(), file(&format!("{STAYS}\n")));
+    for (mode, warned) in [(0o640, false), (0o644, true)] {
+        std::fs::set_permissions(tokens.path(), std::fs::Permissions::from_mode(mode)).unwrap();
+        let bridge = Bridge::start(&nats, &tokens_file(tokens.path()));
+        let log = bridge.log();
+        let has =
+            log.contains("tokens file is open to every user") && log.contains("every user of this machine can read");
+        assert_eq!(has, warned, "{mode:o}: {log}");
+        let checked = crate::harness::command("check --offline", bridge.config.path());
+        let found = String::from_utf8(checked.stdout).unwrap();
+        let line = "! tokens        auth.tokens_file: every user of this machine can read or change it (mode 644)";
+        assert_eq!((checked.status.code(), found.contains(line)), (Some(0), warned), "{mode:o}: {found}");
+    }
+}
+
+#[test]
 fn a_signal_without_a_change_says_so() {
     let nats = Nats::start();
     let bridge = Bridge::start_at([LOOPBACK; 2], &nats, &format!("probes.listen = \"127.0.0.1:{}\"\n", free_port()));
