@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
@@ -31,7 +31,7 @@ const INTERVAL: Duration = Duration::from_secs(1);
 pub struct ReloadRequests(Arc<Notify>);
 
 impl ReloadRequests {
-    /// Asks for a reload. Requests that come before it begins count as one.
+    /// Asks for a reload. Requests that come before it begins, at most a second later, count as one.
     pub fn request(&self) {
         self.0.notify_one();
     }
@@ -111,12 +111,21 @@ impl Reloader {
         let requests = self.requests.clone();
         let mut ticks = interval(INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        // each request is answered in the log: a storm of signals must not fill it
+        let mut next_request = Instant::now();
         loop {
+            let requested = async {
+                sleep_until(next_request).await;
+                requests.0.notified().await;
+            };
             let trigger = tokio::select! {
                 () = stop.cancelled() => return,
-                () = requests.0.notified() => Trigger::Request,
+                () = requested => Trigger::Request,
                 _ = ticks.tick() => Trigger::Interval,
             };
+            if trigger == Trigger::Request {
+                next_request = Instant::now() + INTERVAL;
+            }
             let poll = move || {
                 self.poll(trigger);
                 self

@@ -298,6 +298,26 @@ async fn a_request_polls_at_once_and_a_stop_ends_the_reloader() {
     running.await.unwrap();
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_storm_of_requests_polls_once_a_second() {
+    let (_folder, path) = file_with("1");
+    let number = watch_number(&path);
+    let loads = number.loads.clone();
+    let (reloader, _metrics) = reloader(number.watched);
+    let (requests, stop) = (reloader.requests(), CancellationToken::new());
+    // what cannot be used is tried again at each request
+    fs::write(&path, "bad").unwrap();
+    let running = tokio::spawn(reloader.run(stop.clone()));
+    for _ in 0..100 {
+        requests.request();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    stop.cancel();
+    running.await.unwrap();
+    let loads = loads.load(Relaxed);
+    assert!((1..=6).contains(&loads), "{loads} in five seconds");
+}
+
 #[test]
 fn a_panic_over_a_content_is_a_failure_like_any_other() {
     let (_folder, path) = file_with("1");

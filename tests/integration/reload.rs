@@ -252,6 +252,19 @@ fn keys_that_need_a_restart_are_named_once_and_without_their_values() {
 }
 
 #[test]
+fn a_storm_of_signals_does_not_fill_the_log() {
+    let nats = Nats::start();
+    let bridge = Bridge::start(&nats, "");
+    let begun = std::time::Instant::now();
+    for _ in 0..60 {
+        bridge.signal("-HUP");
+    }
+    eventually("it is said", SOON, || !logged(&bridge, "reload_unchanged", "").is_empty());
+    let (said, seconds) = (logged(&bridge, "reload_unchanged", "").len(), begun.elapsed().as_secs_f64());
+    assert!(said as f64 <= seconds + 2.0, "{said} lines in {seconds} s");
+}
+
+#[test]
 fn a_tokens_file_that_every_user_can_read_gets_a_warning() {
     use std::os::unix::fs::PermissionsExt;
     let (nats, tokens) = (Nats::start(), file(&format!("{STAYS}\n")));
