@@ -98,7 +98,8 @@ impl Bridge {
     /// # Errors
     /// [`BuildError`].
     pub async fn build(config: Config) -> Result<Self, BuildError> {
-        // what can be refused without any effect: secrets, routes and schemas
+        // what can be refused without any effect: open files, secrets, routes and schemas
+        require_open_files(&config)?;
         let metrics = Arc::new(metrics().map_err(|error| unusable("metrics", &error))?);
         let mut reloader = Reloader::new(metrics.clone());
         let tokens = reload::webhook_tokens(&config, &mut reloader, &metrics)?;
@@ -321,6 +322,13 @@ fn journal_pages(
     journal: Option<&Journal>,
     shutdown: &Shutdown,
 ) -> Result<Option<JournalPages>, BuildError> {
+/// Refuses a start with which next to no connection could be served.
+fn require_open_files(config: &Config) -> Result<(), BuildError> {
+    let Some(problem) = http_server::too_few_files() else { return Ok(()) };
+    let (key, value) = ("http.limits.connections".into(), Some(config.http.limits.connections.to_string()));
+    Err(BuildError::Config(ConfigError { key, value, problem }))
+}
+
     let (Some(_), Some(section), Some(journal)) = (&config.admin, &config.journal, journal) else { return Ok(None) };
     let pages = JournalPages::open(journal, &section.directory, shutdown);
     pages.map(Some).map_err(|error| unusable("journal.directory", &error))

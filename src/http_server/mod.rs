@@ -36,7 +36,7 @@ use tracing::warn;
 use crate::telemetry::{ConnectionRefusal, Metrics};
 pub use client::{Client, Transport};
 use eviction::EvictionPool;
-pub use process_limits::{disable_core_dumps, max_connections};
+pub use process_limits::{disable_core_dumps, max_connections, too_few_files};
 use protected_addresses::{IsProtected, ProtectedAddresses};
 pub use proxy_protocol::{PreambleError, read_preamble};
 pub use tls_config::{CertificateError, CertificateInfo, TlsConfig, TlsFile, Validity};
