@@ -104,8 +104,10 @@ pub struct Server {
     pub half_close: bool,
     /// Whether connections of an address are evicted last although it has shown no token. None means none are.
     pub is_protected: Option<IsProtected>,
-    /// Count its connections. None means that they are not counted.
-    pub metrics: Option<Arc<Metrics>>,
+    /// Count the connections that it refuses.
+    pub metrics: Arc<Metrics>,
+    /// Whether its open connections and handshakes are counted too: the gauges are those of the webhook listener.
+    pub counts_open: bool,
 }
 
 /// What all connections of a listener share.
@@ -119,25 +121,26 @@ struct Shared {
     unauthenticated: EvictionPool,
     handshakes: EvictionPool,
     protected: ProtectedAddresses,
-    metrics: Option<Arc<Metrics>>,
+    metrics: Arc<Metrics>,
+    counts_open: bool,
     /// Cancelled when open connections may no longer send requests.
     lingered: CancellationToken,
 }
 
-/// Serves until `stop`, then lets open connections finish.
-pub async fn serve<F, A, B>(server: Server, stop: CancellationToken, service: F)
-where
 /// The value of a header that is not repeated.
 pub fn only_value(headers: &HeaderMap, name: impl AsHeaderName) -> Option<&HeaderValue> {
     let mut values = headers.get_all(name).iter();
     values.next().filter(|_| values.next().is_none())
 }
 
+/// Serves until `stop`, then lets open connections finish.
+pub async fn serve<F, A, B>(server: Server, stop: CancellationToken, service: F)
+where
     F: Fn(Client, Request<Incoming>) -> A + Clone + Send + 'static,
     A: Future<Output = Result<Response<B>, Infallible>> + Send + 'static,
     B: Body<Data = Bytes, Error: Into<BodyError>> + Send + 'static,
 {
-    let Server { listener, limits, tls, proxy_protocol, half_close, is_protected, metrics } = server;
+    let Server { listener, limits, tls, proxy_protocol, half_close, is_protected, metrics, counts_open } = server;
     let shared = Arc::new(Shared {
         limits,
         tls,
@@ -148,6 +151,7 @@ pub fn only_value(headers: &HeaderMap, name: impl AsHeaderName) -> Option<&Heade
         handshakes: EvictionPool::default(),
         protected: ProtectedAddresses::new(is_protected),
         metrics,
+        counts_open,
         lingered: CancellationToken::new(),
     });
     let connections = TaskTracker::new();
@@ -161,7 +165,7 @@ pub fn only_value(headers: &HeaderMap, name: impl AsHeaderName) -> Option<&Heade
         let evictable = shared.register(peer.ip());
         let (shared, service) = (shared.clone(), service.clone());
         connections.spawn(async move {
-            let open = shared.metrics.as_ref().map(|metrics| metrics.connection_opened());
+            let open = shared.open_metrics().map(|metrics| metrics.connection_opened());
             connection::serve(&shared, stream, evictable, service).await;
             drop((permit, open));
         });
@@ -210,11 +214,14 @@ impl Shared {
         }
     }
 
+    /// The metrics, if open connections are counted.
+    fn open_metrics(&self) -> Option<&Metrics> {
+        self.counts_open.then_some(&*self.metrics)
+    }
+
     /// Counts and logs a connection that the server closes without an answer.
     fn count_and_log(&self, refusal: ConnectionRefusal, address: IpAddr, detail: Option<String>) {
-        if let Some(metrics) = &self.metrics {
-            metrics.connection_refused(refusal);
-        }
+        self.metrics.connection_refused(refusal);
         let (reason, remedy) = (refusal.as_str(), refusal.remedy());
         warn!(event = "connection_refused", client_address = %address, reason, detail, remedy, "connection refused");
     }
