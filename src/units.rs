@@ -1,4 +1,5 @@
-//! Values with units, in configuration and options: durations (`"15s"`, `"7d"`), sizes (`"8MiB"`) and points in time.
+//! Values with units, in configuration and options: durations (`"15s"`, `"7d"`), sizes (`"8MiB"`) and points in time. And what
+//! errors say of files.
 
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
@@ -124,6 +125,24 @@ pub fn records(count: u64) -> String {
 /// A duration as in the configuration, for errors and tables.
 pub fn show(duration: Duration) -> String {
     humantime::format_duration(duration).to_string()
+}
+
+/// Why a file cannot be read, and what to do about it.
+pub fn unreadable(error: &std::io::Error) -> String {
+    let remedy = match error.kind() {
+        std::io::ErrorKind::NotFound => "put the file there, or correct its name",
+        std::io::ErrorKind::PermissionDenied => "let the user that runs this read it, and enter the folders above it",
+        _ => "name a file that can be read",
+    };
+    format!("{error}; {remedy}")
+}
+
+/// Who beside its owner and group may use a file of this mode, and what to do about it. None means nobody. A group may read,
+/// because Kubernetes mounts secrets with group access.
+pub fn open_to_every_user(mode: u32) -> Option<(String, &'static str)> {
+    let problem = format!("every user of this machine can read or change it (mode {:03o})", mode & 0o777);
+    let remedy = "`chmod o-rwx` it, or with a Kubernetes secret set `defaultMode: 0440` and `fsGroup`";
+    (mode & 0o007 != 0).then_some((problem, remedy))
 }
 
 /// Sequence numbers of records in words: the first 20 of them, and how many more.

@@ -1,12 +1,13 @@
 //! What a request must show before it is answered: a known `Host`, then a token.
 
 use hyper::HeaderMap;
-use hyper::header::{AUTHORIZATION, HOST, HeaderName};
+use hyper::header::{AUTHORIZATION, HOST, HeaderValue};
 
 use super::AdminConfig;
 use super::config::without_port;
 use super::response::Refusal;
 use crate::auth::{Binding, Tokens};
+use crate::http_server::only_value;
 use crate::reloadable::Reloadable;
 
 /// Which requests a route accepts.
@@ -55,21 +56,19 @@ impl Guard {
 
     fn knows_host(&self, headers: &HeaderMap) -> bool {
         let Some(known) = &self.hosts else { return true };
-        let named = only_value(headers, HOST).and_then(without_port);
+        let named = only_value(headers, HOST).and_then(text).and_then(without_port);
         named.is_some_and(|named| known.iter().any(|known| known.eq_ignore_ascii_case(&named)))
     }
 
     fn has_token(&self, headers: &HeaderMap) -> bool {
         let Some(tokens) = &self.tokens else { return true };
         let tokens = tokens.load();
-        only_value(headers, AUTHORIZATION).and_then(|value| tokens.look_up(value)) == Some(&Binding::Any)
+        only_value(headers, AUTHORIZATION).and_then(text).and_then(|value| tokens.look_up(value)) == Some(&Binding::Any)
     }
 }
 
-/// The value of a header that stands there exactly once.
-fn only_value(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
-    let mut values = headers.get_all(name).iter();
-    values.next().filter(|_| values.next().is_none())?.to_str().ok()
+fn text(value: &HeaderValue) -> Option<&str> {
+    value.to_str().ok()
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use tokio::sync::watch;
 
 use super::response::{Body, JSON, TEXT, response};
-use crate::reload::ReloadFailures;
+use crate::reload::ReloadStatus;
 use crate::shutdown::Shutdown;
 use crate::telemetry::{Availability, TimedAvailability};
 
@@ -28,13 +28,13 @@ pub struct Health {
     shutdown: Shutdown,
     brokers: Vec<(&'static str, Probe)>,
     journal: Option<(Probe, Unreadable)>,
-    reloads: ReloadFailures,
+    reloads: ReloadStatus,
 }
 
 impl Health {
     /// Of a bridge without brokers and without a journal.
     pub fn new(shutdown: Shutdown) -> Self {
-        Self { shutdown, brokers: Vec::new(), journal: None, reloads: ReloadFailures::default() }
+        Self { shutdown, brokers: Vec::new(), journal: None, reloads: ReloadStatus::default() }
     }
 
     /// Adds a broker.
@@ -61,10 +61,10 @@ impl Health {
         self
     }
 
-    /// Adds what could not be reloaded.
+    /// Adds what of the changed files is not in use.
     #[must_use]
-    pub fn with_reloads(mut self, failures: ReloadFailures) -> Self {
-        self.reloads = failures;
+    pub fn with_reloads(mut self, status: ReloadStatus) -> Self {
+        self.reloads = status;
         self
     }
 
@@ -76,12 +76,13 @@ impl Health {
             journal: self.journal.as_ref().map(|(state, _)| state()),
             unreadable: self.journal.as_ref().map(|(_, unreadable)| unreadable()).unwrap_or_default(),
             failed_reloads: failed_reloads(&self.reloads),
+            needs_restart: self.reloads.needs_restart(),
         }
     }
 }
 
-fn failed_reloads(failures: &ReloadFailures) -> Vec<(&'static str, SystemTime)> {
-    failures.all().into_iter().map(|(what, since)| (what.as_str(), since)).collect()
+fn failed_reloads(status: &ReloadStatus) -> Vec<(&'static str, SystemTime)> {
+    status.failures().into_iter().map(|(what, since)| (what.as_str(), since)).collect()
 }
 
 /// Whether a notification sent now would be stored, and why not.
@@ -97,6 +98,8 @@ pub struct Readiness {
     pub unreadable: Vec<i64>,
     /// What could not be reloaded, and since when. The old one is in use, so the bridge is as ready as before.
     pub failed_reloads: Vec<(&'static str, SystemTime)>,
+    /// The changed keys that only a restart applies, of the known ones alone.
+    pub needs_restart: Vec<String>,
 }
 
 impl Readiness {
@@ -125,6 +128,9 @@ impl Readiness {
         }
         for (what, since) in &self.failed_reloads {
             shown["reload"][what] = json!({"state": "failed", "since": time(*since)});
+        }
+        if !self.needs_restart.is_empty() {
+            shown["reload"]["needs_restart"] = json!(self.needs_restart);
         }
         shown
     }
@@ -173,7 +179,8 @@ mod tests {
         let timed = |state| TimedAvailability::new(state, SystemTime::UNIX_EPOCH + Duration::from_secs(1_750_000_000));
         let brokers = brokers.iter().map(|state| ("nats", timed(state.clone()))).collect();
         let journal = journal.map(timed);
-        Readiness { stopping: false, brokers, journal, unreadable: Vec::new(), failed_reloads: Vec::new() }
+        let (unreadable, failed_reloads, needs_restart) = (Vec::new(), Vec::new(), Vec::new());
+        Readiness { stopping: false, brokers, journal, unreadable, failed_reloads, needs_restart }
     }
 
     #[test]
@@ -213,5 +220,8 @@ mod tests {
         let failed = Readiness { failed_reloads: vec![("tokens", since)], ..readiness(&[UP], None) };
         assert!(failed.is_ready());
         assert_eq!(failed.json()["reload"], json!({"tokens": {"state": "failed", "since": SINCE}}));
+        let changed = Readiness { needs_restart: vec!["http.workers".into()], ..readiness(&[UP], None) };
+        assert!(changed.is_ready());
+        assert_eq!(changed.json()["reload"], json!({"needs_restart": ["http.workers"]}));
     }
 }

@@ -68,6 +68,9 @@ fn page(readiness: &Readiness, journal: Option<&JournalSummary>) -> String {
             &format!("failed since {since}: the old one is in use"),
         );
     }
+    if !readiness.needs_restart.is_empty() {
+        state_row(&mut rows, "restart needed for", false, &readiness.needs_restart.join(", "));
+    }
     if let Some(journal) = journal {
         journal_rows(&mut rows, journal, journal_reason);
     }
@@ -150,6 +153,7 @@ mod tests {
             journal,
             unreadable: Vec::new(),
             failed_reloads: vec![("tokens", SystemTime::UNIX_EPOCH)],
+            needs_restart: vec!["http.workers".into(), "route.types".into()],
         };
         let summary = JournalSummary {
             journal_only: 3,
@@ -172,6 +176,7 @@ mod tests {
             &format!("capacity</th><td class=\"bad\">✗ full: {usage}<"),
             "stopping",
             "reload of tokens</th><td class=\"bad\">✗ failed since 1970-01-01T00:00:00Z: the old one is in use<",
+            "restart needed for</th><td class=\"bad\">✗ http.workers, route.types<",
         ] {
             assert!(page.contains(part), "no {part} in {page}");
         }
@@ -187,6 +192,7 @@ mod tests {
             journal,
             unreadable: Vec::new(),
             failed_reloads: Vec::new(),
+            needs_restart: Vec::new(),
         };
         let space = |used| {
             let summary = JournalSummary {

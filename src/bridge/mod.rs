@@ -35,6 +35,7 @@ use crate::reload::{ReloadRequests, Reloader};
 use crate::reloadable::Reloadable;
 use crate::route::Routes;
 use crate::shutdown::{Config as ShutdownConfig, Shutdown};
+use crate::telemetry::Metrics;
 use crate::webhook::{Endpoint, Permits};
 use listen::BoundAddresses;
 use parts::{health, limits, open_journal, start_targets};
@@ -98,7 +99,8 @@ impl Bridge {
     /// # Errors
     /// [`BuildError`].
     pub async fn build(config: Config) -> Result<Self, BuildError> {
-        // what can be refused without any effect: secrets, routes and schemas
+        // what can be refused without any effect: open files, secrets, routes and schemas
+        require_open_files(&config)?;
         let metrics = Arc::new(metrics().map_err(|error| unusable("metrics", &error))?);
         let mut reloader = Reloader::new(metrics.clone());
         let tokens = reload::webhook_tokens(&config, &mut reloader, &metrics)?;
@@ -152,7 +154,8 @@ impl Bridge {
     #[must_use]
     pub fn reloading_from(mut self, source: ConfigSource) -> Self {
         let (allow_from, allowed) = (self.config.auth.allow_from.clone(), self.endpoint.allowed.clone());
-        self.reloader.watch(reload::configuration(source, allow_from, allowed, self.endpoint.metrics.clone()));
+        let (metrics, status) = (self.endpoint.metrics.clone(), self.reloader.status());
+        self.reloader.watch(reload::configuration(source, allow_from, allowed, metrics, status));
         self
     }
 
@@ -209,12 +212,13 @@ impl Bridge {
             proxy_protocol: config.http.proxy.as_ref().is_some_and(|proxy| proxy.protocol.is_some()),
             half_close: true,
             is_protected: Some(Arc::new(move |address| allow_list.load().lists(address))),
-            metrics: Some(endpoint.metrics.clone()),
+            metrics: endpoint.metrics.clone(),
+            counts_open: true,
         };
         let webhook = tokio::spawn(serve(server, stop_webhook.clone(), move |client, request| {
             shared.clone().handle(client, request)
         }));
-        admin.into_iter().for_each(|listener| serve_admin(listener, limits, &stop_admin));
+        admin.into_iter().for_each(|listener| serve_admin(listener, limits, endpoint.metrics.clone(), &stop_admin));
         info!(listen = %config.http.listen, path = config.http.path, tls = encrypted, proxy, "serving");
         Running {
             webhook,
@@ -240,7 +244,7 @@ fn watch_files(reloader: Reloader, certificates: Vec<(&'static str, Tls)>) -> Dr
 }
 
 /// Serves pages in the background.
-fn serve_admin(listener: AdminListener, limits: Limits, stop: &CancellationToken) {
+fn serve_admin(listener: AdminListener, limits: Limits, metrics: Arc<Metrics>, stop: &CancellationToken) {
     let AdminListener { listener, tls, admin } = listener;
     let admin = Arc::new(admin);
     // probes must always get through: few connections are enough, and idle ones are closed early
@@ -251,8 +255,16 @@ fn serve_admin(listener: AdminListener, limits: Limits, stop: &CancellationToken
         idle: limits.head,
         ..limits
     };
-    let server =
-        Server { listener, limits, tls, proxy_protocol: false, half_close: false, is_protected: None, metrics: None };
+    let server = Server {
+        listener,
+        limits,
+        tls,
+        proxy_protocol: false,
+        half_close: false,
+        is_protected: None,
+        metrics,
+        counts_open: false,
+    };
     tokio::spawn(serve(server, stop.clone(), move |client, request| {
         let admin = admin.clone();
         async move { Ok(admin.serve(&client, request).await) }
@@ -308,6 +320,13 @@ async fn journal_failed(journal: Option<&Journal>) {
         Some(journal) => journal.wait_until_failed().await,
         None => std::future::pending().await,
     }
+}
+
+/// Refuses a start with which next to no connection could be served.
+fn require_open_files(config: &Config) -> Result<(), BuildError> {
+    let Some(problem) = http_server::too_few_files() else { return Ok(()) };
+    let (key, value) = ("http.limits.connections".into(), Some(config.http.limits.connections.to_string()));
+    Err(BuildError::Config(ConfigError { key, value, problem }))
 }
 
 fn routes(config: &Config) -> Result<Routes, BuildError> {

@@ -97,7 +97,7 @@ pub(super) fn health(
     journal: Option<&Journal>,
     reloader: &Reloader,
 ) -> Health {
-    let health = Health::new(shutdown.clone()).with_reloads(reloader.failures());
+    let health = Health::new(shutdown.clone()).with_reloads(reloader.status());
     let health = targets.iter().fold(health, |health, target| {
         health.with_broker(target.publisher.broker().as_str(), target.publisher.state())
     });

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use tracing::{info, warn};
 
 use crate::auth::{AllowList, Range, Tokens};
-use crate::config::{Config, ConfigError, ConfigSource, read_tokens};
-use crate::reload::{Reloader, Watched, WatchedFiles};
+use crate::config::{Config, ConfigError, ConfigSource, known_parts, read_tokens};
+use crate::reload::{ReloadStatus, Reloader, Watched, WatchedFiles};
 use crate::reloadable::Reloadable;
 use crate::telemetry::{Metrics, ReloadResult, ReloadTarget};
 
@@ -64,12 +64,14 @@ impl TokensFile<'_> {
     }
 }
 
-/// Watches the file of the configuration. `allowed` has the addresses of the running one.
+/// Watches the file of the configuration. `allowed` has the addresses of the running one; `status` gets the keys that need a
+/// restart, for pages that anyone may read: without names that an operator chose, such as instances.
 pub(super) fn configuration(
     source: ConfigSource,
     allow_from: Option<Vec<Range>>,
     allowed: Reloadable<AllowList>,
     metrics: Arc<Metrics>,
+    status: ReloadStatus,
 ) -> Watched {
     let files = source.files();
     let mut applied = allow_from;
@@ -79,6 +81,7 @@ pub(super) fn configuration(
         // the new addresses may be those that another way of naming the sender gives
         let is_held_back = changed.iter().any(|key| key.starts_with("http.proxy"));
         let changed: Vec<_> = changed.into_iter().filter(|key| is_held_back || key != "auth.allow_from").collect();
+        status.set_needs_restart(known_parts(&changed));
         if !changed.is_empty() {
             warn!(event = "restart_needed", keys = changed.join(", "), "configuration changed: restart needed");
         }

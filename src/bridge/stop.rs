@@ -43,7 +43,8 @@ pub(super) async fn drain(delivery: &Delivery, journal: &Journal, deadline: Inst
         );
     }
     // the bridge does not know which of them its consumers have read
-    if let Ok(Ok(Counts { journal_only: records @ 1.., .. })) = timeout(COUNTED_WITHIN, journal.reader().counts()).await {
+    if let Ok(Ok(Counts { journal_only: records @ 1.., .. })) = timeout(COUNTED_WITHIN, journal.reader().counts()).await
+    {
         warn!(event = "journal_only_left", records, "the ephemeral journal has records that no broker gets");
     }
     left.is_empty()

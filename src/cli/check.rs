@@ -123,7 +123,10 @@ fn endpoint(config: &Config, tokens: Option<&Tokens>) -> Vec<Finding> {
         .into_iter()
         .filter_map(|(about, tls)| Some(certificate(about, &tls.ok()??.certificate(), SystemTime::now())));
     let proxy = config.proxy_bypass().map(|(found, remedy)| Finding::note("proxy", found, remedy));
-    tokens.into_iter().chain([Finding::fine("from", from)]).chain(proxy).chain(strict).chain(certificates).collect()
+    let open = config.open_tokens_files().into_iter();
+    let open = open.map(|(key, problem, remedy)| Finding::note("tokens", format!("{key}: {problem}"), remedy));
+    let tokens = tokens.into_iter().chain(open).chain([Finding::fine("from", from)]);
+    tokens.chain(proxy).chain(strict).chain(certificates).collect()
 }
 
 /// What a certificate is for, and why clients may refuse it.
@@ -185,7 +188,8 @@ async fn journal(config: &journal::Config, plan: &Plan) -> Vec<Finding> {
 fn ephemeral(grace: Duration) -> Finding {
     let found =
         format!("true: a stop forwards until shutdown.grace = {} ends; what is left then may be lost", show(grace));
-    let remedy = "only for a volume that goes with the pod; elsewhere remove the key, and the next start forwards the rest";
+    let remedy =
+        "only for a volume that goes with the pod; elsewhere remove the key, and the next start forwards the rest";
     Finding::note("ephemeral", found, remedy)
 }
 

@@ -89,6 +89,9 @@ fn log_openness(config: &Config) {
     if let Some((problem, remedy)) = config.proxy_bypass() {
         tracing::warn!(problem, remedy, "source addresses can be forged");
     }
+    for (key, problem, remedy) in config.open_tokens_files() {
+        tracing::warn!(key, problem, remedy, "tokens file is open to every user");
+    }
 }
 
 fn log_warning(problem: &String) {

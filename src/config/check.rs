@@ -22,6 +22,12 @@ const MAX_HEADERS: usize = 1024;
 const MIN_HEAD: usize = 8 * 1024;
 const MAX_HEAD: usize = 1024 * 1024;
 
+/// The least time that a sender gets: a round trip around the world takes a third of a second, one in a city some milliseconds.
+const MIN_TIME: Duration = Duration::from_millis(100);
+
+/// The least size of a body: the smallest notification has about 150 bytes.
+const MIN_BODY: usize = 1024;
+
 type Check = fn(&Config) -> Result<(), ConfigError>;
 
 /// One for each kind of mistake, so that none hides another.
@@ -254,13 +260,21 @@ fn headers(config: &Config) -> Result<(), ConfigError> {
 }
 
 fn times(config: &Config) -> Result<(), ConfigError> {
-    let limits = &config.http.limits;
-    for (key, value) in
-        [("handshake", limits.handshake), ("head", limits.head), ("idle", limits.idle), ("write", limits.write)]
-    {
-        if value.is_zero() {
-            let problem = "would close every connection; give a time such as \"10s\"";
-            return Err(ConfigError::new(&format!("http.limits.{key}"), show(value), problem));
+    let (http, limits) = (&config.http, &config.http.limits);
+    for (key, value) in [
+        ("http.limits.handshake", limits.handshake),
+        ("http.limits.head", limits.head),
+        ("http.limits.idle", limits.idle),
+        ("http.limits.write", limits.write),
+        ("http.body_time", http.body_time),
+        ("http.answer_within", http.answer_within),
+    ] {
+        if value < MIN_TIME {
+            let problem = format!(
+                "too short for almost any sender; give at least \"{}\", better a time such as \"10s\"",
+                show(MIN_TIME)
+            );
+            return Err(ConfigError::new(key, show(value), problem));
         }
     }
     Ok(())
@@ -276,10 +290,9 @@ fn sizes(config: &Config) -> Result<(), ConfigError> {
         let problem = "bounds nothing; give a size for each second, such as \"1KiB\"";
         return Err(ConfigError::new("http.limits.min_body_rate", 0, problem));
     }
-    if http.max_body == 0 || http.body_time.is_zero() {
-        let problem = "would refuse every notification; give a size such as \"8MiB\" and a time such as \"10s\"";
-        let values = format!("{} and {}", http.max_body, show(http.body_time));
-        return Err(ConfigError::new("http.max_body and http.body_time", values, problem));
+    if http.max_body < MIN_BODY {
+        let problem = "would refuse almost every notification; give at least \"1KiB\", better a size such as \"8MiB\"";
+        return Err(ConfigError::new("http.max_body", http.max_body, problem));
     }
     if http.max_body > limits.in_flight_bytes {
         let problem = format!(

@@ -3,7 +3,7 @@
 use toml::{Table, Value};
 
 use super::ConfigError;
-use super::names::variable;
+use super::names::{elsewhere, variable};
 
 /// A key and the value it was given.
 struct Given<'g> {
@@ -128,7 +128,12 @@ fn unknown_key(given: Given<'_>, word: &str, known: &[&str]) -> ConfigError {
     let problem = match (files, near) {
         (Some(files), _) => format!("unknown key; secrets come from files: {files}"),
         (None, Some(near)) => format!("unknown key; the nearest known one is `{near}`"),
-        (None, None) => format!("unknown key; known are {}", known.join(", ")),
+        (None, None) => match elsewhere(&key) {
+            places if places.is_empty() => format!("unknown key; known are {}", known.join(", ")),
+            places => {
+                format!("unknown key here; write {} instead; known here are {}", places.join(" or "), known.join(", "))
+            }
+        },
     };
     ConfigError { key, ..given.fault(problem) }
 }
@@ -230,6 +235,37 @@ mod tests {
         );
         let unquoted = fault("[kafka.properties]\nsasl.username = \"u\"", &[]);
         assert!(unquoted.starts_with("kafka.properties.sasl: ") && unquoted.contains("in quotes"), "{unquoted}");
+    }
+
+    #[test]
+    fn a_key_or_section_in_the_wrong_place_is_told_the_right_one() {
+        for (toml, says) in [
+            (
+                "[tls]\nkey_file = \"a\"",
+                "tls: unknown key here; write [http.tls] or [nats.tls] or [admin.tls] instead; ",
+            ),
+            (
+                "http.certificate_file = \"a\"",
+                "http.certificate_file: unknown key here; write http.tls.certificate_file instead; ",
+            ),
+            ("limits.idle = \"1m\"", "limits: unknown key here; write [http.limits] instead; "),
+            ("http.idle = \"1m\"", "http.idle: unknown key here; write http.limits.idle instead; "),
+            ("http.limits.path = \"/\"", "http.limits.path: unknown key here; write http.path instead; "),
+            (
+                "journal.dead_letter.retention = \"1d\"",
+                "journal.dead_letter: unknown key here; write [dead_letter] instead; ",
+            ),
+            (
+                "tokens_file = \"a\"",
+                "tokens_file: unknown key here; write auth.tokens_file or admin.tokens_file instead; ",
+            ),
+            ("nats.tls.stream = \"A\"", "nats.tls.stream: unknown key here; write nats.stream instead; "),
+        ] {
+            let said = fault(toml, &[]);
+            assert!(said.starts_with(says) && said.contains("known here are "), "{toml}: {said}");
+        }
+        let near = fault("http.limits.connection = 1", &[]);
+        assert!(near.ends_with("the nearest known one is `connections`"), "a typing error stays one: {near}");
     }
 
     #[test]

@@ -14,6 +14,7 @@ mod renamed;
 mod source;
 mod syntax;
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -21,13 +22,14 @@ use serde::Deserialize;
 use thiserror::Error;
 
 pub use mistakes::ConfigErrors;
-pub use names::misspelt_variables;
+pub use names::{known_parts, misspelt_variables};
 pub use source::ConfigSource;
 
 use crate::auth::Tokens;
 use crate::http_server::{CertificateError, Tls, TlsConfig};
 use crate::message::Broker;
 use crate::route::{BrokerTemplate, RouteError};
+use crate::units::{open_to_every_user, unreadable};
 use crate::{
     admin, auth, brokers::kafka, brokers::nats, delivery, journal, notification, route, shutdown, telemetry, webhook,
 };
@@ -251,6 +253,19 @@ impl Config {
         self.auth.tokens_file.is_none().then(|| (format!("anyone who reaches {listen} may send{proxy}"), remedy))
     }
 
+    /// The tokens files that every user of this machine can read or change: their key, the problem, and the remedy. Other than
+    /// the key of a certificate they are not refused: tokens only let a sender in, and a cluster mounts them so by default.
+    pub fn open_tokens_files(&self) -> Vec<(&'static str, String, &'static str)> {
+        let admin = self.admin.as_ref().and_then(|admin| admin.tokens_file.as_ref());
+        let files = [("auth.tokens_file", self.auth.tokens_file.as_ref()), ("admin.tokens_file", admin)];
+        let open = files.into_iter().filter_map(|(key, path)| {
+            let mode = std::fs::metadata(path?).ok()?.permissions().mode();
+            let (problem, remedy) = open_to_every_user(mode)?;
+            Some((key, problem, remedy))
+        });
+        open.collect()
+    }
+
     /// Whether a client could name any address as its own, and the remedy. None means that `[http.proxy]` is absent, or that
     /// only this machine reaches the port.
     pub fn proxy_bypass(&self) -> Option<(String, &'static str)> {
@@ -308,16 +323,6 @@ fn opened(path: &std::path::Path) -> std::io::Result<()> {
         return Err(std::io::Error::other("not a file"));
     }
     std::fs::File::open(path).map(drop)
-}
-
-/// Why a file cannot be read, and what to do about it.
-pub fn unreadable(error: &std::io::Error) -> String {
-    let remedy = match error.kind() {
-        std::io::ErrorKind::NotFound => "put the file there, or correct its name",
-        std::io::ErrorKind::PermissionDenied => "let the user that runs this read it, and enter the folders above it",
-        _ => "name a file that can be read",
-    };
-    format!("{error}; {remedy}")
 }
 
 /// The text of a file, without a byte-order mark; or why it cannot be read, and what to do.

@@ -22,6 +22,32 @@ pub(super) fn variable(key: &str) -> String {
     format!("BRIDGE_{}", key.replace('.', "__").to_ascii_uppercase())
 }
 
+/// The part of each key that this program knows, each once: what is below `route.types`, for example, has names of the
+/// operator's choice.
+pub fn known_parts(keys: &[String]) -> Vec<String> {
+    let mut known = below("");
+    known.sort_by_key(|key| std::cmp::Reverse(key.len()));
+    let is_part =
+        |part: &str, key: &str| key.strip_prefix(part).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+    let part_of = |key: &String| known.iter().find(|part| !part.is_empty() && is_part(part, key)).cloned();
+    let mut parts: Vec<_> = keys.iter().filter_map(part_of).collect();
+    parts.dedup();
+    parts
+}
+
+/// The places where a key of this name is known, sections in brackets: of all sections, those that have the most in common
+/// with its own.
+pub(super) fn elsewhere(key: &str) -> Vec<String> {
+    let (all, name) = (below(""), key.rsplit('.').next());
+    let in_common = |known: &str| known.split('.').zip(key.split('.')).take_while(|(one, other)| one == other).count();
+    let same_name: Vec<_> = all.iter().filter(|known| known.rsplit('.').next() == name && *known != key).collect();
+    let most = same_name.iter().map(|known| in_common(known)).max();
+    let nearest = same_name.into_iter().filter(|known| Some(in_common(known)) == most);
+    let is_section =
+        |known: &str| all.iter().any(|other| other.strip_prefix(known).is_some_and(|rest| rest.starts_with('.')));
+    nearest.map(|known| if is_section(known) { format!("[{known}]") } else { known.clone() }).collect()
+}
+
 /// Every key below a section, and the section itself. The keys come from the error for an unknown key, which names all.
 pub(super) fn below(section: &str) -> Vec<String> {
     let mut asked = Value::Table(Table::from_iter([("?".to_owned(), Value::Boolean(true))]));
@@ -41,6 +67,19 @@ pub(super) fn below(section: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_of_the_operators_choice_are_no_part_of_a_known_key() {
+        let keys = [
+            "http.workers",
+            "journal",
+            "kafka.properties.\"a.b\"",
+            "route.instances.7.topic",
+            "route.instances.8.topic",
+        ];
+        let keys: Vec<_> = keys.iter().map(|key| (*key).to_owned()).collect();
+        assert_eq!(known_parts(&keys), ["http.workers", "journal", "kafka.properties", "route.instances"]);
+    }
 
     fn warnings(names: &[&str]) -> Vec<String> {
         misspelt_variables(names.iter().map(|name| (*name).to_owned()))

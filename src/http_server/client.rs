@@ -2,10 +2,11 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 use parking_lot::Mutex;
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Instant;
 
 use super::eviction::Evictable;
 use super::protected_addresses::ProtectedAddresses;
@@ -35,7 +36,13 @@ struct ClientState {
     /// None once the client is authenticated.
     unauthenticated: Mutex<Option<Unauthenticated>>,
     protected: ProtectedAddresses,
+    opened: Instant,
+    /// When the protection of its address was last renewed, in seconds after `opened`.
+    renewed: AtomicU64,
 }
+
+/// How often a connection renews the protection of its address, in seconds.
+const RENEWED_EVERY: u64 = 60;
 
 /// What a connection holds until its client is authenticated.
 pub(super) struct Unauthenticated {
@@ -59,6 +66,8 @@ impl Client {
             evictable,
             unauthenticated: Mutex::new(Some(unauthenticated)),
             protected,
+            opened: Instant::now(),
+            renewed: AtomicU64::new(0),
         }))
     }
 
@@ -76,11 +85,22 @@ impl Client {
     pub fn mark_authenticated(&self) {
         // almost every request finds it so, and only reads
         if self.is_authenticated() || self.0.is_authenticated.swap(true, Relaxed) {
-            return;
+            return self.renew_protection();
         }
         self.0.protected.add(self.0.address);
+        self.0.renewed.store(self.0.opened.elapsed().as_secs(), Relaxed);
         self.0.evictable.unregister();
         self.0.unauthenticated.lock().take();
+    }
+
+    /// Its address stays protected while its requests have a valid token, also if it never opens another connection.
+    fn renew_protection(&self) {
+        let (now, renewed) = (self.0.opened.elapsed().as_secs(), self.0.renewed.load(Relaxed));
+        if now < renewed + RENEWED_EVERY {
+            return;
+        }
+        self.0.renewed.store(now, Relaxed);
+        self.0.protected.add(self.0.address);
     }
 
     /// Marks the client as unauthenticated again: its token or address is valid no longer.
@@ -97,5 +117,28 @@ impl Client {
     /// Counts a request, and returns how many there have been.
     pub(super) fn count_request(&self) -> usize {
         self.0.requests.fetch_add(1, Relaxed) + 1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::super::eviction::EvictionPool;
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn the_protection_of_an_address_lasts_while_requests_have_a_valid_token() {
+        let (protected, address) = (ProtectedAddresses::new(None), "192.0.2.7".parse().unwrap());
+        let evictable = Arc::new(EvictionPool::default().register(address, false));
+        let unauthenticated = Unauthenticated { _address_permit: None, _counted: None };
+        let client = Client::new(address, Transport::Plain, evictable, unauthenticated, protected.clone());
+        for _ in 0..40 {
+            client.mark_authenticated();
+            tokio::time::advance(Duration::from_secs(5 * 60)).await;
+            assert!(protected.contains(address));
+        }
+        tokio::time::advance(Duration::from_secs(60 * 60)).await;
+        assert!(!protected.contains(address), "an hour after the last");
     }
 }

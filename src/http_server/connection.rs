@@ -94,7 +94,7 @@ where
     }
     let address_permit = shared.unless_lingered(shared.acquire_address_permit(evictable)).await?;
     let client = |transport| {
-        let counted = shared.metrics.as_ref().map(|metrics| metrics.unauthenticated_connection_opened());
+        let counted = shared.open_metrics().map(|metrics| metrics.unauthenticated_connection_opened());
         let unauthenticated = Unauthenticated { _address_permit: address_permit, _counted: counted };
         Client::new(evictable.address(), transport, evictable.clone(), unauthenticated, shared.protected.clone())
     };
@@ -191,7 +191,7 @@ impl Shared {
         {
             self.count_and_log(ConnectionRefusal::TooManyHandshakes, address, None);
         }
-        let _counted = self.metrics.as_ref().map(|metrics| metrics.handshake_begun());
+        let _counted = self.open_metrics().map(|metrics| metrics.handshake_begun());
         // boxed: it is several KiB, and each future around it would have room for it until the connection ends
         let within = timeout(self.limits.handshake, Box::pin(detect_and_handshake(tls, stream)));
         let done = connection.unless_evicted(handshake.unless_evicted(within)).await;

@@ -24,6 +24,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::body::{Body, Bytes, Incoming};
+use hyper::header::{AsHeaderName, HeaderMap, HeaderValue};
 use hyper::{Request, Response};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -35,7 +36,7 @@ use tracing::warn;
 use crate::telemetry::{ConnectionRefusal, Metrics};
 pub use client::{Client, Transport};
 use eviction::EvictionPool;
-pub use process_limits::{disable_core_dumps, max_connections};
+pub use process_limits::{disable_core_dumps, max_connections, too_few_files};
 use protected_addresses::{IsProtected, ProtectedAddresses};
 pub use proxy_protocol::{PreambleError, read_preamble};
 pub use tls_config::{CertificateError, CertificateInfo, TlsConfig, TlsFile, Validity};
@@ -103,8 +104,10 @@ pub struct Server {
     pub half_close: bool,
     /// Whether connections of an address are evicted last although it has shown no token. None means none are.
     pub is_protected: Option<IsProtected>,
-    /// Count its connections. None means that they are not counted.
-    pub metrics: Option<Arc<Metrics>>,
+    /// Count the connections that it refuses.
+    pub metrics: Arc<Metrics>,
+    /// Whether its open connections and handshakes are counted too: the gauges are those of the webhook listener.
+    pub counts_open: bool,
 }
 
 /// What all connections of a listener share.
@@ -118,9 +121,16 @@ struct Shared {
     unauthenticated: EvictionPool,
     handshakes: EvictionPool,
     protected: ProtectedAddresses,
-    metrics: Option<Arc<Metrics>>,
+    metrics: Arc<Metrics>,
+    counts_open: bool,
     /// Cancelled when open connections may no longer send requests.
     lingered: CancellationToken,
+}
+
+/// The value of a header that is not repeated.
+pub fn only_value(headers: &HeaderMap, name: impl AsHeaderName) -> Option<&HeaderValue> {
+    let mut values = headers.get_all(name).iter();
+    values.next().filter(|_| values.next().is_none())
 }
 
 /// Serves until `stop`, then lets open connections finish.
@@ -130,7 +140,7 @@ where
     A: Future<Output = Result<Response<B>, Infallible>> + Send + 'static,
     B: Body<Data = Bytes, Error: Into<BodyError>> + Send + 'static,
 {
-    let Server { listener, limits, tls, proxy_protocol, half_close, is_protected, metrics } = server;
+    let Server { listener, limits, tls, proxy_protocol, half_close, is_protected, metrics, counts_open } = server;
     let shared = Arc::new(Shared {
         limits,
         tls,
@@ -141,6 +151,7 @@ where
         handshakes: EvictionPool::default(),
         protected: ProtectedAddresses::new(is_protected),
         metrics,
+        counts_open,
         lingered: CancellationToken::new(),
     });
     let connections = TaskTracker::new();
@@ -154,7 +165,7 @@ where
         let evictable = shared.register(peer.ip());
         let (shared, service) = (shared.clone(), service.clone());
         connections.spawn(async move {
-            let open = shared.metrics.as_ref().map(|metrics| metrics.connection_opened());
+            let open = shared.open_metrics().map(|metrics| metrics.connection_opened());
             connection::serve(&shared, stream, evictable, service).await;
             drop((permit, open));
         });
@@ -203,11 +214,14 @@ impl Shared {
         }
     }
 
+    /// The metrics, if open connections are counted.
+    fn open_metrics(&self) -> Option<&Metrics> {
+        self.counts_open.then_some(&*self.metrics)
+    }
+
     /// Counts and logs a connection that the server closes without an answer.
     fn count_and_log(&self, refusal: ConnectionRefusal, address: IpAddr, detail: Option<String>) {
-        if let Some(metrics) = &self.metrics {
-            metrics.connection_refused(refusal);
-        }
+        self.metrics.connection_refused(refusal);
         let (reason, remedy) = (refusal.as_str(), refusal.remedy());
         warn!(event = "connection_refused", client_address = %address, reason, detail, remedy, "connection refused");
     }

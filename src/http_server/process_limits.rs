@@ -12,7 +12,21 @@ pub fn max_connections() -> usize {
     let mut wanted = allowed;
     wanted.current = wanted.maximum;
     let granted = if setrlimit(Resource::Nofile, wanted).is_ok() { allowed.maximum } else { allowed.current };
-    granted.map_or(usize::MAX, |files| usize::try_from(files).unwrap_or(usize::MAX).saturating_sub(OTHER_FILES).max(1))
+    granted.map_or(usize::MAX, |files| usize::try_from(files).unwrap_or(usize::MAX).saturating_sub(OTHER_FILES))
+}
+
+/// The least connections that a bridge is started with.
+const MIN_CONNECTIONS: usize = 64;
+
+/// Why this process cannot serve: it may open too few files. None means that it can.
+pub fn too_few_files() -> Option<String> {
+    let needed = OTHER_FILES + MIN_CONNECTIONS;
+    let problem = || {
+        format!(
+            "this process may open too few files; raise the limit of open files (LimitNOFILE, ulimit -n) to at least {needed}"
+        )
+    };
+    (max_connections() < MIN_CONNECTIONS).then(problem)
 }
 
 /// A core dump would contain people's messages and the tokens, wherever the system writes it.

@@ -1,7 +1,7 @@
 //! Loads changed files again while the bridge serves.
 //!
 //! In: [`Watched`] things, each with its files and a function that loads and applies them; and requests, by SIGHUP. Out: what
-//! was loaded is in use, and what could not be loaded is in the log, the metrics and [`ReloadFailures`], while the old one
+//! was loaded is in use, and what could not be loaded is in the log, the metrics and [`ReloadStatus`], while the old one
 //! stays in use. This module knows nothing of what the files hold.
 
 mod files;
@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
@@ -36,7 +36,7 @@ pub struct ReloadRequests {
 
 impl ReloadRequests {
     /// Asks for a reload, and waits until it has ended: for ever if the reloader has ended. Requests that come before it
-    /// begins count as one.
+    /// begins, at most a second later, count as one.
     pub async fn reload(&self) {
         let ended = self.ended.notified();
         self.asked.notify_one();
@@ -44,25 +44,43 @@ impl ReloadRequests {
     }
 }
 
-/// What could not be loaded, and since when. Cheap to clone.
+/// What of the changed files is not in use. Cheap to clone.
 #[derive(Debug, Clone, Default)]
-pub struct ReloadFailures(Arc<Mutex<Vec<(ReloadTarget, SystemTime)>>>);
+pub struct ReloadStatus(Arc<Mutex<NotInUse>>);
 
-impl ReloadFailures {
+#[derive(Debug, Default)]
+struct NotInUse {
+    /// What could not be loaded, and since when.
+    failures: Vec<(ReloadTarget, SystemTime)>,
+    /// The changed keys that only a restart applies.
+    needs_restart: Vec<String>,
+}
+
+impl ReloadStatus {
     /// Everything whose files cannot be used now, each with the time of its first failure since it was last loaded.
-    pub fn all(&self) -> Vec<(ReloadTarget, SystemTime)> {
-        self.0.lock().clone()
+    pub fn failures(&self) -> Vec<(ReloadTarget, SystemTime)> {
+        self.0.lock().failures.clone()
     }
 
-    fn add(&self, what: ReloadTarget) {
-        let mut failed = self.0.lock();
+    /// The changed keys that only a restart applies.
+    pub fn needs_restart(&self) -> Vec<String> {
+        self.0.lock().needs_restart.clone()
+    }
+
+    /// From now on these are the changed keys that only a restart applies.
+    pub fn set_needs_restart(&self, keys: Vec<String>) {
+        self.0.lock().needs_restart = keys;
+    }
+
+    fn add_failure(&self, what: ReloadTarget) {
+        let failed = &mut self.0.lock().failures;
         if failed.iter().all(|(known, _)| *known != what) {
             failed.push((what, SystemTime::now()));
         }
     }
 
-    fn remove(&self, what: ReloadTarget) {
-        self.0.lock().retain(|(known, _)| *known != what);
+    fn remove_failure(&self, what: ReloadTarget) {
+        self.0.lock().failures.retain(|(known, _)| *known != what);
     }
 }
 
@@ -70,14 +88,14 @@ impl ReloadFailures {
 pub struct Reloader {
     watched: Vec<Watched>,
     requests: ReloadRequests,
-    failures: ReloadFailures,
+    status: ReloadStatus,
     metrics: Arc<Metrics>,
 }
 
 impl Reloader {
     /// Watches nothing yet.
     pub fn new(metrics: Arc<Metrics>) -> Self {
-        Self { watched: Vec::new(), requests: ReloadRequests::default(), failures: ReloadFailures::default(), metrics }
+        Self { watched: Vec::new(), requests: ReloadRequests::default(), status: ReloadStatus::default(), metrics }
     }
 
     /// Watches one more thing.
@@ -90,9 +108,9 @@ impl Reloader {
         self.requests.clone()
     }
 
-    /// What this reloader could not load.
-    pub fn failures(&self) -> ReloadFailures {
-        self.failures.clone()
+    /// What of the changed files is not in use.
+    pub fn status(&self) -> ReloadStatus {
+        self.status.clone()
     }
 
     /// Reloads until `stop`.
@@ -100,12 +118,21 @@ impl Reloader {
         let requests = self.requests.clone();
         let mut ticks = interval(INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        // each request is answered in the log: a storm of signals must not fill it
+        let mut next_request = Instant::now();
         loop {
+            let requested = async {
+                sleep_until(next_request).await;
+                requests.asked.notified().await;
+            };
             let trigger = tokio::select! {
                 () = stop.cancelled() => return,
-                () = requests.asked.notified() => Trigger::Request,
+                () = requested => Trigger::Request,
                 _ = ticks.tick() => Trigger::Interval,
             };
+            if trigger == Trigger::Request {
+                next_request = Instant::now() + INTERVAL;
+            }
             let poll = move || {
                 self.poll(trigger);
                 self
@@ -130,12 +157,12 @@ impl Reloader {
             match watched.poll(trigger) {
                 Change::None => continue,
                 Change::Loaded(detail) => {
-                    self.failures.remove(what);
+                    self.status.remove_failure(what);
                     self.metrics.reloaded(what, ReloadResult::Loaded);
                     info!(event = "reloaded", what = what.as_str(), detail, "reloaded");
                 }
                 Change::Failed(problem) => {
-                    self.failures.add(what);
+                    self.status.add_failure(what);
                     self.metrics.reloaded(what, ReloadResult::Failed);
                     error!(event = "reload_failed", what = what.as_str(), problem, "reload failed: the old one stays");
                 }

@@ -262,19 +262,19 @@ fn count(metrics: &Metrics, result: &str) -> u32 {
 fn a_failure_is_shown_since_its_first_time_until_a_good_content_is_loaded() {
     let (_folder, path) = file_with("1");
     let (mut reloader, metrics) = reloader(watch_number(&path).watched);
-    let failures = reloader.failures();
+    let status = reloader.status();
     let mut load = |text: &str| {
         fs::write(&path, text).unwrap();
         (0..3).for_each(|_| reloader.poll(Trigger::Interval));
     };
     load("bad");
-    let first = failures.all();
+    let first = status.failures();
     assert_eq!(first.iter().map(|(what, _)| *what).collect::<Vec<_>>(), [ReloadTarget::Tokens]);
     load("worse");
-    assert_eq!(failures.all(), first, "it has failed since the first");
+    assert_eq!(status.failures(), first, "it has failed since the first");
     assert_eq!((count(&metrics, "failed"), count(&metrics, "loaded")), (2, 0));
     load("2");
-    assert_eq!((failures.all(), count(&metrics, "failed"), count(&metrics, "loaded")), (Vec::new(), 2, 1));
+    assert_eq!((status.failures(), count(&metrics, "failed"), count(&metrics, "loaded")), (Vec::new(), 2, 1));
 }
 
 #[tokio::test(start_paused = true)]
@@ -293,6 +293,26 @@ async fn a_request_polls_at_once_and_a_stop_ends_the_reloader() {
     assert_eq!(*value.load(), 2, "a reload that has ended is in use");
     stop.cancel();
     running.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_storm_of_requests_polls_once_a_second() {
+    let (_folder, path) = file_with("1");
+    let number = watch_number(&path);
+    let loads = number.loads.clone();
+    let (reloader, _metrics) = reloader(number.watched);
+    let (requests, stop) = (reloader.requests(), CancellationToken::new());
+    // what cannot be used is tried again at each request
+    fs::write(&path, "bad").unwrap();
+    let running = tokio::spawn(reloader.run(stop.clone()));
+    for _ in 0..100 {
+        requests.request();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    stop.cancel();
+    running.await.unwrap();
+    let loads = loads.load(Relaxed);
+    assert!((1..=6).contains(&loads), "{loads} in five seconds");
 }
 
 #[test]

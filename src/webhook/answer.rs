@@ -74,6 +74,14 @@ impl Answer {
         }
     }
 
+    /// Whether the request was refused before its body was read to the end.
+    pub(super) const fn leaves_body_unread(self) -> bool {
+        match self {
+            Self::Outcome(_) | Self::Refused(Refusal::WrongInstance) => false,
+            Self::Refused(_) => true,
+        }
+    }
+
     /// As HTTP.
     pub fn response(self, connection: Connection) -> Response<Full<Bytes>> {
         let key = if self.status() == Status::Ok { "stored" } else { "error" };

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use http_body_util::BodyExt;
-use hyper::body::{Bytes, Incoming};
+use hyper::body::{Body, Bytes, Incoming};
 use tokio::time::{Instant, timeout_at};
 
 use super::Config;
@@ -14,6 +14,14 @@ use crate::telemetry::Refusal;
 pub(super) struct ReadBody {
     pub(super) bytes: Bytes,
     pub(super) permit: Permit,
+}
+
+/// How many bytes of a body the server can discard behind an answer: what it reads at once.
+const DISCARDED: u64 = 8 * 1024;
+
+/// Whether a body is longer than what the server discards behind an answer. One in chunks does not say its length.
+pub(super) fn is_long(body: &Incoming) -> bool {
+    body.size_hint().upper().is_some_and(|length| length > DISCARDED)
 }
 
 /// How much longer than `http.limits.min_body_rate` allows a body may take.

@@ -1,9 +1,10 @@
 //! The request head: the checks before a body is read.
 
-use hyper::header::{AUTHORIZATION, AsHeaderName, CONTENT_ENCODING, HOST, HeaderMap, HeaderValue, TRANSFER_ENCODING};
+use hyper::header::{AUTHORIZATION, CONTENT_ENCODING, HOST, HeaderMap, HeaderValue, TRANSFER_ENCODING};
 use hyper::http::uri::Authority;
 use hyper::{Method, Request};
 
+use crate::http_server::only_value;
 use crate::message::TraceContext;
 use crate::telemetry::Refusal;
 
@@ -30,7 +31,7 @@ fn without_slash(path: &str) -> &str {
 /// Whether there is one `Host`, and it is `host` or `host:port` (RFC 9112, 3.2). An empty one is valid: it says that the
 /// target has no host.
 fn is_host_valid(headers: &HeaderMap) -> bool {
-    let Some(host) = only(headers, HOST) else { return false };
+    let Some(host) = only_value(headers, HOST) else { return false };
     host.is_empty()
         || Authority::try_from(host.as_bytes()).is_ok_and(|authority| {
             // with a user in front the text does not begin with the host
@@ -43,13 +44,7 @@ fn is_host_valid(headers: &HeaderMap) -> bool {
 /// coding alone, and a proxy in front that reads such a list differently would see other requests than the bridge.
 fn is_framing_plain(headers: &HeaderMap) -> bool {
     let is_chunked = |coding: &HeaderValue| coding.as_bytes().eq_ignore_ascii_case(b"chunked");
-    !headers.contains_key(TRANSFER_ENCODING) || only(headers, TRANSFER_ENCODING).is_some_and(is_chunked)
-}
-
-/// The value of a header that is not repeated.
-fn only(headers: &HeaderMap, name: impl AsHeaderName) -> Option<&HeaderValue> {
-    let mut values = headers.get_all(name).iter();
-    values.next().filter(|_| values.next().is_none())
+    !headers.contains_key(TRANSFER_ENCODING) || only_value(headers, TRANSFER_ENCODING).is_some_and(is_chunked)
 }
 
 /// The codings of IANA's HTTP Content Coding Registry.
@@ -85,7 +80,7 @@ pub(super) fn content_encoding(headers: &HeaderMap) -> Option<String> {
 
 /// The request's W3C trace context, where it is valid.
 pub(super) fn trace(headers: &HeaderMap) -> TraceContext {
-    let one = |name| only(headers, name).and_then(|value| value.to_str().ok());
+    let one = |name: &str| only_value(headers, name).and_then(|value| value.to_str().ok());
     let Some(parent) = one("traceparent").filter(|parent| is_traceparent(parent)) else {
         return TraceContext::default();
     };

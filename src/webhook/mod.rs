@@ -82,6 +82,7 @@ impl Endpoint {
         request: Request<Incoming>,
     ) -> Result<Response<Full<Bytes>>, Infallible> {
         let _timer = self.metrics.begin_request();
+        let has_long_body = body::is_long(request.body());
         let sender = require_tls(&client).and_then(|()| self.sender(client.address(), &request));
         let address = sender.unwrap_or(client.address());
         let outcome = match sender.and_then(|sender| self.admit(&client, sender, request)) {
@@ -98,7 +99,9 @@ impl Endpoint {
         }
         let answer = outcome.map_or_else(|refused| Answer::Refused(refused.refusal), Answer::Outcome);
         self.metrics.answered(answer.status());
-        let connection = if self.shutdown.is_begun() { Connection::Close } else { Connection::KeepAlive };
+        // the server cannot discard a long body: it closes the connection, and the client must learn that
+        let is_unread = has_long_body && answer.leaves_body_unread();
+        let connection = if is_unread || self.shutdown.is_begun() { Connection::Close } else { Connection::KeepAlive };
         Ok(answer.response(connection))
     }
 

@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::harness::{Bridge, Certificates, command, eventually, free_port, nats_servers, text};
+use crate::harness::{Bridge, Certificates, Connection, command, eventually, exchange, free_port, nats_servers, text};
 
 /// Writes a certificate that is signed by itself, and its key.
 fn signed_by_itself(folder: &Path, is_authority: bool) {
@@ -119,4 +119,24 @@ fn the_certificate_of_an_authority_is_refused_by_a_url_with_the_remedy_and_accep
     assert!(code == Some(1) && said.contains("make the server one with basicConstraints=CA:FALSE"), "{code:?} {said}");
     let (code, said) = run("journal drop --broker nats --yes", config);
     assert!(code == Some(0) && said.contains("2 records"), "{code:?} {said}");
+}
+
+#[test]
+fn a_failed_handshake_of_the_admin_listener_is_counted_and_its_connections_are_not() {
+    let (folder, probes) = (tempfile::tempdir().unwrap(), free_port());
+    let certificates = Certificates::new();
+    let config = format!(
+        "journal.directory = {:?}\nprobes.listen = \"127.0.0.1:{probes}\"\n{}",
+        folder.path().join("data"),
+        certificates.section("admin.tls")
+    );
+    let bridge = Bridge::with(&config, false);
+    let metrics = || exchange(([127, 0, 0, 1], probes).into(), b"GET /metrics HTTP/1.0\r\nHost: x\r\n\r\n").1;
+    let failed = || metrics().contains("greenapi_bridge_refused_total{reason=\"handshake_failed\"} 1\n");
+    assert!(!failed());
+    let mut garbage = Connection::open(bridge.admin);
+    garbage.send([0x16, 3, 1, 0, 5, 1, 2, 3, 4, 5]);
+    eventually("it is counted", Duration::from_secs(5), failed);
+    let _open = Connection::open(bridge.admin);
+    assert!(metrics().contains("greenapi_bridge_connections 0\n"), "the gauge is that of the webhook listener");
 }

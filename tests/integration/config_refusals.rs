@@ -328,6 +328,18 @@ fn an_unreadable_file_is_refused_as_such() {
 }
 
 #[test]
+fn a_process_that_may_open_too_few_files_is_not_started() {
+    let config = file("[nats]\nhttp.listen = \"127.0.0.1:0\"\n");
+    let mut limited = Command::new("sh");
+    limited.args(["-c", "ulimit -n 700 && exec timeout 10 \"$0\" run --config \"$1\""]);
+    let answer = limited.args([env!("CARGO_BIN_EXE_greenapi-bridge")]).arg(config.path()).output().unwrap();
+    let said = refusals(&answer.stderr);
+    assert_eq!(answer.status.code(), Some(2), "{said}");
+    let line = "http.limits.connections = 4096: this process may open too few files; raise the limit of open files";
+    assert!(said.starts_with(line) && said.ends_with("to at least 704\n"), "{said}");
+}
+
+#[test]
 fn an_address_in_use_is_no_configuration_error() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();

@@ -11,7 +11,7 @@ use crate::harness::{Bridge, Nats, command, eventually, free_port, text};
 const JOURNAL: &str = r#"{"stored":"journal"}"#;
 
 /// Long enough for a broker to come back before it ends.
-const GRACE: Duration = Duration::from_secs(40);
+const GRACE: Duration = Duration::from_secs(120);
 
 /// Short enough to wait for.
 const SHORT: &str = "shutdown.grace = \"4s\"\nhttp.answer_within = \"3s\"\n";
@@ -128,7 +128,9 @@ fn a_stopping_bridge_appends_nothing_to_an_ephemeral_journal() {
     let journal_first = "publish.timeout = \"0s\"\n";
     let mut bridge = Bridge::start(&nats, &(ephemeral(folder.path()) + times + journal_first));
     assert_eq!(bridge.post(&text(1)), (200, JOURNAL.into()));
-    eventually("forwarded", Duration::from_secs(5), || bridge.metric("journal_forwarded_total{broker=\"nats\"}") == 1.0);
+    eventually("forwarded", Duration::from_secs(5), || {
+        bridge.metric("journal_forwarded_total{broker=\"nats\"}") == 1.0
+    });
     stop(&bridge);
     assert_eq!(bridge.post(&text(2)), (200, r#"{"stored":"broker"}"#.into()));
     nats.kill();

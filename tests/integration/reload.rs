@@ -246,6 +246,43 @@ fn keys_that_need_a_restart_are_named_once_and_without_their_values() {
     assert_eq!(said[0]["keys"], "log.level, nats.provision, publish.timeout");
     assert!(!said[0].to_string().contains("6s"), "{}", said[0]);
     assert_eq!(bridge.post(b"{}").0, 200, "it serves as before");
+    let waiting = serde_json::json!(["log.level", "nats.provision", "publish.timeout"]);
+    assert_eq!(readyz(&bridge)["reload"]["needs_restart"], waiting);
+    let row = "restart needed for</th><td class=\"bad\">✗ log.level, nats.provision, publish.timeout<";
+    assert!(bridge.get("/").1.contains(row), "{}", bridge.get("/").1);
+    replace(config, &text.replace("\"6s\"", "\"5s\""));
+    eventually("none waits any more", SOON, || readyz(&bridge)["reload"].is_null());
+}
+
+#[test]
+fn a_storm_of_signals_does_not_fill_the_log() {
+    let nats = Nats::start();
+    let bridge = Bridge::start(&nats, "");
+    let begun = std::time::Instant::now();
+    for _ in 0..60 {
+        bridge.signal("-HUP");
+    }
+    eventually("it is said", SOON, || !logged(&bridge, "reload_unchanged", "").is_empty());
+    let (said, seconds) = (logged(&bridge, "reload_unchanged", "").len(), begun.elapsed().as_secs_f64());
+    assert!(said as f64 <= seconds + 2.0, "{said} lines in {seconds} s");
+}
+
+#[test]
+fn a_tokens_file_that_every_user_can_read_gets_a_warning() {
+    use std::os::unix::fs::PermissionsExt;
+    let (nats, tokens) = (Nats::start(), file(&format!("{STAYS}\n")));
+    for (mode, warned) in [(0o640, false), (0o644, true)] {
+        std::fs::set_permissions(tokens.path(), std::fs::Permissions::from_mode(mode)).unwrap();
+        let bridge = Bridge::start(&nats, &tokens_file(tokens.path()));
+        let log = bridge.log();
+        let has =
+            log.contains("tokens file is open to every user") && log.contains("every user of this machine can read");
+        assert_eq!(has, warned, "{mode:o}: {log}");
+        let checked = crate::harness::command("check --offline", bridge.config.path());
+        let found = String::from_utf8(checked.stdout).unwrap();
+        let line = "! tokens        auth.tokens_file: every user of this machine can read or change it (mode 644)";
+        assert_eq!((checked.status.code(), found.contains(line)), (Some(0), warned), "{mode:o}: {found}");
+    }
 }
 
 #[test]

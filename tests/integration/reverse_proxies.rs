@@ -7,7 +7,7 @@ mod smuggling;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use crate::harness::{Act, Answer, Bridge, Nats, ScriptedServer, body, eventually, text};
+use crate::harness::{Act, Answer, Bridge, Certificates, Nats, ScriptedServer, body, eventually, text};
 use crate::raw_requests::{
     self,
     row::{Row, Step},
@@ -215,6 +215,36 @@ fn haproxy_names_the_sender_by_the_proxy_protocol() {
     }
     assert!(bridge.post(&text(9)).0 != 200, "without the preamble it is no sender");
     assert!(nats.read().len() <= 2);
+}
+
+#[cfg(feature = "tls")]
+#[test]
+fn bodies_pass_the_proxies_to_a_bridge_with_tls_byte_for_byte() {
+    let (nats, certificates) = (nats_for_large_bodies(), Certificates::new());
+    let bridge = Bridge::start(&nats, &certificates.section("http.tls"));
+    let proxies = Proxy::all_to_tls(bridge.http, &certificates.at("ca"));
+    let mut sent = Vec::new();
+    for (number, proxy) in proxies.iter().enumerate() {
+        for body in odd_bodies(number) {
+            let answer = proxy.ask(&request_of(&body));
+            assert_eq!(answer.status, 200, "{:?} {answer:?}", proxy.kind);
+            sent.push(body);
+        }
+    }
+    let arrived: Vec<_> = nats.read().iter().map(body).collect();
+    assert!(arrived == sent, "another body than the one that was sent");
+}
+
+#[cfg(feature = "tls")]
+#[test]
+fn proxies_send_nothing_to_a_bridge_of_another_authority() {
+    let (nats, certificates) = (Nats::start(), Certificates::new());
+    let bridge = Bridge::start(&nats, &certificates.section("http.tls"));
+    for proxy in Proxy::all_to_tls(bridge.http, &Certificates::new().at("ca")) {
+        let status = proxy.ask(&request("", &text(1))).status;
+        assert!([502, 503].contains(&status), "{:?}: {status}", proxy.kind);
+    }
+    assert_eq!(nats.read().len(), 0);
 }
 
 #[test]

@@ -16,6 +16,7 @@ use x509_cert::ext::pkix::SubjectAltName;
 use x509_cert::ext::pkix::name::GeneralName;
 
 use crate::http_server::tls_config::{CertificateError, CertificateInfo, TlsConfig, TlsFile};
+use crate::units::{open_to_every_user, unreadable};
 
 /// A certificate chain with its private key.
 #[derive(Debug)]
@@ -65,26 +66,10 @@ fn read(config: &TlsConfig, file: TlsFile) -> Result<(u32, Vec<u8>), Certificate
     read().map_err(|error| CertificateError::new(file, unreadable(&error)))
 }
 
-/// A key file must not be open to every user. Its group may read it, because Kubernetes mounts secrets with group access.
+/// A key file must not be open to every user.
 fn check_mode(mode: u32) -> Result<(), CertificateError> {
-    if mode & 0o007 == 0 {
-        return Ok(());
-    }
-    let problem = format!(
-        "every user of this machine can read or change it (mode {:03o}); `chmod o-rwx` it, or with a Kubernetes secret set \
-         `defaultMode: 0440` and `fsGroup`",
-        mode & 0o777
-    );
-    Err(CertificateError::new(TlsFile::Key, problem))
-}
-
-fn unreadable(error: &io::Error) -> String {
-    let remedy = match error.kind() {
-        io::ErrorKind::NotFound => "put the file there, or correct its name",
-        io::ErrorKind::PermissionDenied => "let the user that runs this read it, and enter the folders above it",
-        _ => "name a file that can be read",
-    };
-    format!("{error}; {remedy}")
+    let refused = |(problem, remedy)| Err(CertificateError::new(TlsFile::Key, format!("{problem}; {remedy}")));
+    open_to_every_user(mode).map_or(Ok(()), refused)
 }
 
 fn chain(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, CertificateError> {

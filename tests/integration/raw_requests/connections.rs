@@ -64,14 +64,12 @@ fn large_refused() -> Vec<Row> {
     vec![
         row("a large body for another path is no request", |sample| with_length("POST /other HTTP/1.1", many(sample)))
             .hides()
-            .answered(404, "not_found")
-            .closed_later(),
+            .refused(404, "not_found"),
         row("a large body of another method is no request", |sample| {
             with_length(&format!("GET {PATH} HTTP/1.1"), many(sample))
         })
         .hides()
-        .answered(405, "method_not_allowed")
-        .closed_later(),
+        .refused(405, "method_not_allowed"),
         row("too large a body is no request", |sample| with_length(&format!("POST {PATH} HTTP/1.1"), many(sample)))
             .hides()
             .refused(413, "too_large"),

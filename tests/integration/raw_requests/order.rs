@@ -15,19 +15,13 @@ pub(crate) fn rows() -> Vec<Row> {
             .refused(400, "bad_request"),
         asks("a second host is refused before a missing token", &here, &format!("Host: y\r\n{LARGE}"))
             .refused(400, "bad_request"),
-        asks("another path is refused before another method", "PUT /other", LARGE)
-            .answered(404, "not_found")
-            .closed_later(),
-        asks("another path is refused before a missing token", there, LARGE).answered(404, "not_found").closed_later(),
+        asks("another path is refused before another method", "PUT /other", LARGE).refused(404, "not_found"),
+        asks("another path is refused before a missing token", there, LARGE).refused(404, "not_found"),
         asks("another path is refused before too large a body", there, &format!("{token}{LARGE}"))
-            .answered(404, "not_found")
-            .closed_later(),
+            .refused(404, "not_found"),
         asks("another method is refused before a missing token", &format!("PUT {PATH}"), LARGE)
-            .answered(405, "method_not_allowed")
-            .closed_later(),
-        asks("a missing token is refused before too large a body", &here, LARGE)
-            .answered(401, "unauthorized")
-            .closed_later(),
+            .refused(405, "method_not_allowed"),
+        asks("a missing token is refused before too large a body", &here, LARGE).refused(401, "unauthorized"),
         asks("too large a body is refused before it comes", &here, &format!("{token}{LARGE}"))
             .refused(413, "too_large"),
     ]

@@ -147,6 +147,23 @@ impl Proxy {
         })
     }
 
+    /// nginx and HAProxy in front of a bridge with TLS, changed as docs/tls.md says. They trust the authority of this PEM file.
+    pub fn all_to_tls(bridge: SocketAddr, authority: &str) -> Vec<Self> {
+        let with_tls = |kind: Kind, plain: &'static str, ca_file: &'static str| {
+            let lines = block(&format!("{} tls", kind.language()));
+            assert!(lines.contains(ca_file) && lines.contains("bridge.internal"), "{lines}");
+            let lines = lines.replace(ca_file, authority).replace("bridge.internal", "localhost");
+            Self::some(&[kind], bridge, move |block| {
+                assert_eq!(block.matches(plain).count(), 1, "{plain} in {block}");
+                block.replace(plain, &lines)
+            })
+        };
+        let nginx = with_tls(Kind::Nginx, "        proxy_pass http://bridge;\n", "/etc/nginx/bridge-ca.crt");
+        let server = "    server bridge 127.0.0.1:3000\n";
+        let haproxy = with_tls(Kind::Haproxy, server, "/etc/haproxy/bridge-ca.crt");
+        nginx.into_iter().chain(haproxy).collect()
+    }
+
     fn some(kinds: &[Kind], bridge: SocketAddr, change: impl Fn(String) -> String) -> Vec<Self> {
         kinds.iter().filter_map(|kind| Self::of(*kind, bridge, &change)).collect()
     }
