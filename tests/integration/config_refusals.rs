@@ -329,7 +329,7 @@ fn an_unreadable_file_is_refused_as_such() {
 
 #[test]
 fn a_process_that_may_open_too_few_files_is_not_started() {
-    let config = file("[nats]\nhttp.listen = \"127.0.0.1:0\"\n");
+    let config = file("http.listen = \"127.0.0.1:0\"\n[nats]\n");
     let mut limited = Command::new("sh");
     limited.args(["-c", "ulimit -n 700 && exec timeout 10 \"$0\" run --config \"$1\""]);
     let answer = limited.args([env!("CARGO_BIN_EXE_greenapi-bridge")]).arg(config.path()).output().unwrap();
