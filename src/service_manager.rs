@@ -192,6 +192,6 @@ mod tests {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         std::thread::sleep(Duration::from_millis(200));
-        assert_eq!(received(&socket), [String::new(); 0], "a thread of its own would say that all is well");
+        assert!(received(&socket).is_empty(), "a thread of its own would say that all is well");
     }
 }

@@ -306,7 +306,8 @@ async fn a_storm_of_requests_polls_once_a_second() {
     fs::write(&path, "bad").unwrap();
     let running = tokio::spawn(reloader.run(stop.clone()));
     for _ in 0..100 {
-        requests.request();
+        let requests = requests.clone();
+        tokio::spawn(async move { requests.reload().await });
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     stop.cancel();

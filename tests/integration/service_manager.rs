@@ -49,11 +49,7 @@ fn the_service_manager_hears_of_start_reload_and_stop_in_order() {
         let stopping = socket.next();
         assert!(stopping.starts_with("STOPPING=1\nEXTEND_TIMEOUT_USEC=30000000\n"), "{stopping}");
         assert_eq!(bridge.exit_code(), Some(0));
-        assert_eq!(
-            socket.all(),
-            [String::new(); 0],
-            "a stop is the last it says, and nobody asked whether it is alive"
-        );
+        assert!(socket.all().is_empty(), "a stop is the last it says, and nobody asked whether it is alive");
     }
 }
 
@@ -69,7 +65,7 @@ fn the_watchdog_hears_of_a_bridge_that_works_whatever_its_broker_does_and_of_no_
     bridge.signal("-STOP");
     socket.all();
     std::thread::sleep(WATCHDOG * 3);
-    assert_eq!(socket.all(), [String::new(); 0], "a process that stands still is not alive");
+    assert!(socket.all().is_empty(), "a process that stands still is not alive");
     bridge.signal("-CONT");
     socket.stays_alive(5);
     assert_eq!(bridge.terminate(), Some(0));
