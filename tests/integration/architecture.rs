@@ -14,7 +14,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("shutdown", &["units"]),
     ("notification", &[]),
     ("auth", &[]),
-    ("http_server", &["telemetry"]),
+    ("http_server", &["telemetry", "units"]),
     ("telemetry", &["message", "notification", "reloadable", "shutdown"]),
     ("brokers", &["backoff", "message", "units", "telemetry", "completion_queue"]),
     ("route", &["message", "notification"]),
