@@ -78,12 +78,15 @@ def walk(cluster, folder):
     return said, child.returncode
 
 
-def read_until_end(child, within=180):
+def read_until_end(child, within=900):
     """What it says until the script itself ends."""
     lines = []
     reader = threading.Thread(target=lambda: lines.extend(child.stdout), daemon=True)
     reader.start()
-    child.wait(within)
+    try:
+        child.wait(within)
+    except subprocess.TimeoutExpired as late:
+        raise Broken(f"not done within {within} s:\n{''.join(lines)}") from late
     reader.join(2)
     return "".join(lines)
 
@@ -97,10 +100,12 @@ def check_walk(cluster):
     folder.mkdir()
     said, code = walk(cluster, folder)
     position = 0
+    if code != 0:
+        raise Broken(f"a command ends with exit code {code}:\n{said}")
     for part in SAID:
         found = said.find(part, position)
-        if found < 0 or code != 0:
-            raise Broken(f"exit code {code}; {part!r} is not said after {position} characters of:\n{said}")
+        if found < 0:
+            raise Broken(f"{part!r} is not said after {position} characters of:\n{said}")
         position = found + len(part)
     cluster.helm("uninstall", "greenapi-bridge", "--namespace", "greenapi", "--wait")
     print(f"{len(commands().splitlines())} lines of docs/kubernetes.md, as written")

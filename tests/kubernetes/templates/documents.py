@@ -30,8 +30,11 @@ def check_values():
         values = yaml.safe_load(block)
         objects(merged(BASE[next(iter(values))], values))
         count += 1
-    assert count > 3, f"{count} blocks"
-    return f"{count} blocks of values in docs/kubernetes.md"
+    installs = re.findall(r"^helm install .*values\.yaml (--set \S+)$", PAGE, re.MULTILINE)
+    for options in installs:
+        objects(yaml.safe_load(first), *options.split())
+    assert count > 3 and len(installs) > 1, f"{count} blocks, {len(installs)} installs"
+    return f"{count} blocks of values and {len(installs)} installs with --set in docs/kubernetes.md"
 
 
 def check_commands():

@@ -71,8 +71,8 @@ def check_named_template():
         assert toml(gone)[1]["journal"]["ephemeral"] is True
         assert pod(gone)["volumes"][-1] == {"name": "bridge-journal", "emptyDir": {"sizeLimit": "2Gi"}}
         changed = including({"config": {"log": {"level": "debug"}}}, folder)
-        annotations = [item["spec"]["template"]["metadata"]["annotations"] for item in (only(found, "Deployment"), only(changed, "Deployment"))]
-        assert annotations[0] != annotations[1], "a changed configuration does not restart the pod"
+        before, after = (only(one, "Deployment")["spec"]["template"]["metadata"]["annotations"] for one in (found, changed))
+        assert before != after, "a changed configuration does not restart the pod"
         try:
             including(merged(EPHEMERAL, {"journal": {"ephemeral": False}}), folder)
         except Refused as refused:
