@@ -9,7 +9,6 @@ import re
 from objects import added
 
 
-
 class Assigned:
     """Chosen by the cluster, each time anew."""
 
