@@ -26,17 +26,21 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 fn main() -> Result<(), Failed> {
     program::runtime()?.block_on(async {
         let (address, token, tls) = (argument(1)?, argument(5)?, argument(6).ok().map(connector).transpose()?);
-        let mut connections = HashMap::new();
-        for bodies in senders::bodies::of(argument(2)?.parse()?)? {
-            let connection = Connection::open(&address, &token, tls.as_ref()).await?;
-            connections.insert(bodies.instance, Mutex::new(connection));
-        }
-        let connections = Arc::new(connections);
+        // each is opened by its first notification: a server closes a connection that is silent for long
+        let connections: HashMap<_, _> = senders::bodies::of(argument(2)?.parse()?)?
+            .iter()
+            .map(|bodies| (bodies.instance, Mutex::new(None)))
+            .collect();
+        let shared = Arc::new((connections, address, token, tls));
         senders::send_after(wait_for_a_line, move |instance, body| {
-            let connections = connections.clone();
+            let shared = shared.clone();
             async move {
-                let connection = connections.get(&instance).ok_or("no connection")?;
-                connection.lock().await.post(&body).await
+                let (connections, address, token, tls) = &*shared;
+                let mut connection = connections.get(&instance).ok_or("no connection")?.lock().await;
+                if connection.is_none() {
+                    *connection = Some(Connection::open(address, token, tls.as_ref()).await?);
+                }
+                connection.as_mut().ok_or("no connection")?.post(&body).await
             }
         })
         .await
