@@ -69,6 +69,28 @@ need_proxies() {
   ((${#missing[@]} == 0)) || install_packages "${missing[@]}"
 }
 
+# systemd in a container, for the unit.
+need_systemd() {
+  local missing=()
+  command -v systemd-analyze >/dev/null || missing+=(systemd)
+  command -v systemd-nspawn >/dev/null || missing+=(systemd-container)
+  ((${#missing[@]} == 0)) || install_packages "${missing[@]}"
+}
+
+# The tool of the Compose Specification, where there is a Go that builds it. Call it in the folder of Cargo.toml.
+need_compose() {
+  local tool=$PWD/tests/.cache/compose/compose-spec stamp wanted
+  stamp=$tool.sha256
+  wanted=$(cat tests/compose/go.mod tests/compose/go.sum | sha256sum)
+  [[ $(cat "$stamp" 2>/dev/null) != "$wanted" ]] || return 0
+  # from 1.21 on go fetches the toolchain that go.mod asks for
+  command -v go >/dev/null && [[ $(go version) =~ go1\.([0-9]+) ]] && ((BASH_REMATCH[1] >= 21)) || return 0
+  printf 'Building the tool of the Compose Specification (a minute)\n' >&2
+  if go build -C tests/compose -o "$tool" github.com/compose-spec/compose-go/v2/cmd; then
+    echo "$wanted" >"$stamp"
+  fi
+}
+
 # What attacks slowly, and what makes certificates.
 need_slowhttptest() {
   local missing=()

@@ -24,6 +24,8 @@ mod check;
 #[cfg(feature = "nats")]
 mod cluster;
 #[cfg(all(feature = "journal", feature = "kafka", feature = "nats"))]
+mod compose;
+#[cfg(all(feature = "journal", feature = "kafka", feature = "nats"))]
 mod config_mended;
 #[cfg(all(feature = "kafka", feature = "nats"))]
 mod config_refusals;

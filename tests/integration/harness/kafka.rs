@@ -96,6 +96,18 @@ impl Kafka {
         kafka
     }
 
+    /// A broker with these properties alone, which name the folder of its data and a listener at this port.
+    pub fn with_properties(properties: &str, data: &str, port: u16) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let properties = properties.replace(data, folder.path().join("data").to_str().unwrap());
+        std::fs::write(folder.path().join("server.properties"), properties).unwrap();
+        format(folder.path(), &[]);
+        let child = broker(folder.path(), port);
+        let kafka = Self { leash: leash(&child), child, port, inner: port, folder };
+        kafka.serves();
+        kafka
+    }
+
     /// One node of a cluster that these voters are; its ports are for clients, for its kind, and for controllers.
     pub(super) fn node(id: usize, ports: [u16; 3], voters: &str, extra: &str, format_arguments: &[&str]) -> Self {
         let [port, inner, controller] = ports;

@@ -38,6 +38,15 @@ impl Nats {
         Self { child: nats_server(port, store.path(), extra), port, store, extra: extra.to_vec() }
     }
 
+    /// A server that a file configures alone, for clients at this port.
+    pub fn configured(file: &Path, port: u16) -> Self {
+        let binary = std::env::var("BRIDGE_TEST_NATS_SERVER").expect("run me by tests/run, which fetches the broker");
+        let mut command = Command::new(binary);
+        let child = command.arg("-c").arg(file).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        eventually("nats-server listens", Duration::from_secs(10), || TcpStream::connect(("127.0.0.1", port)).is_ok());
+        Self { child, port, store: tempfile::tempdir().unwrap(), extra: Vec::new() }
+    }
+
     pub fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
