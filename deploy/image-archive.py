@@ -39,7 +39,7 @@ def main():
         layers = {name: read(name) for name in manifest["Layers"]}
     manifest = {"Config": f"{hashlib.sha256(config).hexdigest()}.json", "RepoTags": [options.name], "Layers": list(layers)}
     with open(options.archive, "wb") as file, \
-            gzip.GzipFile(filename="", mode="wb", compresslevel=9, fileobj=file, mtime=0) as packed, \
+            gzip.GzipFile(filename="", mode="wb", compresslevel=6, fileobj=file, mtime=0) as packed, \
             tarfile.open(fileobj=packed, mode="w", format=tarfile.USTAR_FORMAT) as archive:
         add(archive, "manifest.json", json.dumps([manifest]).encode())
         add(archive, manifest["Config"], config)

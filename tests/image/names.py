@@ -87,6 +87,10 @@ def resolve(root, folder, say):
     if len(server.asked()) > before:
         raise Broken("a name in /etc/hosts went to the name server")
     say("NATS at a name in /etc/hosts, without a question to the name server")
+    # a service whose library belongs to another glibc would end the process
+    root.write("etc/nsswitch.conf", "hosts: myhostname\n")
+    stores(root, folder, nats_section("broker"))
+    say("NATS at broker, whatever /etc/nsswitch.conf says")
     for title, section in brokers.items():
         root.settings(config(section("nobody.invalid")))
         code, said = root.run(["check"])
