@@ -18,6 +18,8 @@ import names
 
 LARGEST = 15_000_000
 DIRECTORIES = {"etc", "etc/ssl", "etc/ssl/certs"}
+# of the user, for a volume
+OWN = "journal"
 FILES = {"greenapi-bridge", "etc/ssl/certs/ca-certificates.crt"}
 
 
@@ -51,10 +53,12 @@ def check_contents(archive):
     must(size < LARGEST, f"{archive} has {size} bytes, and may have {LARGEST}")
     entry, image, members = contents(archive)
     found = {member.name.removeprefix("./").rstrip("/"): member for member in members}
-    must(set(found) - {""} == DIRECTORIES | FILES, f"in the image are {sorted(found)}")
+    must(set(found) - {""} == DIRECTORIES | FILES | {OWN}, f"in the image are {sorted(found)}")
     for name, member in found.items():
-        must(member.isdir() if name in DIRECTORIES | {""} else member.isfile(), f"{name} is something else")
-        must(member.mode & 0o7022 == 0 and member.uid == member.gid == 0, f"{name} has mode {member.mode:o}")
+        must(member.isdir() if name in DIRECTORIES | {"", OWN} else member.isfile(), f"{name} is something else")
+        must(member.mode & 0o7022 == 0, f"{name} has mode {member.mode:o}")
+        owner = 65532 if name == OWN else 0
+        must(member.uid == member.gid == owner, f"{name} belongs to {member.uid}:{member.gid}")
     settings = image["config"]
     labels = {name.removeprefix("org.opencontainers.image."): text for name, text in settings["Labels"].items()}
     commit = run(["git", "-C", ROOT, "rev-parse", "--short=12", "HEAD"]).strip()
