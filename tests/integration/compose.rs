@@ -47,7 +47,7 @@ impl Composed {
             ("0.0.0.0:3002", probes.to_string()),
             ("127.0.0.1:3002", probes.to_string()),
             ("/run/secrets/tokens", at("tokens")),
-            ("\"/data/", format!("\"{}/", at("volume"))),
+            ("/data/", at("volume/")),
             (broker, format!("127.0.0.1:{port}")),
         ];
         let replaced = replaced.map(|(from, to)| (from.to_owned(), to)).to_vec();
@@ -206,6 +206,10 @@ fn is_locked_down(model: &Value) {
         let environment = service["environment"].to_string().to_lowercase();
         assert!(!["password", "token", "secret"].iter().any(|word| environment.contains(word)), "{environment}");
     }
+    // a new volume gets the owner that this folder has in the image
+    let volume = model["services"]["bridge"]["volumes"][0]["target"].as_str().unwrap();
+    let image = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/Dockerfile")).unwrap();
+    assert!(image.contains(&format!("--chown=65532:65532 /empty {volume}\n")), "{volume}");
     let grace = model["services"]["bridge"]["stop_grace_period"].as_str().unwrap();
     let grace: u64 = grace.strip_suffix('s').unwrap().parse().unwrap();
     assert!(grace > 25, "shutdown.grace is 25 s");
