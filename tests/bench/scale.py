@@ -24,7 +24,7 @@ def main():
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1_000_000))
     arguments = parser.parse_args()
     if arguments.command == "reckon":
-        reckoning.table()
+        print(reckoning.table())
         return
     prepare()
     folder = pathlib.Path(tempfile.mkdtemp(prefix="bridge-scale-"))
