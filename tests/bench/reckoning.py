@@ -115,8 +115,8 @@ def rows(reckonings, of):
 
 
 def table():
+    """The lines under "Reckoned"."""
     of = Figures()
     reckonings = [Reckoning(instances, of) for instances in SIZES]
-    print("| | reckoned | 1,000 instances | 100,000 | 1,000,000 |\n|---|---|---|---|---|")
-    for row in rows(reckonings, of):
-        print(f"| {' | '.join(row)} |")
+    lines = ["| | reckoned | 1,000 instances | 100,000 | 1,000,000 |", "|---|---|---|---|---|"]
+    return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in rows(reckonings, of))])

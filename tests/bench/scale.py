@@ -24,7 +24,7 @@ def main():
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1_000_000))
     arguments = parser.parse_args()
     if arguments.command == "reckon":
-        reckoning.table()
+        print(reckoning.table())
         return
     prepare()
     folder = pathlib.Path(tempfile.mkdtemp(prefix="bridge-scale-"))
@@ -33,9 +33,11 @@ def main():
             scale_costs.measure(folder, [arguments.broker] if arguments.broker else ["nats", "kafka"])
         else:
             scale_day.simulate(folder, arguments)
+    except Broken as broken:
+        raise Broken(f"{broken}\nLogs: {folder}") from broken
     finally:
         stop_all()
-        shutil.rmtree(folder, ignore_errors=True)
+    shutil.rmtree(folder)
 
 
 if __name__ == "__main__":

@@ -158,6 +158,7 @@ def memory(folder):
         time.sleep(2)
         used[kind] = broker.process.memory("VmRSS")
         broker.process.stop()
+    say(f"  memory of nats-server after {MANY:,} messages: {used['neither'] / 1e6:.0f} MB")
     for kind in ("ids", "subjects"):
         say(f"  memory of nats-server: {(used[kind] - used['neither']) / MANY:.0f} bytes for each of {MANY:,} {kind}")
 

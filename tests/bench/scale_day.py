@@ -18,6 +18,7 @@ FIRST = 1_101_000_001
 CAMPAIGN = 64  # instances that send as fast as they are answered
 MOST = 8_000  # connections of one sender
 NEAR = (0.5, 1.5)  # of what is predicted
+BUSIEST = "the busiest second of an hour, of the hour's average"
 MB = 1_000_000
 
 
@@ -100,8 +101,7 @@ class Day:
         senders = [self.sender(hour, max(1, round(hour.rate / each)), each, "--duration", f"{self.length * 1000:.0f}ms")]
         if hour.campaign:
             time.sleep(hour.campaign * self.length)
-            burst = self.of("the busiest second of an hour, of the hour's average") * hour.rate
-            senders.append(self.sender(hour, CAMPAIGN, 0, "--count", max(1, round(burst))))
+            senders.append(self.sender(hour, CAMPAIGN, 0, "--count", max(1, round(self.of(BUSIEST) * hour.rate))))
         if hour.number == self.outage:
             self.lose_broker(began, hour)
         for sender in senders:
@@ -164,7 +164,6 @@ def seconds(number):
 def simulate(folder, arguments):
     of = Figures()
     day = Day(folder, arguments, of)
-    base, broker_base = day.bridge.process.memory("VmRSS"), day.broker.process.memory("VmRSS")
     say(f"A day of {arguments.instances:,} instances, each hour in {arguments.hour:g} s; seed {arguments.seed}; the broker is away at {day.outage}:00")
     cpu = []
     for hour in day.hours:
@@ -181,16 +180,18 @@ def simulate(folder, arguments):
     judge("disk of the stream", sent * of("JetStream, a message, disk"), state["bytes"], size)
     most, awake = day.watch.most, round(day.hours[day.outage].rate)
     judge("lanes, the broker away", awake, most["journal_lanes"])
-    judge("records then", awake * day.away, day.kept)
+    # the outage begins with a campaign
+    judge("records then", awake * (day.away + of(BUSIEST)), day.kept)
     judge("journal then, beside what it has empty", day.kept * of("journal, a record of a backlog, disk"), most["journal_bytes"], size)
     drain = day.kept / min(of("backlog drained, JetStream"), of("lanes at once") * awake)
     judge("backlog drained in", max(1.0, drain), day.drained, seconds)
     connections = max(hour.rate for hour in day.hours) + CAMPAIGN
     judge("connections", connections, most["connections"])
-    memory = base + connections * of("idle connection, memory") * 1024 + min(sent, of("dedupe.max_ids")) * of("bridge, an id of the window, memory")
-    memory += most["journal_lanes"] * of("lane, memory") * 1000
+    memory = connections * of("idle connection, memory") * 1024 + awake * of("lane, memory") * 1000
+    memory += (of("bridge, full window, under load, memory") + of("journal with a backlog, memory")) * MB
     judge("memory of the bridge", memory, most["memory"], size)
-    broker_memory = broker_base + sent * of("nats-server, an id of the window, memory") + state["num_subjects"] * of("nats-server, a subject, memory")
+    broker_memory = of("nats-server with a busy stream, memory") * MB + sent * of("nats-server, an id of the window, memory")
+    broker_memory += state["num_subjects"] * of("nats-server, a subject, memory")
     judge("memory of nats-server", broker_memory, day.broker.process.memory("VmRSS"), size)
     judge("ids that leave the window early", max(0, sent - of("dedupe.max_ids")), total(day.bridge, "dedupe_evicted_total"))
     worst = max(p99 for hour in day.hours for _, p99 in hour.waits[:1] if hour.number != day.outage)

@@ -14,6 +14,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.append(str(ROOT / "tests/ledger"))
 
 from environment import CACHE, prepare  # noqa: E402
+import reckoning  # noqa: E402
 from ledger import self_test  # noqa: E402
 from servers import Nats  # noqa: E402
 
@@ -84,9 +85,16 @@ def table(outcomes):
     print("failover and add-at-once do what nobody should: there must be disorder.")
 
 
+def check_page():
+    """What docs/scale.md reckons is what its figures give."""
+    if reckoning.table() not in (ROOT / "docs/scale.md").read_text():
+        sys.exit("docs/scale.md: the table under Reckoned is not what its figures give; print it with tests/bench/scale reckon")
+
+
 def main():
     options = arguments()
     self_test()
+    check_page()
     prepare()
     seed = options.seed if options.seed is not None else random.SystemRandom().randrange(1_000_000)
     wanted = options.scenario or ALL
