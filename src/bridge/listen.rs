@@ -9,7 +9,8 @@ use std::net::SocketAddr;
 use tokio::net::{TcpListener, TcpSocket};
 
 use super::BuildError;
-use crate::config::Config;
+use crate::config::{Config, ConfigError};
+use crate::http_server;
 
 /// How many connections the kernel queues until they are accepted.
 const ACCEPT_BACKLOG: u32 = 1024;
@@ -29,8 +30,9 @@ pub(super) struct BoundAddresses {
 }
 
 impl BoundAddresses {
-    /// Binds the addresses of a configuration.
+    /// Binds the addresses of a configuration. Refuses a process that may open too few files for their connections.
     pub(super) fn bind(config: &Config) -> Result<Self, BuildError> {
+        require_open_files(config)?;
         let bind = BoundAddress::bind;
         Ok(Self {
             webhook: bind("http.listen", config.http.listen)?,
@@ -38,6 +40,13 @@ impl BoundAddresses {
             probes: config.probes.as_ref().map(|probes| bind("probes.listen", probes.listen)).transpose()?,
         })
     }
+}
+
+/// Refuses a start with which next to no connection could be served.
+fn require_open_files(config: &Config) -> Result<(), BuildError> {
+    let Some(problem) = http_server::too_few_files() else { return Ok(()) };
+    let (key, value) = ("http.limits.connections".into(), Some(config.http.limits.connections.to_string()));
+    Err(BuildError::Config(ConfigError { key, value, problem }))
 }
 
 impl BoundAddress {

@@ -99,8 +99,7 @@ impl Bridge {
     /// # Errors
     /// [`BuildError`].
     pub async fn build(config: Config) -> Result<Self, BuildError> {
-        // what can be refused without any effect: open files, secrets, routes and schemas
-        require_open_files(&config)?;
+        // what can be refused without any effect: secrets, routes and schemas
         let metrics = Arc::new(metrics().map_err(|error| unusable("metrics", &error))?);
         let mut reloader = Reloader::new(metrics.clone());
         let tokens = reload::webhook_tokens(&config, &mut reloader, &metrics)?;
@@ -108,7 +107,7 @@ impl Bridge {
         let routes = routes(&config)?;
         let validation = Validation::new(&config.validation).map_err(|error| unusable("validation.mode", &error))?;
         let (tls, admin_tls) = certificates::load(&config, &mut reloader, &metrics)?;
-        // the addresses
+        // the addresses, if this process may open enough connections
         let bound = BoundAddresses::bind(&config)?;
         // the journal, then the brokers
         let recovered = open_journal(&config, &routes).await?;
@@ -320,13 +319,6 @@ async fn journal_failed(journal: Option<&Journal>) {
         Some(journal) => journal.wait_until_failed().await,
         None => std::future::pending().await,
     }
-}
-
-/// Refuses a start with which next to no connection could be served.
-fn require_open_files(config: &Config) -> Result<(), BuildError> {
-    let Some(problem) = http_server::too_few_files() else { return Ok(()) };
-    let (key, value) = ("http.limits.connections".into(), Some(config.http.limits.connections.to_string()));
-    Err(BuildError::Config(ConfigError { key, value, problem }))
 }
 
 fn routes(config: &Config) -> Result<Routes, BuildError> {
