@@ -173,7 +173,7 @@ def slowly(stage):
 
 def ready(thing):
     """Whether a node or a pod is."""
-    conditions = thing.get("status", {}).get("conditions", [])
+    conditions = thing.get("status", {}).get("conditions") or []
     return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
 
 

@@ -64,9 +64,6 @@ class Release:
             self.cluster.wait(f"{name_of(thing)} is gone", lambda path=path: self.cluster.find(path) is None)
         self.cluster.wait("the pods are gone", lambda: not self.pods())
 
-    def exists(self):
-        return self.name in self.cluster.helm("list", "--short", *self.at).split()
-
     def manifest(self):
         return parse(self.cluster, self.cluster.helm("get", "manifest", self.name, *self.at), self.namespace)
 

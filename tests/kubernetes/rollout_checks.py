@@ -139,7 +139,7 @@ def check_autoscaling(cluster):
 
 def autoscaler(cluster):
     status = cluster.get(f"/apis/autoscaling/v2/namespaces/{NAMESPACE}/horizontalpodautoscalers/bridge-greenapi-bridge")["status"]
-    able = any(one["type"] == "AbleToScale" and one["status"] == "True" for one in status.get("conditions", []))
+    able = any(one["type"] == "AbleToScale" and one["status"] == "True" for one in status.get("conditions") or [])
     return able and status.get("currentReplicas", 0) >= 2
 
 

@@ -11,6 +11,7 @@ from release import CHART, Release
 
 NAMESPACE = "sidecar"
 MANIFESTS = ROOT / "deploy/kubernetes"
+JOURNAL_ALONE = values.merged(values.IMAGE, {"journal": {"enabled": True, "volume": "emptyDir", "ephemeral": True}})
 CONSUMER = ROOT / "tests/kubernetes/consumer-chart"
 
 
@@ -65,16 +66,16 @@ def consumer_chart(cluster):
 
 
 def check_named_template(cluster):
-    """Another chart includes the sidecar, with a broker and with a journal alone."""
+    """Another chart includes the sidecar, with a broker and then with a journal alone."""
     cluster.make_namespace("consumer")
     consumer = Release(cluster, "consumer", "consumer", consumer_chart(cluster))
-    for chosen in (values.NATS, values.merged(values.IMAGE, {"journal": {"enabled": True, "volume": "emptyDir", "ephemeral": True}})):
-        given = {"greenapi-bridge": values.merged(chosen, {"sidecar": {"enabled": True}})}
-        for sent, stored in consumer.try_strictly(given):
-            if problems := missing(sent, stored):
-                raise Dropped("\n  ".join([f"{name_of(sent)} would not be stored as sent:", *problems]))
-        consumer.change("upgrade" if consumer.exists() else "install", given)
-        check_runs(cluster, "consumer", next(one for one in consumer.manifest() if one["kind"] == "Deployment"))
+    given = [{"greenapi-bridge": values.merged(chosen, {"sidecar": {"enabled": True}})} for chosen in (values.NATS, JOURNAL_ALONE)]
+    for sent, stored in [pair for one in given for pair in consumer.try_strictly(one)]:
+        if problems := missing(sent, stored):
+            raise Dropped("\n  ".join([f"{name_of(sent)} would not be stored as sent:", *problems]))
+    for verb, one in zip(("install", "upgrade"), given):
+        consumer.change(verb, one)
+        check_runs(cluster, "consumer", next(thing for thing in consumer.manifest() if thing["kind"] == "Deployment"))
     consumer.uninstall()
 
 
