@@ -41,7 +41,9 @@ SETS = {
     "a journal and no broker": merged(IMAGE, {"replicas": 1, "journal": {"enabled": True}}),
     "autoscaling": AUTOSCALED,
     "a load balancer": merged(NATS, {
-        "service": {"type": "LoadBalancer", "loadBalancerClass": "example.com/nlb", "annotations": {"example.com/scheme": "internet-facing"}},
+        "service": {
+            "type": "LoadBalancer", "loadBalancerClass": "example.com/nlb", "annotations": {"example.com/scheme": "internet-facing"},
+        },
         "config": {"auth": {"allow_from": ["green-api"]}},
     }),
     "a node port": merged(NATS, {"service": {"type": "NodePort", "nodePort": 30123}}),

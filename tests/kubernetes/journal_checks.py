@@ -55,11 +55,13 @@ def check_into_journal(cluster):
 def check_refusals(cluster):
     bridge = release(cluster)
     bridge.refuses("upgrade", values.WITHOUT_JOURNAL, "may hold a backlog, which would stay behind")
-    bridge.refuses("upgrade", values.merged(values.WITH_JOURNAL, {"journal": {"size": "3Gi"}}), "has 2Gi, which Kubernetes does not change in place")
-    bridge.refuses("upgrade", values.merged(values.WITH_JOURNAL, {"journal": {"storageClass": "fast"}}), "journal.storageClass = fast")
-    ephemeral = {"journal": {"volume": "emptyDir", "ephemeral": True}}
-    bridge.refuses("upgrade", values.merged(values.WITH_JOURNAL, ephemeral), "journal.volume = emptyDir: StatefulSet")
-    bridge.refuses("upgrade", values.merged(values.WITH_JOURNAL, {"replicas": 2}), "replicas = 2: with a journal each instance must stay with one bridge")
+    for change, sentence in [
+        ({"journal": {"size": "3Gi"}}, "has 2Gi, which Kubernetes does not change in place"),
+        ({"journal": {"storageClass": "fast"}}, "journal.storageClass = fast"),
+        ({"journal": {"volume": "emptyDir", "ephemeral": True}}, "journal.volume = emptyDir: StatefulSet"),
+        ({"replicas": 2}, "replicas = 2: with a journal each instance must stay with one bridge"),
+    ]:
+        bridge.refuses("upgrade", values.merged(values.WITH_JOURNAL, change), sentence)
     only_pod(bridge)
 
 

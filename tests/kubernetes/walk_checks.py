@@ -1,5 +1,6 @@
 """A newcomer's walk through docs/kubernetes.md: from the chart to a notification in a broker, each command as written."""
 
+import contextlib
 import json
 import os
 import pathlib
@@ -73,7 +74,8 @@ def walk(cluster, folder):
         said = read_until_end(child)
     finally:
         # the bridge and the port-forward are of the same session
-        os.killpg(child.pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
         server.stop()
     return said, child.returncode
 
