@@ -59,7 +59,7 @@ def kafka_section(name, more=""):
 def stores(root, folder, section):
     """Runs a bridge until it has stored one notification in its broker."""
     root.settings(config(section))
-    wait_until("provision", lambda: root.run(["provision"])[0] == 0, 60)
+    wait_until(f"provision, {section}", lambda: root.run(["provision"])[0] == 0, 60)
     bridge = serving(root.command([]), folder / "bridge.log")
     wait_until("ready", lambda: root.run(["check", "--ready", READY])[0] == 0)
     answer = post(body(1))
@@ -95,7 +95,7 @@ def resolve(root, folder, say):
         root.settings(config(section("nobody.invalid")))
         code, said = root.run(["check"])
         wrong = next((line for line in said.splitlines() if line.startswith("✗")), "")
-        if code != 1 or "nobody.invalid" not in wrong or "not known" not in wrong:
+        if code != 1 or "nobody.invalid" not in wrong or "resolve" not in wrong:
             raise Broken(f"{title} at a name that does not exist: exit code {code}\n{said}")
         say(f"{title} at a name that does not exist: {wrong}")
 

@@ -77,6 +77,10 @@ class Root:
             (folder / name).mkdir(parents=True, exist_ok=True)
         run(["mount", "--bind", folder, folder])
         run(["mount", "-t", "proc", "proc", folder / "proc"])
+        for name in ("null", "random", "urandom"):
+            (folder / "dev").mkdir(exist_ok=True)
+            (folder / "dev" / name).touch()
+            run(["mount", "--bind", f"/dev/{name}", folder / "dev" / name])
         self.write("etc/resolv.conf", RESOLV_CONF)
         self.write("etc/hosts", "127.0.0.1 localhost\n127.0.0.1 only-in-hosts\n")
         self.close()
