@@ -25,6 +25,11 @@ ALLOWED = [
         "the scheduler looks at a new pod before its volume is there, and again when it is",
     ),
     Expected(
+        "ProvisioningFailed|FailedToUpdateEndpoint(Slices)?|FailedToCreateEndpoint",
+        "the object has been modified; please apply your changes|endpoints .* already exists",
+        "two controllers wrote at the same time: the one that lost reads again and repeats",
+    ),
+    Expected(
         "CalculateExpectedPodCountFailed", "found no controllers for pod",
         "an uninstall, or an upgrade to the other kind, deletes the workload before its pods; the drains show that the budget counts",
     ),
