@@ -108,7 +108,7 @@ class Authority:
         new = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", 9]
         run([*new, "-subj", "/CN=test authority", "-addext", "basicConstraints=critical,CA:TRUE", "-keyout", folder / "ca.key",
              "-out", self.ca])
-        run([*new, "-subj", "/CN=server", "-addext", "subjectAltName=DNS:localhost", "-CA", self.ca, "-CAkey", folder / "ca.key",
+        run([*new, "-subj", "/CN=server", "-addext", "subjectAltName=DNS:localhost", "-addext", "basicConstraints=critical,CA:FALSE", "-CA", self.ca, "-CAkey", folder / "ca.key",
              "-keyout", self.key, "-out", self.certificate])
 
 
