@@ -106,7 +106,7 @@ where
         Some(tls) => match shared.unless_lingered(shared.handshake(tls, stream, evictable)).await? {
             Handshake::Done(stream) => {
                 // boxed: a connection without TLS would be as large
-                let served = Box::pin(serve_http(shared, *stream, client(Transport::Tls), service));
+                let served = Box::pin(serve_http(shared, stream, client(Transport::Tls), service));
                 evictable.unless_evicted(served).await.ok_or(Ended::Evicted)?
             }
             Handshake::PlainHttp(stream) => {
@@ -192,7 +192,8 @@ impl Shared {
             self.count_and_log(ConnectionRefusal::TooManyHandshakes, address, None);
         }
         let _counted = self.metrics.as_ref().map(|metrics| metrics.handshake_begun());
-        let within = timeout(self.limits.handshake, detect_and_handshake(tls, stream));
+        // boxed: each future around it would have room for it, and all of them until the connection ends
+        let within = timeout(self.limits.handshake, Box::pin(detect_and_handshake(tls, stream)));
         let done = connection.unless_evicted(handshake.unless_evicted(within)).await;
         match done.flatten() {
             Some(Ok(done)) => done,
