@@ -18,15 +18,14 @@ GO = CACHE / "bench/go"
 MQ_BRIDGE = CACHE / "bench/mq-bridge"
 
 
-def load(port, token_file, level, seconds, success, stored, certificate=None):
-    """Sends to a program, over TLS if it has a certificate, and returns the summary with what the sender itself cost."""
+def load(port, token_file, level, seconds, success, stored):
+    """Sends to a program, and returns the summary with what the sender itself cost."""
     before = children_cpu()
-    scheme, trust = ("https", ["--ca-file", certificate]) if certificate else ("http", [])
     said = run([
-        BRIDGE, "send", "--json", "--url", f"{scheme}://127.0.0.1:{port}/green-api/webhook/", "--token-file", token_file,
+        BRIDGE, "send", "--json", "--url", f"http://127.0.0.1:{port}/green-api/webhook/", "--token-file", token_file,
         "--instances", level.connections, "--rate", level.each, "--duration", f"{seconds * 1000:.0f}ms",
         # what is no success to GREEN-API, and to the sender, may be one here
-        "--types", "incomingMessageReceived", "--give-up", 0, "--pause", "1ns", *trust,
+        "--types", "incomingMessageReceived", "--give-up", 0, "--pause", "1ns",
     ], fine=(0, 1))
     return summary(said, children_cpu() - before, success, stored)
 
@@ -47,7 +46,7 @@ def summary(said, cpu, success="200", stored="broker"):
 class Served:
     """A program that answers HTTP, with this status where it has stored."""
 
-    stored, certificate = "broker", None
+    stored = "broker"
 
     def __init__(self, name, command, folder, token_file, port=None, success="200", **more):
         self.name, self.token_file, self.folder, self.success = name, token_file, folder, success
@@ -57,7 +56,7 @@ class Served:
 
     def measure(self, level, seconds):
         before = self.process.cpu()
-        figures = load(self.port, self.token_file, level, seconds, self.success, self.stored, self.certificate)
+        figures = load(self.port, self.token_file, level, seconds, self.success, self.stored)
         figures["cpu"] = (self.process.cpu() - before) / figures["sent"] * 1e6
         figures["memory"] = self.process.memory()
         return figures
@@ -176,9 +175,7 @@ def start(broker, folder, quick, against=()):
         return Served(name, command, folder, bridge.token_file, **more)
 
     strict = Bridge(broker, folder, '[validation]\nmode = "strict"\n', name="this, strict")
-    tls = Bridge(broker, folder, tls_section(folder), name="this, TLS")
-    tls.certificate, _ = certificate_in(folder)
-    programs = [bridge, *others, strict, tls, served("bare hyper", EXAMPLES / "bench-bare", "ADDRESS")]
+    programs = [bridge, *others, strict, served("bare hyper", EXAMPLES / "bench-bare", "ADDRESS")]
     shortest = EXAMPLES / f"bench-shortest-{broker.name}"
     if broker.name == "nats":
         programs.append(served("shortest", shortest, "ADDRESS", broker.server))

@@ -59,8 +59,6 @@ def judgements(section):
     once, many = section["once"], shortest(section, 1)
     yield "CPU at 64, of the shortest's", ratio(section, "64", "cpu", MINE, many), "x", "<=", 1.10
     yield "CPU at 64 with strict validation, of tolerant's", ratio(section, "64", "cpu", STRICT, MINE), "x", "<=", 1.5
-    for level in (level for level in section["rounds"] if level.isdigit()):
-        yield f"CPU at {level} over TLS, of plain HTTP's", ratio(section, level, "cpu", TLS, MINE), "x", "<=", 1.2
     yield "throughput at 64, of the shortest's", ratio(section, "64", "per_second", MINE, many), "x", ">=", 0.95
     if section["broker"] == "kafka":
         one = shortest(section, 0)

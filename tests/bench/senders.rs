@@ -15,8 +15,19 @@ use bodies::Bodies;
 
 /// Sends from so many instances (second argument), each so often a second (third; 0: as fast as it is answered), for
 /// so many seconds (fourth); then prints a summary.
+#[allow(dead_code, reason = "one program begins when it is told")]
 pub async fn send<P, A>(publish: P) -> Result<(), Failed>
 where
+    P: Fn(u64, Bytes) -> A + Clone + Send + 'static,
+    A: Future<Output = Result<(), Failed>> + Send + 'static,
+{
+    send_after(|| Ok(()), publish).await
+}
+
+/// The same; `begin` runs between the first one of each instance and the measured time.
+pub async fn send_after<B, P, A>(begin: B, publish: P) -> Result<(), Failed>
+where
+    B: FnOnce() -> Result<(), Failed>,
     P: Fn(u64, Bytes) -> A + Clone + Send + 'static,
     A: Future<Output = Result<(), Failed>> + Send + 'static,
 {
@@ -27,6 +38,7 @@ where
     for Sender(bodies) in &mut senders {
         publish(bodies.instance, bodies.body()).await?;
     }
+    begin()?;
     let began = Instant::now();
     let until = began + Duration::from_secs_f64(seconds);
     let every = (rate > 0.0).then(|| Duration::from_secs_f64(1.0 / rate));

@@ -1,10 +1,12 @@
-"""What TLS costs beside a bare rustls server with the same settings: handshakes, and connections that wait."""
+"""What TLS costs: notifications over connections that stay open, beside plain HTTP; and beside a bare rustls server with
+the same settings, handshakes and connections that wait."""
 
 import contextlib
 import resource
 import socket
 import ssl
 import statistics
+import subprocess
 import time
 
 import report
@@ -16,6 +18,8 @@ IDLE = 10_000
 PENDING = 2_000
 SENDERS = 16
 KINDS = ("full", "resumed")
+# Connections that stay open, each with one notification in flight.
+OPEN = (1, 16, 64, 256)
 KIB = 1024
 
 LIMITS = (
@@ -43,6 +47,64 @@ class Server:
         return figures
 
 
+class Kept:
+    """A process that answers HTTP, or HTTPS if the sender has a certificate to trust, over connections that stay open."""
+
+    def __init__(self, name, process, token_file, certificate=None):
+        self.name, self.process, self.token_file, self.certificate = name, process, token_file, certificate
+
+    def measure(self, connections, seconds):
+        """The figures of the time after every connection is open and has had an answer."""
+        words = [
+            EXAMPLES / "bench-keep-alive", f"127.0.0.1:{self.process.port}", connections, 0, seconds,
+            self.token_file.read_text().strip(), *([self.certificate] if self.certificate else []),
+        ]
+        before_sender = children_cpu()
+        with subprocess.Popen([str(word) for word in words], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as sender:
+            if sender.stdout.readline() != "open\n":
+                raise Broken(f"{self.name}: the connections could not be opened")
+            before = self.process.cpu()
+            said, _ = sender.communicate("\n", timeout=seconds + 60)
+        if sender.returncode != 0:
+            raise Broken(f"{self.name}: a notification was not answered 200")
+        figures = summary(said, children_cpu() - before_sender)
+        figures["cpu"] = (self.process.cpu() - before) / figures["sent"] * 1e6
+        return figures
+
+
+@contextlib.contextmanager
+def kept(broker, folder):
+    """The bridge and a bare server, each without TLS and with it, all just started."""
+    encrypted, bare = servers(broker, folder)
+    certificate, _ = certificate_in(folder)
+    plain, port = Bridge(broker, folder), free_port()
+    hyper = Process([EXAMPLES / "bench-bare", f"127.0.0.1:{port}"], port, folder / "bare-hyper.log")
+    token_file = plain.token_file
+    rows = [
+        Kept(report.MINE, plain.process, token_file), Kept(report.TLS, encrypted.process, token_file, certificate),
+        Kept(report.BARE, hyper, token_file), Kept("bare rustls", bare.process, token_file, certificate),
+    ]
+    try:
+        yield rows
+    finally:
+        for row in rows:
+            row.process.stop()
+
+
+def keep_alive(broker, rows, arguments):
+    """The figures of each count of connections and row in each round, the order turned round every time."""
+    figures = {str(count): {row.name: [] for row in rows} for count in OPEN}
+    for row in rows * 2:
+        row.measure(OPEN[-1], 1)
+    for turn in range(arguments.repeat):
+        for count in OPEN:
+            broker.trim()
+            for row in rows if turn % 2 == 0 else reversed(rows):
+                figures[str(count)][row.name].append(row.measure(count, arguments.seconds))
+        print(f"  kept connections, round {turn + 1} of {arguments.repeat}", flush=True)
+    return figures
+
+
 def servers(broker, folder):
     """The bridge and the bare server, both just started."""
     certificate, key = certificate_in(folder)
@@ -66,6 +128,8 @@ def measure(broker, folder, arguments):
     """Everything; None instead of what this machine does not allow."""
     certificate, _ = certificate_in(folder)
     figures = {}
+    with kept(broker, folder) as rows:
+        figures["kept"] = keep_alive(broker, rows, arguments)
     with running(broker, folder) as rows:
         for kind in KINDS:
             figures[kind] = in_turns(rows, kind, certificate, arguments)
@@ -123,9 +187,9 @@ def pending(row):
             connection.close()
 
 
-def ratio(rounds, key):
-    """The bridge's figure, of the bare server's: the median of what each round gives."""
-    mine, its = rounds.values()
+def ratio(rounds, key, names=None):
+    """The first one's figure, of the second one's: the median of what each round gives."""
+    mine, its = (rounds[name] for name in names or rounds)
     return statistics.median(one[key] / other[key] for one, other in zip(mine, its, strict=True))
 
 
@@ -138,6 +202,13 @@ def table(figures):
             row = report.median_of(rounds)
             print(f"{'':10}{name:20}{row['per_second']:11.0f}{row['p50']:9.2f}{row['p99']:9.2f}{row['cpu']:8.1f}"
                   f"{row['sender_cpu']:12.1f}")
+    for count, rows in figures["kept"].items():
+        print(f"{count} connections that stay open")
+        for name, rounds in rows.items():
+            row = report.median_of(rounds)
+            print(f"{'':10}{name:20}{row['per_second']:11.0f}{row['p50']:9.2f}{row['p99']:9.2f}{row['cpu']:8.1f}")
+        bare = ratio(rows, "cpu", ("bare rustls", report.BARE))
+        print(f"{'':10}CPU over TLS, of plain HTTP's: bare {bare:.2f}")
     for what, title in (("idle", f"{IDLE:,} idle connections"), ("pending", f"{PENDING:,} handshakes in progress")):
         for name, memory in (figures[what] or {}).items():
             print(f"{title}: {name} {memory / KIB:.1f} KiB each")
@@ -145,6 +216,8 @@ def table(figures):
 
 def judgements(figures):
     """What, the figure, its unit, and the most (or least) it should be."""
+    for count, rows in figures["kept"].items():
+        yield f"CPU at {count} over TLS, of plain HTTP's", ratio(rows, "cpu", (report.TLS, report.MINE)), "x", "<=", 1.2
     for kind in KINDS:
         yield f"{kind} handshakes, of a bare rustls's", ratio(figures[kind], "per_second"), "x", ">=", 0.9
         yield f"CPU of a {kind} handshake, of a bare rustls's", ratio(figures[kind], "cpu"), "x", "<=", 1.1
