@@ -192,7 +192,7 @@ impl Shared {
             self.count_and_log(ConnectionRefusal::TooManyHandshakes, address, None);
         }
         let _counted = self.open_metrics().map(|metrics| metrics.handshake_begun());
-        // boxed: it is several KiB, and each future around it would have room for it until the connection ends
+        // boxed: each future around it would have room for it, and all of them until the connection ends
         let within = timeout(self.limits.handshake, Box::pin(detect_and_handshake(tls, stream)));
         let done = connection.unless_evicted(handshake.unless_evicted(within)).await;
         match done.flatten() {
