@@ -209,7 +209,7 @@ fn is_locked_down(model: &Value) {
     // a new volume gets the owner that this folder has in the image
     let volume = model["services"]["bridge"]["volumes"][0]["target"].as_str().unwrap();
     let image = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/Dockerfile")).unwrap();
-    assert!(image.contains(&format!("--chown=65532:65532 /empty {volume}\n")), "{volume}");
+    assert!(image.contains(&format!("--chown=65532:65532 {volume} {volume}\n")), "{volume}");
     let grace = model["services"]["bridge"]["stop_grace_period"].as_str().unwrap();
     let grace: u64 = grace.strip_suffix('s').unwrap().parse().unwrap();
     assert!(grace > 25, "shutdown.grace is 25 s");

@@ -66,7 +66,7 @@ fn a_stop_forwards_the_backlog_of_an_ephemeral_journal() {
 fn a_stop_forwards_to_kafka_once_it_accepts_the_records() {
     let (folder, kafka) = (tempfile::tempdir().unwrap(), crate::harness::Kafka::shared());
     let grace = format!("shutdown.grace = \"{}s\"\n", GRACE.as_secs());
-    let config = format!("{}{grace}{}", ephemeral(folder.path()), kafka.config("gone"));
+    let config = format!("{}{grace}{}", ephemeral(folder.path()), kafka.config("ephemeral"));
     let mut bridge = Bridge::with(&config, true).ready();
     let connected = || bridge.metric("broker_connected{broker=\"kafka\"}") == 1.0;
     eventually("connected", Duration::from_secs(20), connected);

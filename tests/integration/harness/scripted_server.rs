@@ -60,7 +60,7 @@ impl ScriptedServer {
         script: &[Act],
         over: impl Fn(TcpStream) -> std::io::Result<S> + Clone + Send + 'static,
     ) -> Self {
-        let listener = TcpListener::bind(("127.0.0.1", super::free_port())).unwrap();
+        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
         let (address, seen) = (listener.local_addr().unwrap(), Arc::new(Mutex::new(Vec::new())));
         let (script, log): (Arc<[Act]>, _) = (script.into(), seen.clone());
         std::thread::spawn(move || {
