@@ -70,14 +70,14 @@ fn a_stop_forwards_to_kafka_once_it_accepts_the_records() {
     let mut bridge = Bridge::with(&config, true).ready();
     let connected = || bridge.metric("broker_connected{broker=\"kafka\"}") == 1.0;
     eventually("connected", Duration::from_secs(20), connected);
-    kafka.delete("gone.incoming");
+    kafka.delete("ephemeral.incoming");
     for number in 0..20 {
         assert_eq!(bridge.post(&of(1 + number % 4, number)), (200, JOURNAL.into()));
     }
     stop(&bridge);
-    kafka.tool("tools.Topic", &["--create", "--topic", "gone.incoming", "--partitions", "3"]);
+    kafka.tool("tools.Topic", &["--create", "--topic", "ephemeral.incoming", "--partitions", "3"]);
     assert_all_forwarded(&mut bridge);
-    assert_eq!(kafka.read(&["gone.incoming"]).len(), 20);
+    assert_eq!(kafka.read(&["ephemeral.incoming"]).len(), 20);
 }
 
 #[test]
