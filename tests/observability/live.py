@@ -265,8 +265,18 @@ def check_dashboard(stage, begun):
     say(f"{queries} queries of {len(panels)} panels, with all and with one of each variable; {len(EMPTY)} may be empty")
 
 
+def evaluated_rules(stage):
+    """The alerts, once Prometheus has evaluated each: it begins with some groups later than with others."""
+    for _ in range(120):
+        rules = [rule for group in stage.ask("rules")["groups"] for rule in group["rules"]]
+        if all(rule["health"] != "unknown" for rule in rules):
+            break
+        time.sleep(0.5)
+    return rules
+
+
 def check_alerts(stage):
-    rules = [rule for group in stage.ask("rules")["groups"] for rule in group["rules"]]
+    rules = evaluated_rules(stage)
     for rule in rules:
         if rule["health"] != "ok":
             yield f"{rule['name']}: {rule['health']} {rule.get('lastError')}"
