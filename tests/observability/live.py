@@ -267,7 +267,7 @@ def check_dashboard(stage, begun):
 
 def evaluated_rules(stage):
     """The alerts, once Prometheus has evaluated each: it begins with some groups later than with others."""
-    for _ in range(120):
+    for _ in range(180):
         rules = [rule for group in stage.ask("rules")["groups"] for rule in group["rules"]]
         if all(rule["health"] != "unknown" for rule in rules):
             break
