@@ -1,22 +1,33 @@
 """A network that fails on demand: a proxy between the bridge and a broker."""
 
 import asyncio
+import contextlib
+import socket
 import threading
 
-from environment import free_port
+from environment import Broken, free_port
 
 UP, DOWN = "up", "down"  # towards the broker, and back
 
 
+def listen():
+    """A socket that listens on a free port; another program may take a port between the look and the bind."""
+    for _ in range(10):
+        with contextlib.suppress(OSError):
+            return socket.create_server(("127.0.0.1", free_port()))
+    raise Broken("no port to listen on")
+
+
 class Proxy:
     def __init__(self):
-        self.port, self.target = free_port(), None
+        listener, self.target = listen(), None
+        self.port = listener.getsockname()[1]
         self.stalled = set()
         self.refuses = False
         self.writers = set()
         self.loop = asyncio.new_event_loop()
         started = threading.Event()
-        threading.Thread(target=self._run, args=(started,), daemon=True).start()
+        threading.Thread(target=self._run, args=(listener, started), daemon=True).start()
         started.wait()
 
     def to(self, port):
@@ -49,9 +60,9 @@ class Proxy:
         self.loop.call_soon_threadsafe(abort)
         done.wait()
 
-    def _run(self, started):
+    def _run(self, listener, started):
         asyncio.set_event_loop(self.loop)
-        self.loop.run_until_complete(asyncio.start_server(self._accept, "127.0.0.1", self.port))
+        self.loop.run_until_complete(asyncio.start_server(self._accept, sock=listener))
         started.set()
         self.loop.run_forever()
 
