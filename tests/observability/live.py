@@ -216,6 +216,15 @@ def story(stage):
         sender.wait()
 
 
+def wait_until_scraped(stage):
+    """What happens before the first scrape is no increase."""
+    for _ in range(120):
+        if stage.ask("query", query="up == 1")["result"]:
+            return
+        time.sleep(0.5)
+    raise Broken(f"Prometheus does not read the bridge; see {stage.folder / 'prometheus.log'}")
+
+
 def has_data(result):
     values = [value for one in result for value in one.get("values", [one.get("value")])]
     return any(value[1] != "NaN" for value in values)
@@ -302,6 +311,7 @@ def main():
     problems = []
     try:
         stage, begun = Stage(folder), time.time()
+        wait_until_scraped(stage)
         story(stage)
         for check in (check_page(stage), check_dashboard(stage, begun), check_alerts(stage)):
             problems += check
