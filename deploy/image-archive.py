@@ -1,4 +1,4 @@
-"""Writes an image archive anew, without the random names that buildah gives to the container it built in."""
+"""Rewrites an image archive without the random names that buildah gives to the container it built in."""
 
 import argparse
 import gzip

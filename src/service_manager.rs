@@ -20,7 +20,7 @@ use crate::units::show;
 /// From the end of the grace to the end of the process, amply.
 const EXIT_WITHIN: Duration = Duration::from_secs(5);
 
-/// The service manager of this process, if it has one that wants to be told. Cheap to clone.
+/// The service manager of this process, if it has one that listens. Cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub struct ServiceManager {
     /// None means nobody listens.

@@ -179,8 +179,14 @@ mod tests {
         let timed = |state| TimedAvailability::new(state, SystemTime::UNIX_EPOCH + Duration::from_secs(1_750_000_000));
         let brokers = brokers.iter().map(|state| ("nats", timed(state.clone()))).collect();
         let journal = journal.map(timed);
-        let (unreadable, failed_reloads, needs_restart) = (Vec::new(), Vec::new(), Vec::new());
-        Readiness { stopping: false, brokers, journal, unreadable, failed_reloads, needs_restart }
+        Readiness {
+            stopping: false,
+            brokers,
+            journal,
+            unreadable: Vec::new(),
+            failed_reloads: Vec::new(),
+            needs_restart: Vec::new(),
+        }
     }
 
     #[test]

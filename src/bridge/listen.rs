@@ -45,8 +45,11 @@ impl BoundAddresses {
 /// Refuses a start with which next to no connection could be served.
 fn require_open_files(config: &Config) -> Result<(), BuildError> {
     let Some(problem) = http_server::too_few_files() else { return Ok(()) };
-    let (key, value) = ("http.limits.connections".into(), Some(config.http.limits.connections.to_string()));
-    Err(BuildError::Config(ConfigError { key, value, problem }))
+    Err(BuildError::Config(ConfigError {
+        key: "http.limits.connections".into(),
+        value: Some(config.http.limits.connections.to_string()),
+        problem,
+    }))
 }
 
 impl BoundAddress {
