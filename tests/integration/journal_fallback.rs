@@ -119,7 +119,7 @@ fn a_missing_topic_blocks_only_its_own_lanes() {
         }
     }
     eventually("all are counted", Duration::from_secs(3), || owed(&bridge, "kafka") == 300.0);
-    kafka.tool("tools.Topic", &["--create", "--topic", "held.outgoing", "--partitions", "3"]);
+    kafka.create("held.outgoing", 3, &[]);
     eventually("drained", Duration::from_secs(15), || owed(&bridge, "kafka") == 0.0);
     assert_eq!(bridge.post(&of(1, 3)), (200, BROKER.into()));
     let stored = numbers(kafka.read(&["held.outgoing"]).iter().map(body));

@@ -183,7 +183,7 @@ fn a_broker_killed_or_stopped_under_load_loses_nothing_answered_200() {
     let slowest = answers.iter().map(|answer| answer.took).max().unwrap();
     assert!(slowest < 3 * TIMEOUT, "{slowest:?}");
     let answered: Vec<_> = answers.into_iter().filter(|answer| answer.status == 200).collect();
-    assert!(answered.len() > 100, "only {}", answered.len());
+    assert!(answered.len() > 20, "only {}", answered.len());
     let held: HashSet<_> = read(&kafka, "load").iter().map(body).collect();
     let lost = answered.iter().filter(|answer| !held.contains(&answer.body)).count();
     assert_eq!(lost, 0, "of {}", answered.len());
@@ -256,7 +256,7 @@ fn with_topics_from_payloads_a_missing_topic_is_a_dead_letter() {
 #[test]
 fn with_topics_from_payloads_a_missing_dead_letter_topic_harms_no_other() {
     let kafka = Kafka::shared();
-    kafka.tool("tools.Topic", &["--create", "--topic", "free.at.incomingCall", "--partitions", "1"]);
+    kafka.create("free.at.incomingCall", 1, &[]);
     let open = kafka.config("free").replace("free.{class}", "free.at.{type}");
     let bridge = Bridge::with(&format!("publish.timeout = \"5s\"\n{open}"), false).ready();
     assert!(bridge.get("/readyz").1.contains(r#""degraded":"no_topic""#), "{:?}", bridge.get("/readyz"));

@@ -12,8 +12,7 @@ use greenapi_bridge::message::{Broker, Event, Id, Message, PerBroker};
 use crate::harness::{Bridge, Connection, Kafka, body, command, eventually, not_tested, refusals, signal, text};
 
 fn create(kafka: &Kafka, topic: &str, most: usize) {
-    let setting = format!("max.message.bytes={most}");
-    kafka.tool("tools.Topic", &["--create", "--topic", topic, "--partitions", "1", "--config", &setting]);
+    kafka.create(topic, 1, &[&format!("max.message.bytes={most}")]);
 }
 
 fn sized(number: usize, bytes: usize) -> Vec<u8> {

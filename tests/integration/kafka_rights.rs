@@ -125,11 +125,7 @@ fn check_names_topics_without_write_permission_and_stores_nothing() {
 
 #[test]
 fn check_does_not_probe_topics_that_would_store_the_probe() {
-    let topic = |name: &str, setting: &str| {
-        let class = format!("taker.{name}");
-        let arguments = ["--create", "--topic", &class, "--partitions", "6", "--config", setting];
-        broker().tool("tools.Topic", &arguments);
-    };
+    let topic = |name: &str, setting: &str| broker().create(&format!("taker.{name}"), 6, &[setting]);
     topic("incoming", "message.timestamp.after.max.ms=9223372036854775807");
     topic("state", "message.timestamp.type=LogAppendTime");
     provisioned("taker");

@@ -7,6 +7,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
+#[cfg(feature = "kafka")]
+use rdkafka::producer::{BaseProducer, Producer};
 use serde_json::Value;
 
 use super::{BlackholeProxy, eventually, free_port, kafka_reader, signal};
@@ -131,13 +133,16 @@ impl Kafka {
     /// Waits until the broker is registered: it listens long before it can create topics.
     #[cfg(feature = "kafka")]
     fn serves(&self) {
-        use rdkafka::producer::{BaseProducer, Producer};
-        let mut client = rdkafka::ClientConfig::new();
-        let producer: BaseProducer = client.set("bootstrap.servers", self.inside()).create().unwrap();
+        let producer = self.metadata_client();
         eventually("Kafka serves", Duration::from_secs(60), || {
             let metadata = producer.client().fetch_metadata(None, Duration::from_secs(5));
             metadata.is_ok_and(|metadata| !metadata.brokers().is_empty())
         });
+    }
+
+    #[cfg(feature = "kafka")]
+    fn metadata_client(&self) -> BaseProducer {
+        rdkafka::ClientConfig::new().set("bootstrap.servers", self.inside()).create().unwrap()
     }
 
     #[cfg(not(feature = "kafka"))]
@@ -174,6 +179,20 @@ impl Kafka {
         kafka_config(&[self.server()], prefix)
     }
 
+    /// Creates a topic, and waits until the broker knows it: Kafka's own command returns when the controller does.
+    #[cfg(feature = "kafka")]
+    pub fn create(&self, topic: &str, partitions: usize, settings: &[&str]) {
+        let partitions = partitions.to_string();
+        let mut arguments = vec!["--create", "--topic", topic, "--partitions", &partitions];
+        settings.iter().for_each(|setting| arguments.extend(["--config", setting]));
+        self.tool("tools.Topic", &arguments);
+        let producer = self.metadata_client();
+        eventually("the topic is created", Duration::from_secs(20), || {
+            let metadata = producer.client().fetch_metadata(Some(topic), Duration::from_secs(5));
+            metadata.is_ok_and(|metadata| metadata.topics().iter().all(|found| found.error().is_none()))
+        });
+    }
+
     /// Deletes a topic, and waits until the broker does not store in it any more: it renames its folders then.
     pub fn delete(&self, topic: &str) {
         self.tool("tools.Topic", &["--delete", "--topic", topic]);
@@ -205,7 +224,7 @@ impl Kafka {
     /// Waits until a client of its own has a record acknowledged in this topic: it listens long before it serves.
     #[cfg(feature = "kafka")]
     pub fn acknowledges(&self, topic: &str) {
-        use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+        use rdkafka::producer::BaseRecord;
         let mut client = rdkafka::ClientConfig::new();
         client.set("bootstrap.servers", self.server()).set("acks", "all").set("message.timeout.ms", "60000");
         client.set("reconnect.backoff.max.ms", "100").set("retry.backoff.ms", "50").set("linger.ms", "0");
