@@ -155,12 +155,7 @@ where
         lingered: CancellationToken::new(),
     });
     let connections = TaskTracker::new();
-    loop {
-        let accepted = tokio::select! {
-            () = stop.cancelled() => break,
-            accepted = accept(&listener, &shared) => accepted,
-        };
-        let Some((stream, peer, permit)) = accepted else { continue };
+    let serve_connection = |stream, peer: SocketAddr, permit| {
         // it can be evicted from now on, even before its task runs
         let evictable = shared.register(peer.ip());
         let (shared, service) = (shared.clone(), service.clone());
@@ -169,15 +164,34 @@ where
             connection::serve(&shared, stream, evictable, service).await;
             drop((permit, open));
         });
+    };
+    while let Some(accepted) = stop.run_until_cancelled(accept(&listener, &shared)).await {
+        let Some((stream, peer, permit)) = accepted else { continue };
+        serve_connection(stream, peer, permit);
         // otherwise a burst of connections is accepted, over a hundred at a time, before the open ones are served
         tokio::task::yield_now().await;
     }
-    drop(listener);
+    for (stream, peer) in accept_queue(listener).take(limits.connections) {
+        let Ok(permit) = shared.connection_permits.clone().try_acquire_owned() else { break };
+        serve_connection(stream, peer, permit);
+    }
     connections.close();
     if timeout(limits.linger, connections.wait()).await.is_err() {
         shared.lingered.cancel();
         connections.wait().await;
     }
+}
+
+/// The connections that the kernel has accepted and the server has not: closing the listener would reset them, although
+/// their requests may have been sent.
+fn accept_queue(listener: TcpListener) -> impl Iterator<Item = (TcpStream, SocketAddr)> {
+    let listener = listener.into_std().ok();
+    let accept = move || {
+        let (stream, peer) = listener.as_ref()?.accept().ok()?;
+        stream.set_nonblocking(true).ok()?;
+        Some((TcpStream::from_std(stream).ok()?, peer))
+    };
+    std::iter::from_fn(accept)
 }
 
 /// Accepts a connection, and waits until there is room for it.

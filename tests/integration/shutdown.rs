@@ -38,6 +38,23 @@ fn refuses_connections(bridge: &Bridge) -> bool {
 }
 
 #[test]
+fn a_request_that_waits_to_be_accepted_is_answered() {
+    let nats = Nats::start();
+    let mut bridge = Bridge::start(&nats, "shutdown.delay = \"0s\"\n");
+    // stopped, it accepts nothing, and the kernel does
+    bridge.signal("-STOP");
+    let mut waiting: Vec<_> = (0..60).map(|number| bridge.begin(&text(number))).collect();
+    bridge.signal("-TERM");
+    bridge.signal("-CONT");
+    for (number, connection) in waiting.iter_mut().enumerate() {
+        let answer = connection.answer();
+        assert!(answer.status == 200 && answer.is_last(), "{number}: {answer:?}");
+    }
+    assert_eq!(bridge.exit_code(), Some(0));
+    assert_eq!(nats.read().len(), 60);
+}
+
+#[test]
 fn the_shutdown_steps_come_in_order() {
     let nats = Nats::start();
     let mut bridge = Bridge::start(&nats, STEPS);
