@@ -1,7 +1,8 @@
-//! What the process tells the service manager that started it, such as systemd: `sd_notify(3)`.
+//! Notifies the service manager that started this process, such as systemd, of its state: `sd_notify(3)`.
 //!
 //! In: the environment (`NOTIFY_SOCKET`, `WATCHDOG_USEC`, `WATCHDOG_PID`). Out: one datagram for each state. Without
-//! `NOTIFY_SOCKET` nothing is sent. The libraries for it know no abstract socket addresses, or link to systemd.
+//! `NOTIFY_SOCKET` nothing is sent. No library is used: those for this do not support abstract socket addresses, or link to
+//! systemd.
 
 use std::env::VarError;
 use std::io;
@@ -17,15 +18,15 @@ use tracing::warn;
 
 use crate::units::show;
 
-/// From the end of the grace to the end of the process, amply.
+/// More than enough time for the process to exit after the grace has ended.
 const EXIT_WITHIN: Duration = Duration::from_secs(5);
 
-/// The service manager of this process, if it has one that listens. Cheap to clone.
+/// The service manager of this process, if one listens. Cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub struct ServiceManager {
-    /// None means nobody listens.
+    /// None means no service manager listens.
     address: Option<SocketAddr>,
-    /// The process is ended if it sends nothing for so long. None means there is no such limit.
+    /// The service manager kills the process if it sends nothing for this time. None means there is no watchdog.
     watchdog: Option<Duration>,
     stopping: Arc<AtomicBool>,
 }
@@ -39,24 +40,24 @@ impl ServiceManager {
         })
     }
 
-    /// The same for the process `own_id`, whose variables `variable` looks up.
+    /// The service manager of the process `own_id`. `variable` looks up its environment variables.
     fn new(own_id: u32, variable: impl Fn(&str) -> Option<String>) -> Self {
         let Some(name) = variable("NOTIFY_SOCKET").filter(|name| !name.is_empty()) else { return Self::default() };
         let address = address(&name)
             .inspect_err(|error| warn!("NOTIFY_SOCKET = {name}: {error}; the service manager is not notified"));
-        // the variables may be another process's, whose child this is
+        // this process may have inherited the variables from a parent process for which they are meant
         let is_meant = variable("WATCHDOG_PID").is_none_or(|id| id.parse() == Ok(own_id));
         let watchdog = variable("WATCHDOG_USEC").filter(|_| is_meant).and_then(|time| time.parse().ok());
         let watchdog = watchdog.filter(|micros| *micros > 0).map(Duration::from_micros);
         Self { address: address.ok(), watchdog, stopping: Arc::default() }
     }
 
-    /// All listeners serve, or a reload has ended.
+    /// Notifies that all listeners serve, or that a reload has ended.
     pub async fn ready(&self, status: &str) {
         self.unless_stopping(&format!("READY=1\nSTATUS={status}\n")).await;
     }
 
-    /// A reload begins, which [`Self::ready`] ends.
+    /// Notifies that a reload begins. [`Self::ready`] ends it.
     pub async fn reloading(&self) {
         // systemd compares it with the time at which it asked for the reload
         let now = clock_gettime(ClockId::Monotonic);
@@ -64,8 +65,8 @@ impl ServiceManager {
         self.unless_stopping(&format!("RELOADING=1\nMONOTONIC_USEC={micros}\nSTATUS=reloading\n")).await;
     }
 
-    /// The stop begins, and takes `grace` at most, for which this asks: the service manager may have less time in mind.
-    /// Later states are not sent.
+    /// Notifies that the stop begins and takes at most `grace`. It asks for that much time, because the limit of the service
+    /// manager may be shorter. No later state is sent.
     pub async fn stopping(&self, grace: Duration) {
         self.stopping.store(true, Ordering::Relaxed);
         let micros = (grace + EXIT_WITHIN).as_micros();
@@ -73,8 +74,8 @@ impl ServiceManager {
         self.send(&format!("STOPPING=1\nEXTEND_TIMEOUT_USEC={micros}\nSTATUS={status}\n")).await;
     }
 
-    /// Says at half of the watchdog's time that the process works, for ever. To be spawned on the runtime that serves: then
-    /// a tick says that its threads and its timer run. A tick asks no broker and no disk, which a restart would not mend.
+    /// Sends the watchdog's keep-alive twice in its time, without end. Spawn it on the runtime that serves: then each tick
+    /// shows that the runtime's threads and timer run. A tick uses no broker and no disk, which a restart would not repair.
     pub async fn keep_alive(self) {
         let Some(watchdog) = self.watchdog else { return };
         let mut ticks = interval(watchdog / 2);
@@ -99,7 +100,7 @@ impl ServiceManager {
     }
 }
 
-/// The address that a value of `NOTIFY_SOCKET` means: a path, or an abstract name after an `@`.
+/// The address in a value of `NOTIFY_SOCKET`: a path, or an abstract name after an `@`.
 fn address(name: &str) -> io::Result<SocketAddr> {
     match name.strip_prefix('@') {
         Some(name) => SocketAddr::from_abstract_name(name),
@@ -108,7 +109,7 @@ fn address(name: &str) -> io::Result<SocketAddr> {
     }
 }
 
-/// A socket for each datagram: the service manager may have replaced its own.
+/// Sends from a new socket each time, because the service manager may have replaced its own socket.
 async fn send_to(address: &SocketAddr, state: &str) -> io::Result<()> {
     let socket = UnixDatagram::unbound()?;
     socket.connect_addr(address)?;
@@ -152,7 +153,7 @@ mod tests {
         assert!(["", "notify", "vsock:2:1234"].into_iter().all(|name| named(name).is_none()));
     }
 
-    /// A manager, and the socket that it listens to.
+    /// A manager, and the socket that receives what it sends.
     fn listening(watchdog: &str) -> (ServiceManager, UnixDatagram, tempfile::TempDir) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("notify");

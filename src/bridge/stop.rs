@@ -1,4 +1,4 @@
-//! The steps of a stop that take time. Each returns whether it was finished in time, and logs what was not.
+//! The steps of a stop that take time. Each returns whether it finished in time, and logs what it did not finish.
 
 use std::time::Duration;
 
@@ -12,10 +12,10 @@ use crate::journal::{Counts, Journal};
 use crate::message::Broker;
 use crate::units::records;
 
-/// How long a stop counts the records that no broker gets.
+/// The time limit for counting the records that are stored for no broker.
 const COUNTED_WITHIN: Duration = Duration::from_millis(500);
 
-/// Finishes the requests in flight until `end`.
+/// Waits until the requests in flight are finished, at most until `end`.
 pub(super) async fn finish_requests(webhook: JoinHandle<()>, tasks: &TaskTracker, end: Instant) -> bool {
     let finished = async {
         let _ = webhook.await;
@@ -29,7 +29,7 @@ pub(super) async fn finish_requests(webhook: JoinHandle<()>, tasks: &TaskTracker
     in_time
 }
 
-/// Forwards the backlog of an ephemeral journal until `deadline`.
+/// Waits until the backlog of an ephemeral journal is forwarded, at most until `deadline`.
 pub(super) async fn drain(delivery: &Delivery, journal: &Journal, deadline: Instant) -> bool {
     let _ = timeout_at(deadline, delivery.wait_until_drained()).await;
     let left: Vec<_> = delivery.backlog().into_iter().filter(|(_, backlog)| backlog.records > 0).collect();
@@ -50,7 +50,7 @@ pub(super) async fn drain(delivery: &Delivery, journal: &Journal, deadline: Inst
     left.is_empty()
 }
 
-/// Closes the journal until `end`.
+/// Closes the journal, and waits for that at most until `end`.
 pub(super) async fn close(delivery: &Delivery, end: Instant) -> bool {
     let in_time = timeout_at(end, delivery.close()).await.is_ok();
     if !in_time {
@@ -63,7 +63,7 @@ pub(super) async fn close(delivery: &Delivery, end: Instant) -> bool {
     in_time
 }
 
-/// The backlog of each broker in words. None means there is no backlog. The next start forwards it.
+/// The backlog of each broker in words, which the next start forwards. None means there is no backlog.
 fn describe_backlog(backlog: &[(Broker, Backlog)]) -> Option<String> {
     let each = backlog.iter().filter(|(_, backlog)| backlog.records > 0);
     let each = each.map(|(broker, backlog)| format!("{} for {}", records(backlog.records), broker.as_str()));

@@ -9,7 +9,7 @@ import tempfile
 
 sys.dont_write_bytecode = True
 
-import reckoning  # noqa: E402
+import estimate  # noqa: E402
 import scale_costs  # noqa: E402
 import scale_day  # noqa: E402
 from machine import Broken, prepare, stop_all  # noqa: E402
@@ -17,14 +17,14 @@ from machine import Broken, prepare, stop_all  # noqa: E402
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("command", choices=["costs", "reckon", "day"])
+    parser.add_argument("command", choices=["costs", "estimate", "day"])
     parser.add_argument("--broker", choices=["nats", "kafka"])
     parser.add_argument("--instances", type=int, default=100_000)
     parser.add_argument("--hour", type=float, default=5)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1_000_000))
     arguments = parser.parse_args()
-    if arguments.command == "reckon":
-        print(reckoning.table())
+    if arguments.command == "estimate":
+        print(estimate.table())
         return
     prepare()
     folder = pathlib.Path(tempfile.mkdtemp(prefix="bridge-scale-"))

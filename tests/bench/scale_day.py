@@ -11,7 +11,7 @@ import time
 import brokers
 import programs
 from machine import CACHE, Broken, Process
-from reckoning import PROFILE, Figures, count, size
+from estimate import PROFILE, Figures, count, size
 from scale_costs import stream_info, total
 
 FIRST = 1_101_000_001
@@ -115,7 +115,7 @@ class Day:
         hour.bridge_cpu, hour.broker_cpu = self.bridge.process.cpu() - bridge_cpu, self.broker_cpu() - broker_cpu
 
     def lose_broker(self, began, hour):
-        """Away for half of the hour; then how long the backlog takes."""
+        """Stops the broker for half of the hour; then measures how long the backlog takes."""
         process = self.broker.process
         self.ended_broker_cpu += process.cpu()
         process.child.kill()
@@ -167,7 +167,7 @@ def seconds(number):
 def simulate(folder, arguments):
     of = Figures()
     day = Day(folder, arguments, of)
-    say(f"A day of {arguments.instances:,} instances, each hour in {arguments.hour:g} s; seed {arguments.seed}; the broker is away at {day.outage}:00")
+    say(f"A day of {arguments.instances:,} instances, each hour in {arguments.hour:g} s; seed {arguments.seed}; the broker is down at {day.outage}:00")
     cpu = []
     for hour in day.hours:
         day.live(hour)
@@ -184,11 +184,11 @@ def simulate(folder, arguments):
     judge("CPU of nats-server", sum(one for _, one in cpu), sum(hour.broker_cpu for hour in day.hours), seconds)
     judge("disk of the stream", sent * of("JetStream, a message, disk"), state["bytes"], size)
     most, awake = day.watch.most, round(day.hours[day.outage].rate)
-    judge("lanes, the broker away", awake, most["journal_lanes"])
+    judge("lanes with a backlog while the broker is down", awake, most["journal_lanes"])
     # the outage begins with a campaign
     judge("records then", awake * (day.away + of(BUSIEST)), day.kept)
     judge("journal then, beside what it has empty", day.kept * of("journal, a record of a backlog, disk"), most["journal_bytes"], size)
-    drain = day.kept / min(of("backlog drained, JetStream"), of("lanes at once") * awake)
+    drain = day.kept / min(of("backlog drained, JetStream"), of("lanes in flight") * awake)
     judge("backlog drained in", max(1.0, drain), day.drained, seconds)
     connections = max(hour.rate for hour in day.hours) + CAMPAIGN
     judge("connections", connections, most["connections"])

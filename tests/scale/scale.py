@@ -14,7 +14,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.append(str(ROOT / "tests/ledger"))
 
 from environment import CACHE, prepare  # noqa: E402
-import reckoning  # noqa: E402
+import estimate  # noqa: E402
 from ledger import self_test  # noqa: E402
 from servers import Nats  # noqa: E402
 
@@ -86,9 +86,9 @@ def table(outcomes):
 
 
 def check_page():
-    """What docs/scale.md reckons is what its figures give."""
-    if reckoning.table() not in (ROOT / "docs/scale.md").read_text():
-        sys.exit("docs/scale.md: the table under Reckoned is not what its figures give; print it with tests/bench/scale reckon")
+    """The estimate in docs/scale.md is what the figures there give."""
+    if estimate.table() not in (ROOT / "docs/scale.md").read_text():
+        sys.exit("docs/scale.md: the table under Estimate is not what its figures give; print it with tests/bench/scale estimate")
 
 
 def main():

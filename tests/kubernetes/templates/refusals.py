@@ -86,7 +86,7 @@ REFUSALS = {
     "an unknown address": (nats({"listenAddress": "127.0.0.1"}), "/listenAddress"),
     "a journal that goes with the pod": (
         merged(JOURNAL, {"journal": {"volume": "emptyDir"}}),
-        "journal.volume = emptyDir: what was answered 200 goes with the pod",
+        "journal.volume = emptyDir: it is deleted with the pod, and with it what was answered 200",
     ),
     "an ephemeral journal on a volume": (
         merged(JOURNAL, {"journal": {"ephemeral": True}}),
@@ -127,7 +127,7 @@ REFUSALS = {
     ),
     "too little grace": (
         nats({"terminationGracePeriodSeconds": 34}),
-        "terminationGracePeriodSeconds = 34: the kubelet would kill the bridge in its stop; give at least 35",
+        "terminationGracePeriodSeconds = 34: the kubelet would kill the bridge while it stops; give at least 35",
     ),
     "too little grace for shutdown.grace": (
         nats({"terminationGracePeriodSeconds": 60, "config": {"shutdown": {"grace": "1m"}}}),

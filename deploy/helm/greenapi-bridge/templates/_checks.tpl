@@ -74,7 +74,7 @@
 {{- end }}
 {{- end -}}
 
-{{/* A ConfigMap is read by more people than a Secret. The values are not repeated here. */}}
+{{/* More people can read a ConfigMap than a Secret. The errors do not repeat the values. */}}
 {{- define "greenapi-bridge.check.inlineSecrets" -}}
 {{- range dig "nats" "servers" list .Values.config }}
 {{- if contains "@" . }}
@@ -113,10 +113,10 @@
 {{- end }}
 {{- if $journal.enabled }}
 {{- if and (eq $journal.volume "emptyDir") (not $journal.ephemeral) }}
-- journal.volume = emptyDir: what was answered 200 goes with the pod; use persistentVolumeClaim, or set journal.ephemeral = true, which forwards at a stop what it can and logs what is lost
+- journal.volume = emptyDir: it is deleted with the pod, and with it what was answered 200; use persistentVolumeClaim, or set journal.ephemeral = true, which forwards what it can when the bridge stops, and logs what is lost
 {{- end }}
 {{- if and (eq $journal.volume "persistentVolumeClaim") $journal.ephemeral }}
-- journal.ephemeral = true: the volume outlives the pod, so nothing needs to be forwarded in haste; remove it, or set journal.volume = emptyDir
+- journal.ephemeral = true: the volume outlives the pod, so the next pod forwards the backlog; remove it, or set journal.volume = emptyDir
 {{- end }}
 {{- if and (eq $journal.volume "emptyDir") $journal.storageClass }}
 - journal.storageClass = {{ $journal.storageClass }}: an emptyDir has none; remove it, or set journal.volume = persistentVolumeClaim
@@ -158,11 +158,11 @@
 {{- if not (include "greenapi-bridge.seconds" $grace) }}
 - config.shutdown.grace = {{ $grace }}: is not a duration; give one such as 25s
 {{- else if lt (include "greenapi-bridge.grace" . | int64) (include "greenapi-bridge.graceNeeded" . | int64) }}
-- terminationGracePeriodSeconds = {{ .Values.terminationGracePeriodSeconds }}: the kubelet would kill the bridge in its stop; give at least {{ include "greenapi-bridge.graceNeeded" . }} (preStopSeconds, config.shutdown.grace and 5), or remove it
+- terminationGracePeriodSeconds = {{ .Values.terminationGracePeriodSeconds }}: the kubelet would kill the bridge while it stops; give at least {{ include "greenapi-bridge.graceNeeded" . }} (preStopSeconds, config.shutdown.grace and 5), or remove it
 {{- end }}
 {{- end -}}
 
-{{/* auth.allow_from is about the sender's address, which what stands in front can hide. */}}
+{{/* auth.allow_from is compared with the sender's address, which a proxy or a Service in front can hide. */}}
 {{- define "greenapi-bridge.check.source" -}}
 {{- $service := .Values.service }}
 {{- if and (dig "auth" "allow_from" "" .Values.config) (not (dig "http" "proxy" "" .Values.config)) }}
@@ -230,20 +230,20 @@
 {{- end }}
 {{- end -}}
 
-{{/* What an upgrade cannot do, by what is in the cluster. `helm template` sees no cluster. */}}
+{{/* What an upgrade cannot do with the objects in the cluster. `helm template` looks up none. */}}
 {{- define "greenapi-bridge.check.upgrade" -}}
 {{- $name := include "greenapi-bridge.fullname" . }}
 {{- $old := lookup "apps/v1" "StatefulSet" .Release.Namespace $name }}
 {{- if $old }}
 {{- if and (or (not .Values.journal.enabled) .Values.sidecar.enabled) (gt (int64 $old.spec.replicas) 0) }}
-- journal.enabled = false: the journal of StatefulSet {{ $name }} may hold a backlog, which would stay behind; wait until `kubectl exec {{ $name }}-0 -- /greenapi-bridge journal status` shows none, then `kubectl scale statefulset {{ $name }} --replicas=0`, and upgrade again
+- journal.enabled = false: the journal of StatefulSet {{ $name }} may hold a backlog, which would stay behind; wait until `kubectl exec {{ $name }}-0 -- /greenapi-bridge journal status` shows an empty backlog, then `kubectl scale statefulset {{ $name }} --replicas=0`, and upgrade again
 {{- end }}
 {{- if and .Values.journal.enabled (not .Values.sidecar.enabled) }}
 {{- $claims := $old.spec.volumeClaimTemplates | default list }}
 {{- $isClaim := eq .Values.journal.volume "persistentVolumeClaim" }}
 {{- $remedy := printf "`kubectl delete statefulset %s --cascade=orphan`, and upgrade again" $name }}
 {{- if ne (len $claims) ($isClaim | ternary 1 0) }}
-- journal.volume = {{ .Values.journal.volume }}: StatefulSet {{ $name }} has another, which Kubernetes does not change in place; wait until `journal status` shows no backlog, then {{ $remedy }}
+- journal.volume = {{ .Values.journal.volume }}: StatefulSet {{ $name }} has another, which Kubernetes does not change in place; wait until `journal status` shows an empty backlog, then {{ $remedy }}
 {{- else if $isClaim }}
 {{- $spec := (first $claims).spec }}
 {{- if ne $spec.resources.requests.storage (toString .Values.journal.size) }}

@@ -14,7 +14,7 @@
 {{- end }}
 {{- end -}}
 
-{{/* Writes into `config` where each file is mounted: relative to bridge.toml, but for librdkafka, which does not know it. */}}
+{{/* Writes into `config` where each file is mounted: relative to bridge.toml, except for librdkafka, which does not know that folder. */}}
 {{- define "greenapi-bridge.setFilePaths" -}}
 {{- $path := .path -}}
 {{- $config := .config -}}

@@ -44,7 +44,7 @@ resources:
 {{- end }}
 terminationMessagePolicy: FallbackToLogsOnError
 volumeMounts:
-  # the folder, not single files: the kubelet does not update those
+  # the folder, not files by subPath: the kubelet does not update those
   - name: bridge-config
     mountPath: /etc/greenapi-bridge
     readOnly: true
@@ -63,7 +63,7 @@ startupProbe:
   periodSeconds: 1
   timeoutSeconds: 2
   failureThreshold: {{ .Values.journal.enabled | ternary 600 60 }}
-# asks no broker: an outage of one must not restart bridges
+# asks no broker: bridges must not restart because a broker is down
 livenessProbe:
   httpGet:
     path: /livez
@@ -83,7 +83,7 @@ readinessProbe:
   failureThreshold: 2
 {{- end -}}
 
-{{/* The volume of a journal that goes with the pod. */}}
+{{/* The volume of a journal that is deleted with the pod. */}}
 {{- define "greenapi-bridge.emptyDir" -}}
 name: bridge-journal
 emptyDir:
@@ -128,7 +128,7 @@ spec:
     {{- end }}
     {{- with .Values.fsGroup }}
     fsGroup: {{ int64 . }}
-    # the other policy opens the journal's files to the group at each start
+    # Always would make the journal's files readable and writable for the group at each start
     fsGroupChangePolicy: OnRootMismatch
     {{- end }}
     seccompProfile:
@@ -138,7 +138,7 @@ spec:
       {{- include "greenapi-bridge.startupAndLivenessProbes" . | nindent 6 }}
       {{- include "greenapi-bridge.readinessProbe" . | nindent 6 }}
       {{- if .Values.preStopSeconds }}
-      # goes on until no Service sends to this pod any more
+      # serves as before until the Services have removed this pod from their endpoints
       lifecycle:
         preStop:
           sleep:
@@ -157,7 +157,7 @@ spec:
         matchLabels:
           {{- include "greenapi-bridge.selectorLabels" $ | nindent 10 }}
       {{- if not $.Values.journal.enabled }}
-      # else the pods that a rollout replaces count too
+      # otherwise the pods that a rollout replaces count too
       matchLabelKeys: [pod-template-hash]
       {{- end }}
     {{- end }}

@@ -10,11 +10,11 @@ persistentVolumeClaim it needs a volume `bridge-journal`, such as a volumeClaimT
 {{- define "greenapi-bridge.sidecar" -}}
 {{- include "greenapi-bridge.checks" . -}}
 {{- include "greenapi-bridge.container" . }}
-# stays beside the containers: it starts before them and gets SIGTERM after they have ended
+# a native sidecar: it starts before the containers and gets SIGTERM after they have ended
 restartPolicy: Always
 {{ include "greenapi-bridge.startupAndLivenessProbes" . }}
 {{- if .Values.sidecar.readiness }}
-# a bridge that is not ready takes the whole pod out of its Service
+# a bridge that is not ready takes the whole pod out of its Services
 {{ include "greenapi-bridge.readinessProbe" . }}
 {{- end }}
 {{- end -}}
@@ -26,7 +26,7 @@ restartPolicy: Always
 {{- end }}
 {{- end -}}
 
-{{/* For the pod's annotations: a change of the configuration that needs a restart restarts the pod. */}}
+{{/* For the pod's annotations: a change of the configuration that needs a restart replaces the pod. */}}
 {{- define "greenapi-bridge.sidecarAnnotations" -}}
 checksum/greenapi-bridge: {{ include "greenapi-bridge.checksum" . }}
 {{- end -}}

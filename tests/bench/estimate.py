@@ -1,4 +1,4 @@
-"""The reckoning of docs/scale.md: its figures are read from the page, so that page and reckoning never differ."""
+"""The estimate of docs/scale.md: it reads its figures from that page, so the page and the estimate never differ."""
 
 import math
 import re
@@ -48,7 +48,7 @@ class Figures:
         return points[-1][1]
 
 
-class Reckoning:
+class Estimate:
     """Of so many instances."""
 
     def __init__(self, instances, of):
@@ -75,13 +75,13 @@ def size(of):
     raise AssertionError
 
 
-def rows(reckonings, of):
-    """What, how it is reckoned, and the figure of each size."""
+def rows(estimates, of):
+    """What, how it is calculated, and the figure of each size."""
     days, share = of("days that a broker keeps"), of("the part of a core that the busiest second may take")
     limit = of("one stream of three replicas, the most")
 
     def row(what, how, figure):
-        return [what, how, *(figure(one) for one in reckonings)]
+        return [what, how, *(figure(one) for one in estimates)]
 
     def bridges(one):
         return max(2, math.ceil(one.cores("bridge, JetStream") / share))
@@ -94,29 +94,29 @@ def rows(reckonings, of):
 
     yield row("notifications a second, average", "instances × a day's ÷ 86,400", lambda one: count(one.average))
     yield row("in the busiest hour", "a day's × 8.8 % ÷ 3,600", lambda one: count(one.busiest_hour))
-    yield row("in the busiest second", "5 × that", lambda one: count(one.peak))
+    yield row("in the busiest second", "5 × the busiest hour's average", lambda one: count(one.peak))
     yield row("cores for bridges, JetStream", "busiest second × CPU", lambda one: f"{one.cores('bridge, JetStream'):.2f}")
-    yield row("cores for bridges, Kafka", "the same", lambda one: f"{one.cores('bridge, Kafka, 6 partitions'):.2f}")
-    yield row("bridges (`http.workers = 1`)", "cores ÷ 0.6, 2 at least", lambda one: count(bridges(one)))
+    yield row("cores for bridges, Kafka", "busiest second × CPU", lambda one: f"{one.cores('bridge, Kafka, 6 partitions'):.2f}")
+    yield row("bridges with JetStream (`http.workers = 1`)", "cores ÷ 0.6, 2 at least", lambda one: count(bridges(one)))
     yield row("TLS in the bridges, no keep-alive: cores", "busiest second × a handshake", lambda one: f"{one.peak * of('full TLS handshake, CPU') / 1e6:.2f}")
     yield row("TLS in the bridges, kept open: memory", "instances × a connection", lambda one: size(one.instances * of("idle connection over TLS, memory") * 1024))
     yield row("cores of a stream's leader", "busiest second × CPU", lambda one: f"{one.cores('leader of three'):.2f}")
-    yield row("streams", "busiest second ÷ (0.6 × the most of one)", lambda one: count(streams(one)))
+    yield row("streams", "busiest second ÷ (0.6 × the most of one stream)", lambda one: count(streams(one)))
     yield row("subjects", "instances × types each has", lambda one: count(one.instances * of("types that an instance has")))
-    yield row("their memory in each nats-server", "subjects × a subject's", lambda one: size(one.instances * of("types that an instance has") * of("nats-server, a subject, memory")))
+    yield row("memory of the subjects in each nats-server", "subjects × a subject's", lambda one: size(one.instances * of("types that an instance has") * of("nats-server, a subject, memory")))
     yield row("ids in a window of 15 minutes", "busiest hour × 900 s", lambda one: count(one.busiest_hour * 900))
-    yield row("their memory in each nats-server", "ids × an id's", lambda one: size(one.busiest_hour * 900 * of("nats-server, an id of the window, memory")))
+    yield row("memory of the ids in each nats-server", "ids × an id's", lambda one: size(one.busiest_hour * 900 * of("nats-server, an id of the window, memory")))
     yield row("disk of JetStream, 7 days, three replicas", "a day's × bytes × 7 × 3", lambda one: size(one.day * of("JetStream, a message, disk") * days * 3))
-    yield row("disk of Kafka, the same", "a day's × bytes × 7 × 3", lambda one: size(one.day * of("Kafka, a record, disk") * days * 3))
+    yield row("disk of Kafka, 7 days, three replicas", "a day's × bytes × 7 × 3", lambda one: size(one.day * of("Kafka, a record, disk") * days * 3))
     yield row("written by brokers in the busiest second", "busiest second × bytes × 3", lambda one: size(one.peak * of("JetStream, a message, disk") * 3))
     yield row("journals, an hour without the broker", "busiest hour × bytes × 3,600", lambda one: size(one.busiest_hour * HOUR * of("journal, a record of a backlog, disk")))
     yield row("lanes in each journal, their memory", "instances ÷ bridges × 2.3 KB", lambda one: f"{count(lanes(one))}, {size(lanes(one) * of('lane, memory') * 1000)}")
-    yield row("that hour drained in", "records ÷ (bridges × rate)", lambda one: f"{one.busiest_hour * HOUR / (min(bridges(one) * of('backlog drained, JetStream'), limit * streams(one))):,.0f} s")
+    yield row("time to drain that hour", "records ÷ the lower rate, of all bridges or of all streams", lambda one: f"{one.busiest_hour * HOUR / (min(bridges(one) * of('backlog drained, JetStream'), limit * streams(one))):,.0f} s")
 
 
 def table():
-    """The lines under "Reckoned"."""
+    """The lines under "Estimate"."""
     of = Figures()
-    reckonings = [Reckoning(instances, of) for instances in SIZES]
-    lines = ["| | reckoned | 1,000 instances | 100,000 | 1,000,000 |", "|---|---|---|---|---|"]
-    return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in rows(reckonings, of))])
+    estimates = [Estimate(instances, of) for instances in SIZES]
+    lines = ["| | calculated as | 1,000 instances | 100,000 | 1,000,000 |", "|---|---|---|---|---|"]
+    return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in rows(estimates, of))])
