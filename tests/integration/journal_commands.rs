@@ -82,7 +82,7 @@ fn status_counts_the_backlog_and_shows_no_bodies() {
     assert_eq!(said["backlog"]["nats"]["largest"][0]["instance"], "1");
     assert_eq!(said["backlog"]["nats"]["largest"][0]["records"], 3);
     let words = done("journal status", bridge.config.path());
-    assert_eq!(said["room"], "ok");
+    assert_eq!(said["accepts"], "ok");
     assert!(words.contains("capacity      ok: "), "{words}");
     assert!(words.contains("nats backlog  4 records") && words.contains("a bridge runs on it"), "{words}");
     assert!(!words.contains("7999") && !said.to_string().contains("7999"), "{words}");
@@ -447,10 +447,10 @@ fn a_browser_page_cannot_edit_the_journal() {
     assert_eq!(ask("POST", "/journal/erase", &format!("{host}{json}"), r#"{"change":{"erase":{}}}"#).0, 400, "of all");
     let head = format!("POST /journal/erase HTTP/1.1\r\n{host}{json}Content-Length: 40000000\r\n\r\n");
     assert_eq!(exchange(bridge.admin, head.as_bytes()).0, 413);
-    assert_eq!(status(bridge.config.path())["kept"]["records"], 1);
+    assert_eq!(status(bridge.config.path())["journal_only"]["records"], 1);
     let own = format!("{host}{json}Origin: http://{}\r\n", bridge.admin);
     assert_eq!(ask("POST", "/journal/erase", &own, asked), (200, r#"{"erased":1}"#.into()));
-    assert_eq!(status(bridge.config.path())["kept"]["records"], 0);
+    assert_eq!(status(bridge.config.path())["journal_only"]["records"], 0);
 }
 
 #[test]

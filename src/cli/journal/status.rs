@@ -22,7 +22,7 @@ pub(super) async fn status(config: &Config, as_json: bool) -> CommandResult {
     let capacity = section.max_bytes as u64;
     let wal_share = section.wal_share() as u64;
     // a journal that cannot be written to is shown all the same
-    let (room, used) = match Journal::preflight(section) {
+    let (accepts, used) = match Journal::preflight(section) {
         Ok(preflight) => {
             (preflight.accepts.err().map_or("ok", JournalRefusal::as_str).to_owned(), Some(preflight.used))
         }
@@ -31,8 +31,8 @@ pub(super) async fn status(config: &Config, as_json: bool) -> CommandResult {
     if as_json {
         let status = json!({
             "directory": section.directory, "journal": name, "version": version, "running": running, "bytes": bytes,
-            "capacity_bytes": capacity, "used_bytes": used, "room": room, "backlog": backlog(&totals),
-            "kept": sum(&totals.journal_only), "dead_letters": sum(&totals.dead_letters), "unreadable": totals.unreadable,
+            "capacity_bytes": capacity, "used_bytes": used, "accepts": accepts, "backlog": backlog(&totals),
+            "journal_only": sum(&totals.journal_only), "dead_letters": sum(&totals.dead_letters), "unreadable": totals.unreadable,
         });
         println!("{status:#}");
         return Ok(ExitCode::SUCCESS);
@@ -41,7 +41,7 @@ pub(super) async fn status(config: &Config, as_json: bool) -> CommandResult {
     println!("{}: journal {name} of version {version}, {runs}", section.directory.display());
     println!("{:<13} {} of {}", "on disk", format_bytes(bytes), format_bytes(capacity));
     let usage = used.map(|used| format!(": {}", describe_usage(used, capacity, wal_share))).unwrap_or_default();
-    println!("{:<13} {room}{usage}", "capacity");
+    println!("{:<13} {accepts}{usage}", "capacity");
     for broker in Broker::ALL {
         println!("{:<13} {}", format!("{} backlog", broker.as_str()), line(&totals.backlog[broker]));
         for (instance, sum) in largest(&totals, broker) {

@@ -22,7 +22,7 @@ REFUSALS = {
     "no tokens": ({**IMAGE, "config": NATS["config"]}, "files.auth.tokens_file is not set: anyone could send"),
     "tokens and none": (
         nats({"config": {"auth": {"allow_anonymous": True}}}),
-        "config.auth.allow_anonymous = true: does not go with files.auth.tokens_file",
+        "config.auth.allow_anonymous = true: contradicts files.auth.tokens_file",
     ),
     "listen": (nats({"config": {"http": {"listen": "0.0.0.0:80"}}}), "use listenAddress and ports.webhook"),
     "probes": (nats({"config": {"probes": {"listen": ":1"}}}), "use listenAddress and ports.probes"),
@@ -47,7 +47,7 @@ REFUSALS = {
     ),
     "a login in an address": (
         nats({"config": {"nats": {"servers": ["nats://bridge:hush@nats:4222"]}}}),
-        "config.nats.servers = …@nats:4222: has a login in it",
+        "config.nats.servers = …@nats:4222: contains credentials",
     ),
     "a password in a property": (
         merged(KAFKA, {"config": {"kafka": {"properties": {"sasl.password": "hush"}}}}),

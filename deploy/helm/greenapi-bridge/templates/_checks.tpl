@@ -37,7 +37,7 @@
 - files.auth.tokens_file is not set: anyone could send; put tokens into a Secret and name it here, or set config.auth.allow_anonymous = true
 {{- end }}
 {{- if and $tokens $anonymous }}
-- config.auth.allow_anonymous = true: does not go with files.auth.tokens_file; remove one of them
+- config.auth.allow_anonymous = true: contradicts files.auth.tokens_file; remove one of them
 {{- end }}
 {{- end -}}
 
@@ -78,7 +78,7 @@
 {{- define "greenapi-bridge.check.inlineSecrets" -}}
 {{- range dig "nats" "servers" list .Values.config }}
 {{- if contains "@" . }}
-- config.nats.servers = …@{{ splitList "@" . | last }}: has a login in it; use files.nats.credentials_file, or config.nats.user with files.nats.password_file
+- config.nats.servers = …@{{ splitList "@" . | last }}: contains credentials; use files.nats.credentials_file, or config.nats.user with files.nats.password_file
 {{- end }}
 {{- end }}
 {{- range $name, $value := dig "kafka" "properties" dict .Values.config }}
