@@ -106,17 +106,15 @@ fn run_configured(command: Configured, file: Option<&Path>, log_level: Option<&s
             return refuse(&error);
         }
     };
+    if file.is_none() {
+        warnings.extend(without_file(&config));
+    }
     if !matches!(command, Configured::Run) {
         print_warnings(&warnings);
     }
     let Ok(runtime) = runtime(&command, config.http.workers).inspect_err(no_runtime) else { return ExitCode::FAILURE };
     let code = match command {
-        Configured::Run => {
-            if file.is_none() {
-                warnings.extend(without_file(&config));
-            }
-            serve(&runtime, config, source, log_level, &warnings)
-        }
+        Configured::Run => serve(&runtime, config, source, log_level, &warnings),
         Configured::Check(arguments) => {
             // other commands do without the certificates, also while these are being replaced
             let certificates = config.webhook_tls().and_then(|_| config.admin_tls());

@@ -18,6 +18,14 @@ pub enum OpenError {
         /// Error of making or opening it.
         source: std::io::Error,
     },
+    /// One of its files cannot be used.
+    #[error("{}: {source}; give it to the user of the bridge with chown, or run this as its owner", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Error of creating or opening it.
+        source: std::io::Error,
+    },
     /// The folder is on a file system of other machines.
     #[error("{} is on a network file system ({name}), whose locks and syncs cannot be relied on; give a folder on a disk of this machine", path.display())]
     Network {

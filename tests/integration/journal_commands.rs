@@ -91,6 +91,27 @@ fn status_counts_the_backlog_and_shows_no_bodies() {
 }
 
 #[test]
+fn a_journal_that_root_imports_into_belongs_to_the_owner_of_its_folder() {
+    use std::os::unix::fs::{MetadataExt, chown};
+    let folder = tempfile::tempdir().unwrap();
+    let (config, data, lines) =
+        (folder.path().join("b.toml"), folder.path().join("data"), folder.path().join("none.jsonl"));
+    std::fs::write(&config, format!("journal.directory = {data:?}\n")).unwrap();
+    std::fs::write(&lines, "").unwrap();
+    std::fs::create_dir(&data).unwrap();
+    if chown(&data, Some(NOBODY), Some(NOBODY)).is_err() {
+        return crate::harness::not_tested("only root gives a folder away");
+    }
+    done(&format!("journal import {}", lines.display()), &config);
+    let files = std::fs::read_dir(&data).unwrap().map(|file| file.unwrap());
+    let owners: Vec<_> = files.map(|file| (file.file_name(), file.metadata().unwrap().uid())).collect();
+    assert!(owners.len() >= 3 && owners.iter().all(|(_, owner)| *owner == NOBODY), "{owners:?}");
+}
+
+/// A user that is not root, on every Debian.
+const NOBODY: u32 = 65_534;
+
+#[test]
 fn exported_records_are_imported_once_unchanged() {
     let (folder, mut nats) = (tempfile::tempdir().unwrap(), Nats::start());
     let bridge = owing(&mut nats, folder.path(), "");

@@ -2,7 +2,7 @@
 
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -62,13 +62,13 @@ impl Directory {
         if let Some(name) = network(path).map_err(unusable)? {
             return Err(OpenError::Network { path: path.into(), name });
         }
-        let lock = private(&path.join("lock")).map_err(unusable)?;
+        let lock = private(&path.join("lock"))?;
         match try_lock(&lock) {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(OpenError::InUse { path: path.into() }),
             Err(TryLockError::Error(source)) => return Err(unusable(source)),
         }
-        let database = private(&path.join(DATABASE)).map_err(unusable)?;
+        let database = private(&path.join(DATABASE))?;
         let inode = database.metadata().map_err(unusable)?.ino();
         let taken = Self { path: path.into(), inode, database: Some(database), wal: None, _lock: Some(lock) };
         taken.sync().map_err(unusable)?;
@@ -264,8 +264,7 @@ pub(super) fn usable(path: &Path) -> Result<&Path, OpenError> {
     let written = Access::WRITE_OK | Access::EXEC_OK;
     rustix::fs::access(there, written).map_err(|error| unusable(error.into()))?;
     for file in [path.join("lock"), database(path)].iter().filter(|file| file.exists()) {
-        let opened = OpenOptions::new().read(true).write(true).open(file);
-        opened.map_err(|source| OpenError::Directory { path: file.clone(), source })?;
+        OpenOptions::new().read(true).write(true).open(file).map_err(|source| unopened(file, source))?;
     }
     Ok(there)
 }
@@ -288,8 +287,28 @@ fn allocate(file: &File, bytes: u64) -> bool {
     !matches!(allocated, Err(Errno::NOSPC | Errno::DQUOT))
 }
 
-pub(super) fn private(path: &Path) -> io::Result<File> {
-    OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
+/// Opens a file of a journal, which only its owner may read, and creates it if there is none.
+///
+/// What root creates belongs to the owner of the folder: a command that root runs must not make a journal that the bridge,
+/// as its own user, cannot open. SQLite does the same for its other files.
+pub(super) fn private(path: &Path) -> Result<File, OpenError> {
+    let opened = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path);
+    let owned = opened.and_then(|file| {
+        let folder = std::fs::metadata(path.parent().unwrap_or(path))?;
+        if rustix::process::geteuid().is_root() && file.metadata()?.uid() != folder.uid() {
+            fchown(&file, Some(folder.uid()), Some(folder.gid()))?;
+        }
+        Ok(file)
+    });
+    owned.map_err(|source| unopened(path, source))
+}
+
+/// Another user's file has another remedy than a folder.
+fn unopened(path: &Path, source: io::Error) -> OpenError {
+    match source.kind() {
+        io::ErrorKind::PermissionDenied if path.exists() => OpenError::File { path: path.into(), source },
+        _ => OpenError::Directory { path: path.into(), source },
+    }
 }
 
 fn network(path: &Path) -> io::Result<Option<&'static str>> {

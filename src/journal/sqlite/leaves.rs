@@ -3,7 +3,6 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
@@ -35,7 +34,7 @@ impl DatabaseCopy {
     /// What SQLite reports, for example a page that the disk does not read.
     pub(super) fn of(db: &Connection) -> Result<Self> {
         let path = PathBuf::from(db.path().unwrap_or_default()).with_file_name(COPY);
-        let unusable = |_: io::Error| rusqlite::Error::InvalidPath(path.clone());
+        let unusable = |_| rusqlite::Error::InvalidPath(path.clone());
         let _ = std::fs::remove_file(&path);
         let file = super::directory::private(&path).map_err(unusable)?;
         let page_size: i64 = db.pragma_query_value(None, "page_size", |row| row.get(0))?;
