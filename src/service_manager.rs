@@ -13,13 +13,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, timeout};
 use tracing::warn;
 
 use crate::units::show;
 
 /// More than enough time for the process to exit after the grace has ended.
 const EXIT_WITHIN: Duration = Duration::from_secs(5);
+
+/// How long a state may wait for room in the service manager's socket. A start, a reload and a stop wait for that.
+const SEND_WITHIN: Duration = Duration::from_millis(100);
 
 /// The service manager of this process, if one listens. Cheap to clone.
 #[derive(Debug, Clone, Default)]
@@ -115,7 +118,8 @@ async fn send_to(address: &SocketAddr, state: &str) -> io::Result<()> {
     socket.connect_addr(address)?;
     socket.set_nonblocking(true)?;
     let socket = tokio::net::UnixDatagram::from_std(socket)?;
-    socket.send(state.as_bytes()).await.map(drop)
+    let sent = timeout(SEND_WITHIN, socket.send(state.as_bytes())).await;
+    sent.unwrap_or_else(|_| Err(io::Error::other("its socket is full"))).map(drop)
 }
 
 #[cfg(test)]
@@ -183,6 +187,21 @@ mod tests {
         assert_eq!(ready, "READY=1\nSTATUS=serving\n");
         assert!(reloading.starts_with("RELOADING=1\nMONOTONIC_USEC="), "{reloading}");
         assert_eq!(stopping, "STOPPING=1\nEXTEND_TIMEOUT_USEC=30000000\nSTATUS=stopping, within 25s\n");
+    }
+
+    #[tokio::test]
+    async fn a_socket_that_nobody_reads_delays_nothing() {
+        let (manager, socket, _folder) = listening("");
+        let begun = std::time::Instant::now();
+        let mut sent = 0;
+        while begun.elapsed() < SEND_WITHIN && sent < 10_000 {
+            manager.ready("serving").await;
+            sent += 1;
+        }
+        let full = std::time::Instant::now();
+        manager.stopping(Duration::from_secs(25)).await;
+        assert!(full.elapsed() < 10 * SEND_WITHIN, "{:?}", full.elapsed());
+        assert!(!received(&socket).iter().any(|state| state.contains("STOPPING")), "there was no room");
     }
 
     #[tokio::test]

@@ -29,7 +29,7 @@ use crate::brokers::Publisher;
 use crate::config::{Config, ConfigError, ConfigSource};
 use crate::delivery::Delivery;
 use crate::http_server::{self, Limits, Server, Tls, serve};
-use crate::journal::Journal;
+use crate::journal::{Journal, OpenError};
 use crate::notification::Validation;
 use crate::reload::{ReloadRequests, Reloader};
 use crate::reloadable::Reloadable;
@@ -69,6 +69,9 @@ pub enum BuildError {
         /// Error of bind or listen.
         source: std::io::Error,
     },
+    /// The journal cannot be opened now, and a later start may open it: another process has it, or its disk is full.
+    #[error("journal.directory: {0}")]
+    Journal(OpenError),
 }
 
 /// A bridge that is ready to run.

@@ -30,7 +30,10 @@ pub(super) async fn open_journal(config: &Config, routes: &Routes) -> Result<Opt
     let opened = tokio::task::spawn_blocking(move || Journal::open(&journal, &dead_letter, dedup)).await;
     let key = "journal.directory";
     let opened = opened.map_err(|error| unusable(key, &error))?;
-    let (journal, recovered) = opened.map_err(|error| unusable(key, &error))?;
+    let (journal, recovered) = opened.map_err(|error| match error.may_pass() {
+        true => BuildError::Journal(error),
+        false => unusable(key, &error),
+    })?;
     for broker in Broker::ALL {
         let records = recovered.backlog[broker].iter().map(|lane| lane.records).sum();
         let problem = backlog_problem(journal.reader(), routes, broker, records).await;

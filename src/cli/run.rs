@@ -21,15 +21,23 @@ pub(super) async fn run(config: Config, source: ConfigSource, filter: EnvFilter,
     let hangup = signal(SignalKind::hangup());
     warnings.iter().for_each(log_warning);
     log_openness(&config);
-    let (mut first, mut all) = (Signals::new(), Signals::new());
+    let (mut first, mut all, mut opening) = (Signals::new(), Signals::new(), Signals::new());
     let lines = std::io::stderr().is_terminal().then(|| startup_lines::lines(&config));
     let (status, grace) = (startup_lines::status(&config), config.shutdown.grace);
+    let is_ephemeral = config.journal.as_ref().is_some_and(|journal| journal.ephemeral);
+    let stopped = async {
+        opening.next().await;
+        // what an ephemeral journal has is lost with its volume: it is opened all the same, and the stop forwards it
+        if is_ephemeral {
+            opening.next().await;
+        }
+    };
     let built = tokio::select! {
         built = Bridge::build(config) => built,
         // opening a large journal takes long; ending in the middle is like a crash: nothing is lost
-        () = first.next() => {
+        () = stopped => {
             tracing::info!("stopped before serving");
-            return ExitCode::SUCCESS;
+            return exit_code(if is_ephemeral { BridgeExit::GraceExceeded } else { BridgeExit::Clean });
         }
     };
     let bridge = match built {

@@ -13,7 +13,7 @@ use super::fallback::JournalFallback;
 use super::lanes::DirectAck;
 use super::store::or_journal;
 use super::{Delivery, Outcome};
-use crate::journal::{AppendResult, Lane, Record};
+use crate::journal::{AppendResult, JournalRefusal, Lane, Record};
 use crate::message::{Broker, Brokers, Message};
 
 /// How long an import waits for a request with the same notification: as long as such a request may take by default.
@@ -166,9 +166,12 @@ impl JournalFallback {
         let lanes = brokers.each().map(|broker| (self.lanes(broker).clone(), Lane::of(&message, broker)));
         let lanes: Vec<_> = lanes.collect();
         lanes.iter().for_each(|(lanes, lane)| lanes.begin_append(*lane, DirectAck::NotAwaited, SystemTime::now()));
-        let append = append(message);
+        let append = (!self.appends_ended.is_cancelled()).then(|| append(message));
         async move {
-            let appended = append.await;
+            let appended = match append {
+                Some(append) => append.await,
+                None => Err(JournalRefusal::Stopping),
+            };
             for (lanes, lane) in lanes {
                 match appended {
                     Ok(seq) => lanes.finish_append(lane, seq, None::<fn() -> Record>),

@@ -105,6 +105,17 @@ pub enum OpenError {
     },
 }
 
+impl OpenError {
+    /// Whether a later try may succeed although nobody changes the configuration.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::InUse { .. } | Self::Full { .. } => true,
+            Self::Directory { source, .. } => source.kind() == std::io::ErrorKind::StorageFull,
+            _ => false,
+        }
+    }
+}
+
 /// Why the journal does not store a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("not stored in the journal: {}", self.as_str())]

@@ -121,6 +121,17 @@ fn what_is_left_is_logged_for_each_broker() {
     assert_eq!(left, [("kafka", Some(5)), ("nats", Some(5))]);
 }
 
+/// What `journal export` writes of a bridge that has stored this body in its journal.
+fn export_of_another(body: &[u8]) -> tempfile::NamedTempFile {
+    let folder = tempfile::tempdir().unwrap();
+    let bridge = Bridge::with(&ephemeral(folder.path()), false).ready();
+    assert_eq!(bridge.post(body), (200, JOURNAL.into()));
+    let exported = command("journal export", bridge.config.path()).stdout;
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), exported).unwrap();
+    file
+}
+
 #[test]
 fn a_stopping_bridge_appends_nothing_to_an_ephemeral_journal() {
     let (folder, mut nats) = (tempfile::tempdir().unwrap(), Nats::start());
@@ -131,7 +142,11 @@ fn a_stopping_bridge_appends_nothing_to_an_ephemeral_journal() {
     eventually("forwarded", Duration::from_secs(5), || {
         bridge.metric("journal_forwarded_total{broker=\"nats\"}") == 1.0
     });
+    let exported = export_of_another(&text(4));
     stop(&bridge);
+    let import = command(&format!("journal import {}", exported.path().display()), bridge.config.path());
+    let said = String::from_utf8(import.stderr).unwrap();
+    assert!(import.status.code() == Some(1) && said.contains("stopping"), "{said}");
     assert_eq!(bridge.post(&text(2)), (200, r#"{"stored":"broker"}"#.into()));
     nats.kill();
     // GREEN-API repeats it, and the next pod stores it
