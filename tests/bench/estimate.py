@@ -78,7 +78,7 @@ def size(of):
 def rows(estimates, of):
     """What, how it is calculated, and the figure of each size."""
     days, share = of("days that a broker keeps"), of("the part of a core that the busiest second may take")
-    limit = of("one stream of three replicas, the most")
+    limit, kafka_limit = of("one stream of three replicas, the most"), of("one broker of Kafka, the most")
 
     def row(what, how, figure):
         return [what, how, *(figure(one) for one in estimates)]
@@ -88,6 +88,10 @@ def rows(estimates, of):
 
     def streams(one):
         return max(1, math.ceil(one.peak / (limit * share)))
+
+    # a follower counts as much as a leader, and three replicas need three brokers
+    def kafka_brokers(one):
+        return max(3, math.ceil(one.peak * 3 / (kafka_limit * share)))
 
     def lanes(one):
         return min(LANES_OF_A_STREAM, one.instances / bridges(one))
@@ -102,6 +106,7 @@ def rows(estimates, of):
     yield row("TLS in the bridges, kept open: memory", "instances × a connection", lambda one: size(one.instances * of("idle connection over TLS, memory") * 1024))
     yield row("cores of a stream's leader", "busiest second × CPU", lambda one: f"{one.cores('leader of three'):.2f}")
     yield row("streams", "busiest second ÷ (0.6 × the most of one stream)", lambda one: count(streams(one)))
+    yield row("brokers of Kafka, 6 partitions, three replicas", "busiest second × 3 ÷ (0.6 × the most of one broker), 3 at least", lambda one: count(kafka_brokers(one)))
     yield row("subjects", "instances × types each has", lambda one: count(one.instances * of("types that an instance has")))
     yield row("memory of the subjects in each nats-server", "subjects × a subject's", lambda one: size(one.instances * of("types that an instance has") * of("nats-server, a subject, memory")))
     yield row("ids in a window of 15 minutes", "busiest hour × 900 s", lambda one: count(one.busiest_hour * 900))

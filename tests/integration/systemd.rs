@@ -21,11 +21,12 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The blocks of commands in this section of `docs/operate.md`.
-fn documented(section: &str) -> Vec<String> {
+/// The block of commands with this text, in the section "Under systemd" of `docs/operate.md`.
+fn documented(part: &str) -> String {
     let page = fs::read_to_string(root().join("docs/operate.md")).unwrap();
-    let section = page.split(&format!("## {section}\n")).nth(1).unwrap().split("\n## ").next().unwrap().to_owned();
-    section.split("```sh\n").skip(1).map(|block| block.split("```").next().unwrap().to_owned()).collect()
+    let section = page.split("## Under systemd\n").nth(1).unwrap().split("\n## ").next().unwrap();
+    let mut blocks = section.split("```sh\n").skip(1).map(|block| block.split("```").next().unwrap());
+    blocks.find(|block| block.contains(part)).unwrap_or_else(|| panic!("no block has {part}")).to_owned()
 }
 
 /// Such a container, with a clone in `/clone`.
@@ -161,6 +162,9 @@ impl Installed {
         fs::create_dir_all(machine.clone.path().join("target/release")).unwrap();
         let program = machine.clone.path().join("target/release/greenapi-bridge");
         fs::hard_link(env!("CARGO_BIN_EXE_greenapi-bridge"), program).unwrap();
+        // the page builds the program; here it is built
+        machine.put("deploy/build-static", "#!/bin/sh\necho target/release/greenapi-bridge\n");
+        machine.run("chmod +x deploy/build-static");
         let installed = Self { machine, https, admin, authority, token: String::new() };
         installed.put_certificate("server");
         installed.start()
@@ -168,12 +172,13 @@ impl Installed {
 
     /// Runs the commands of the page.
     fn start(mut self) -> Self {
-        let commands = &documented("Under systemd")[0];
+        self.machine.run(&documented("deploy/build-static"));
         // the certificate is there before the first start
-        let (before, start) = commands.split_once("systemctl daemon-reload\n").unwrap();
-        self.machine.run(before);
         self.install_certificate();
-        self.machine.run(&format!("systemctl daemon-reload\n{start}"));
+        // the broker does not know the bridge yet, so the commands before the start would fail
+        let commands = documented("systemctl enable");
+        let (_, start) = commands.split_at(commands.find("systemctl enable").unwrap());
+        self.machine.run(start);
         self.token = self.machine.run("cat /etc/greenapi-bridge/tokens").trim().to_owned();
         self
     }
@@ -265,7 +270,7 @@ fn starts_as_its_own_user(bridge: &Installed) {
     assert_eq!(modes, format!("700 {own}\n600 {own}\n640 root:greenapi-bridge\n640 root:greenapi-bridge\n"));
 }
 
-/// The second block of the page: a drop-in that gives the bridge a secret which it cannot read itself.
+/// A drop-in gives the bridge a secret that it cannot read itself, and a variable gives it to commands.
 fn broker_secret_is_a_credential(bridge: &Installed, nats: &Nats, creds: &str) {
     bridge.machine.put("nats.creds", creds);
     let own = tempfile::NamedTempFile::new().unwrap();
@@ -276,7 +281,8 @@ fn broker_secret_is_a_credential(bridge: &Installed, nats: &Nats, creds: &str) {
     )
     .unwrap();
     assert!(command("provision", own.path()).status.success());
-    bridge.machine.run(&documented("Under systemd")[1]);
+    bridge.machine.run(&documented("deploy/systemd/credentials.conf"));
+    bridge.machine.run(&documented("BRIDGE_NATS__CREDENTIALS_FILE"));
     let mode = bridge.machine.run("stat --format '%a %U' /etc/greenapi-bridge/nats.creds");
     assert_eq!(mode, "600 root\n");
     eventually("the broker has what it stored", SOON, || {

@@ -22,9 +22,10 @@ ARCHIVE, IMAGE = f"{NAME}.tar.gz", f"{NAME}.image.tar.gz"
 PACKAGE, CHART = f"greenapi-bridge_{VERSION}_{DEBIAN[MACHINE]}.deb", f"greenapi-bridge-{VERSION}.tgz"
 ALWAYS = {ARCHIVE, IMAGE, PACKAGE, "greenapi-bridge.cdx.json", "THIRD-PARTY-NOTICES.txt"}
 IN_ARCHIVE = {
-    "greenapi-bridge", "systemd/greenapi-bridge.service", "bridge.example.toml", "README.md", "CHANGELOG.md", "LICENSE-MIT",
-    "LICENSE-APACHE", "THIRD-PARTY-NOTICES.txt", "completions/greenapi-bridge.bash", "completions/_greenapi-bridge",
-    "completions/greenapi-bridge.fish", "man/greenapi-bridge.1", "man/greenapi-bridge-check.1",
+    "greenapi-bridge", "systemd/greenapi-bridge.service", "systemd/greenapi-bridge.sysusers", "systemd/bridge.toml",
+    "systemd/credentials.conf", "bridge.example.toml", "install-certificate", "alerts.yaml", "dashboard.json", "README.md",
+    "CHANGELOG.md", "LICENSE-MIT", "LICENSE-APACHE", "THIRD-PARTY-NOTICES.txt", "completions/greenapi-bridge.bash",
+    "completions/_greenapi-bridge", "completions/greenapi-bridge.fish", "man/greenapi-bridge.1", "man/greenapi-bridge-check.1",
 }
 # who may do what with what the package brings
 MODES = {
@@ -37,6 +38,10 @@ MODES = {
     "usr/share/doc/greenapi-bridge/copyright": ("root", 0o644),
     "usr/share/doc/greenapi-bridge/bridge.example.toml": ("root", 0o644),
     "usr/share/doc/greenapi-bridge/systemd/bridge.toml": ("root", 0o644),
+    "usr/share/doc/greenapi-bridge/systemd/credentials.conf": ("root", 0o644),
+    "usr/share/doc/greenapi-bridge/alerts.yaml": ("root", 0o644),
+    "usr/share/doc/greenapi-bridge/dashboard.json": ("root", 0o644),
+    "usr/share/greenapi-bridge/install-certificate": ("root", 0o755),
     "etc/greenapi-bridge": ("greenapi-bridge", 0o750),
 }
 
@@ -129,7 +134,8 @@ def check_started(debian, folder):
 
 def check_removed(debian):
     debian.run("dpkg", "--purge", "greenapi-bridge")
-    for name in ("usr/bin/greenapi-bridge", "usr/lib/systemd/system/greenapi-bridge.service", "usr/share/doc/greenapi-bridge"):
+    folders = ("usr/share/doc/greenapi-bridge", "usr/share/greenapi-bridge")
+    for name in ("usr/bin/greenapi-bridge", "usr/lib/systemd/system/greenapi-bridge.service", *folders):
         must(not (debian.folder / name).exists(), f"/{name} is still there")
     for name in ("etc/greenapi-bridge/bridge.toml", "etc/greenapi-bridge/tokens", "var/lib/greenapi-bridge/journal.db"):
         must((debian.folder / name).exists(), f"/{name} is gone")
