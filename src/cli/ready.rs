@@ -4,13 +4,18 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use serde_json::Value;
+
 use super::endpoint;
 use crate::http_client::{AdminClient, Target};
 
 /// How long the bridge may take. A health check that ends for its own timeout can still say why.
 const TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Exit code 0: the answer is 200, 1: it is another, or there is none, 2: the URL or the file cannot be used.
+/// The most characters that are shown of an answer.
+const SHOWN: usize = 1000;
+
+/// Exit code 0: the bridge says that it is ready, 1: it is another, or there is none, 2: the URL or the file cannot be used.
 pub(super) fn check(url: &str, ca_file: Option<&PathBuf>) -> ExitCode {
     let shown = url.split('?').next().filter(|shown| !shown.contains('@')).unwrap_or("…");
     let target = match Target::new(url, "") {
@@ -27,14 +32,25 @@ pub(super) fn check(url: &str, ca_file: Option<&PathBuf>) -> ExitCode {
     // a thread may still wait for the name to be resolved
     runtime.shutdown_background();
     let problem = match answer {
-        Ok(Ok((200, _))) => {
+        Ok(Ok((200, body))) if is_ready(&body) => {
             println!("ready");
             return ExitCode::SUCCESS;
         }
-        Ok(Ok((status, body))) => format!("{status} {}", String::from_utf8_lossy(&body).trim()),
+        Ok(Ok((200, _))) => "200, but not as /readyz of a bridge answers; give that URL".into(),
+        Ok(Ok((status, body))) => format!("{status} {}", printable(&body)),
         Ok(Err(problem)) => problem,
         Err(_) => format!("no answer within {} s", TIMEOUT.as_secs()),
     };
     eprintln!("greenapi-bridge: not ready: {shown}: {problem}");
     ExitCode::FAILURE
+}
+
+/// Any server answers 200 somewhere.
+fn is_ready(body: &[u8]) -> bool {
+    serde_json::from_slice::<Value>(body).is_ok_and(|readyz| readyz["ready"] == true)
+}
+
+/// The beginning of an answer, without what a terminal would obey.
+fn printable(body: &[u8]) -> String {
+    String::from_utf8_lossy(body).trim().chars().filter(|c| !c.is_control()).take(SHOWN).collect()
 }
