@@ -24,6 +24,7 @@ CHECKS = [
     leaves.check_example,
     leaves.check_files,
     changes.check_restarts,
+    changes.check_removals,
     sidecars.check_manifests,
     sidecars.check_named_template,
     documents.check_values,

@@ -40,7 +40,7 @@ securityContext:
   {{- include "greenapi-bridge.containerSecurityContext" . | nindent 2 }}
 {{- with .Values.resources }}
 resources:
-  {{- toYaml . | nindent 2 }}
+  {{- include "greenapi-bridge.withoutNulls" . | fromJson | toYaml | nindent 2 }}
 {{- end }}
 terminationMessagePolicy: FallbackToLogsOnError
 volumeMounts:
