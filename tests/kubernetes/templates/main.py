@@ -8,6 +8,7 @@ import configuration
 import documents
 import kinds
 import leaves
+import notes
 import refusals
 import safety
 import sidecars
@@ -25,6 +26,7 @@ CHECKS = [
     leaves.check_files,
     changes.check_restarts,
     changes.check_removals,
+    notes.check_notes,
     sidecars.check_manifests,
     sidecars.check_named_template,
     documents.check_values,
