@@ -1,7 +1,6 @@
 """A release with a journal: its volume stays through an upgrade, a drain and a scale-down, and goes when it must."""
 
 import chart_values as values
-from events import forget
 from machine import Broken
 from release import Release
 from rollout_checks import DRAIN
@@ -84,7 +83,6 @@ def check_same_size(cluster):
     other.refuses("upgrade", values_of_it, "has 2560Mi, so `kubectl --namespace journal delete statefulset")
     other.uninstall()
     cluster.kubectl("delete", "pvc", "bridge-journal-sizes-greenapi-bridge-0", "--namespace", NAMESPACE)
-    forget(cluster, NAMESPACE, "ClaimLost", "lost reference to PersistentVolume", always=False)
 
 
 def check_rollout(cluster):
@@ -156,8 +154,6 @@ def check_uninstall(cluster):
     bridge.upgrade(DELETED)
     bridge.uninstall()
     cluster.wait("the claim goes with the release", lambda: not bridge.claims())
-    # kwok removes a volume when its claim begins to go; a provisioner waits for its end
-    forget(cluster, NAMESPACE, "ClaimLost", "lost reference to PersistentVolume", always=False)
 
 
 PARTS = [
