@@ -30,6 +30,8 @@ CHECKS = [
     sidecars.check_manifests,
     sidecars.check_named_template,
     documents.check_values,
+    documents.check_before_upgrade,
+    documents.check_pod_monitor,
     documents.check_commands,
     documents.check_chart,
 ]
