@@ -42,9 +42,9 @@
 {{- define "greenapi-bridge.check.lists" -}}
 {{- range list "nats.servers" "kafka.bootstrap_servers" }}
 {{- $value := dig (splitList "." . | first) (splitList "." . | last) list $.Values.config }}
-{{- if not (kindIs "slice" $value) }}
+{{- if and $value (not (kindIs "slice" $value)) }}
 {{- $addresses := list }}
-{{- range regexSplit "[ ,]+" (toString $value) -1 }}
+{{- range regexSplit "[ ,]+" (toString $value) -1 | compact }}
 {{- $addresses = append $addresses (contains "@" . | ternary (splitList "@" . | last | printf "…@%s") .) }}
 {{- end }}
 - config.{{ . }} = {{ join "," $addresses }}: is not a list; give {{ toJson $addresses }}
