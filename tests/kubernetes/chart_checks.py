@@ -25,6 +25,8 @@ def tried(cluster):
 def check_strictly(cluster):
     """Every object of every set of values, by a dry run on the server."""
     cluster.make_namespace(NAMESPACE)
+    # a pod is admitted only with a service account that exists
+    cluster.create(f"/api/v1/namespaces/{NAMESPACE}/serviceaccounts", {"metadata": {"name": "bridge"}})
     for name, pairs in tried(cluster).items():
         for sent, stored in pairs:
             if problems := missing(sent, stored):

@@ -105,10 +105,11 @@ def below(prefix, table):
 
 # a pod without a controller's template: of helm test, and what admission adds to any pod
 BARE_POD = {
-    "spec.serviceAccount": "default",
+    "spec.serviceAccount": OneOf("default", "bridge"),
     "spec.serviceAccountName": "default",
     "spec.terminationGracePeriodSeconds": 30,
-    "spec.priority": 0,
+    # of system-cluster-critical
+    "spec.priority": OneOf(0, 2_000_000_000),
     "spec.preemptionPolicy": "PreemptLowerPriority",
     # five minutes on a node that is gone
     "spec.tolerations[].key": OneOf("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"),

@@ -41,9 +41,12 @@ def commands():
 def prepare(folder, nats):
     """The folder in which the walk happens, and the programs that it finds first."""
     (folder / "bin").mkdir(parents=True)
-    for name in ("kubectl", "helm", "buildah"):
-        (folder / "bin" / name).symlink_to(HERE / "walk_programs.py")
-    (folder / "deploy").symlink_to(ROOT / "deploy")
+    (folder / "deploy").mkdir()
+    for path in (ROOT / "deploy").iterdir():
+        if path.name != "build-image":
+            (folder / "deploy" / path.name).symlink_to(path)
+    for name in ("bin/kubectl", "bin/helm", "bin/docker", "bin/git", "deploy/build-image"):
+        (folder / name).symlink_to(HERE / "walk_programs.py")
     walk = folder / "walk.json"
     walk.write_text(json.dumps({
         "programs": str(PROGRAMS), "folder": str(folder), "nats": nats, "bridge": BRIDGE, "python": sys.executable,

@@ -56,6 +56,11 @@ def constraint(found, key):
     return [item for item in pod(found)["topologySpreadConstraints"] if item["topologyKey"] == key]
 
 
+def in_pods(key):
+    """A check of the bridge's pod and that of `helm test`."""
+    return lambda found, value: pod(found)[key] == value == only(found, "Pod")["spec"][key]
+
+
 def is_(what):
     """A check that a part of the objects is what the changed value says."""
     return lambda found, value: what(found) == value
@@ -72,7 +77,7 @@ LEAVES = {
     "image.tag": (NATS, "1.2.3", lambda f, v: container(f)["image"].endswith(":1.2.3")),
     "image.digest": (NATS, "sha256:" + "a" * 64, lambda f, v: container(f)["image"].endswith("@" + v)),
     "image.pullPolicy": (NATS, "Always", is_(lambda f: container(f)["imagePullPolicy"])),
-    "image.pullSecrets": (NATS, ["x"], lambda f, v: pod(f)["imagePullSecrets"] == [{"name": "x"}]),
+    "image.pullSecrets": (NATS, ["x"], lambda f, v: in_pods("imagePullSecrets")(f, [{"name": "x"}])),
     "fullnameOverride": (NATS, "other", is_(lambda f: workload(f)["metadata"]["name"])),
     "replicas": (NATS, 5, is_(lambda f: workload(f)["spec"]["replicas"])),
     "config": (NATS, {"log": {"level": "debug"}}, lambda f, v: toml(f)[1]["log"] == v["log"]),
@@ -162,11 +167,16 @@ LEAVES = {
         lambda f, v: pod(f)["securityContext"]["runAsUser"] == container(f)["securityContext"]["runAsUser"] == 1000,
     ),
     "fsGroup": (NATS, 1000, is_(lambda f: pod(f)["securityContext"]["fsGroup"])),
-    "serviceAccountName": (NATS, "x", is_(lambda f: pod(f)["serviceAccountName"])),
-    "priorityClassName": (NATS, "x", is_(lambda f: pod(f)["priorityClassName"])),
-    "nodeSelector": (NATS, {"a": "b"}, is_(lambda f: pod(f)["nodeSelector"])),
-    "tolerations": (NATS, [{"key": "a", "operator": "Exists"}], is_(lambda f: pod(f)["tolerations"])),
-    "affinity": (NATS, {"podAffinity": {}}, is_(lambda f: pod(f)["affinity"])),
+    "serviceAccountName": (NATS, "x", in_pods("serviceAccountName")),
+    "priorityClassName": (NATS, "x", in_pods("priorityClassName")),
+    "nodeSelector": (NATS, {"a": "b"}, in_pods("nodeSelector")),
+    "tolerations": (NATS, [{"key": "a", "operator": "Exists"}], in_pods("tolerations")),
+    "affinity": (
+        NATS,
+        {"podAffinity": {}, "nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": []}},
+        # the pod of `helm test` need not be near bridges, or far from them
+        lambda f, v: pod(f)["affinity"] == v and only(f, "Pod")["spec"]["affinity"] == {"nodeAffinity": v["nodeAffinity"]},
+    ),
     "podAnnotations": (NATS, {"a": "b"}, lambda f, v: v.items() <= pod_metadata(f)["annotations"].items()),
     "podLabels": (NATS, {"a": "b"}, lambda f, v: v.items() <= pod_metadata(f)["labels"].items()),
     "serviceMonitor.enabled": (NATS, True, exists("ServiceMonitor")),

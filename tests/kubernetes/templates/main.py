@@ -8,6 +8,7 @@ import configuration
 import documents
 import kinds
 import leaves
+import notes
 import refusals
 import safety
 import sidecars
@@ -24,9 +25,13 @@ CHECKS = [
     leaves.check_example,
     leaves.check_files,
     changes.check_restarts,
+    changes.check_removals,
+    notes.check_notes,
     sidecars.check_manifests,
     sidecars.check_named_template,
     documents.check_values,
+    documents.check_before_upgrade,
+    documents.check_pod_monitor,
     documents.check_commands,
     documents.check_chart,
 ]

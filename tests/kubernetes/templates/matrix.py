@@ -70,6 +70,9 @@ EVERY_LIMIT = {
     }
 }
 
+# what a file of values after another one changes: NATS and a limit go, Kafka comes
+WITHOUT_NATS = {"config": {"nats": None, "log": {"level": None}}, "files": {"nats": None}, "resources": {"limits": {"cpu": None}}}
+
 # name → values
 MATRIX = {
     "nats": NATS,
@@ -109,6 +112,11 @@ MATRIX = {
     ),
     "own TLS": merged(NATS, {"files": {"http": {"tls": TLS}}, "service": {"type": "LoadBalancer", "port": 443}}),
     "ingress": merged(NATS, INGRESS),
+    "ingress that speaks TLS to the bridge": merged(
+        NATS,
+        INGRESS,
+        {"files": {"http": {"tls": TLS}}, "ingress": {"annotations": {"nginx.ingress.kubernetes.io/backend-protocol": "HTTPS"}}},
+    ),
     "ingress and allowed addresses": merged(NATS, INGRESS, ALLOW, PROXY),
     "gateway": merged(NATS, ROUTE),
     "gateway and another path": merged(NATS, ROUTE, {"config": {"http": {"path": "/shard-1"}}}),
@@ -116,6 +124,10 @@ MATRIX = {
     "autoscaling": merged(NATS, {"autoscaling": {"enabled": True, "maxReplicas": 12}}),
     "every limit": merged(NATS, EVERY_LIMIT),
     "anonymous": {"image": NATS["image"], "config": {**NATS["config"], "auth": {"allow_anonymous": True}}},
+    "keys that another file of values removes": merged(NATS, NATS_LOGIN, KAFKA, WITHOUT_NATS),
+    "sizes in every form": merged(
+        JOURNAL, {"journal": {"size": "2.5Gi"}, "resources": {"requests": {"memory": "150M"}, "limits": {"memory": 536870912}}}
+    ),
     "many replicas": merged(NATS, {"replicas": 9, "podDisruptionBudget": {"maxUnavailable": 3}}),
     "users of the platform": merged(NATS, {"runAsUser": None, "fsGroup": None}),
     "IPv6 and other ports": merged(

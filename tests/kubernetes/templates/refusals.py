@@ -1,6 +1,6 @@
 """Values that must not render, each with a part of the sentence that says why and what to do."""
 
-from matrix import ALLOW, EPHEMERAL, INGRESS, JOURNAL, KAFKA, ROUTE
+from matrix import ALLOW, EPHEMERAL, INGRESS, JOURNAL, KAFKA, NATS_LOGIN, ROUTE, TLS
 from render import NATS, TOKENS, Refused, merged, text
 
 IMAGE = {"image": NATS["image"]}
@@ -13,12 +13,33 @@ def nats(*layers):
 # what is wrong → values, what is said
 REFUSALS = {
     "no image": (nats({"image": {"repository": ""}}), 'image.repository = "": no image is published'),
+    "an image with its tag": (nats({"image": {"repository": "greenapi-bridge:0.1.0"}}), "no https:// and no tag; give one such as"),
+    "an image by its page": (nats({"image": {"repository": "https://registry.example.com/b"}}), "is not the name of an image"),
+    "an image in upper case": (nats({"image": {"repository": "registry.example.com/Bridge"}}), "has lower case letters"),
+    "an image with its digest": (nats({"image": {"repository": "a/b@sha256:0"}}), "the digest in image.digest"),
     "no broker": ({**IMAGE, "files": NATS["files"]}, "config = no nats, no kafka: nothing could be stored"),
     "NATS without an address": (nats({"config": {"nats": {"servers": None}}}), "config.nats.servers is not set"),
     "Kafka without an address": (
         merged(KAFKA, {"config": {"kafka": {"bootstrap_servers": None}}}),
         "config.kafka.bootstrap_servers is not set",
     ),
+    "a login for NATS without an address": (
+        merged(KAFKA, NATS_LOGIN),
+        "config.nats.servers is not set: the bridge's default is a server in its own pod",
+    ),
+    "NATS as a text": (
+        nats({"config": {"nats": {"servers": "nats://a:4222"}}}),
+        'config.nats.servers = nats://a:4222: is not a list; give ["nats://a:4222"]',
+    ),
+    "NATS as a text with a login": (
+        nats({"config": {"nats": {"servers": "nats://bridge:hush@a:4222"}}}),
+        "config.nats.servers = …@a:4222: is not a list",
+    ),
+    "Kafka as a text": (
+        merged(KAFKA, {"config": {"kafka": {"bootstrap_servers": "a:9092, b:9092"}}}),
+        'config.kafka.bootstrap_servers = a:9092,b:9092: is not a list; give ["a:9092","b:9092"]',
+    ),
+    "the one broker removed": (nats({"config": {"nats": None}}), "config = no nats, no kafka: nothing could be stored"),
     "no tokens": ({**IMAGE, "config": NATS["config"]}, "files.auth.tokens_file is not set: anyone could send"),
     "tokens and none": (
         nats({"config": {"auth": {"allow_anonymous": True}}}),
@@ -81,6 +102,10 @@ REFUSALS = {
         nats({"config": {"admin": {"listen": "127.0.0.1:9000"}}}),
         "config.admin.listen = 127.0.0.1:9000: the port differs from ports.admin; give 127.0.0.1:3001",
     ),
+    "an admin listener as a port": (
+        nats({"config": {"admin": {"listen": 3001}}}),
+        "config.admin.listen = 3001: is not an address with a port; give 127.0.0.1:3001",
+    ),
     "ports twice": (nats({"ports": {"admin": 3000}}), "two are the same; give three different ones"),
     "a port of root": (nats({"ports": {"webhook": 80}}), "/ports/webhook"),
     "an unknown address": (nats({"listenAddress": "127.0.0.1"}), "/listenAddress"),
@@ -109,6 +134,22 @@ REFUSALS = {
         "journal.size = 2Gi: is too small for config.journal.max_bytes = 2GB",
     ),
     "a size that is none": (merged(JOURNAL, {"journal": {"size": "large"}}), "journal.size = large: is not a size"),
+    "a size as the bridge writes it": (
+        merged(JOURNAL, {"journal": {"size": "5GiB"}}),
+        "journal.size = 5GiB: is not a size as Kubernetes writes it; give 5Gi",
+    ),
+    "a limit as the bridge writes it": (
+        nats({"resources": {"limits": {"memory": "512MiB"}}}),
+        "resources.limits.memory = 512MiB: is not a size as Kubernetes writes it; give 512Mi",
+    ),
+    "a request in thousandths of a byte": (
+        nats({"resources": {"requests": {"memory": "128m"}}}),
+        "resources.requests.memory = 128m: is not a size as Kubernetes writes it; give one such as 1Gi",
+    ),
+    "a limit below what a bridge needs": (
+        nats({"resources": {"limits": {"memory": "32Mi"}}}),
+        "resources.limits.memory = 32Mi: the kernel would kill the bridge; give at least 64Mi",
+    ),
     "max_bytes that is none": (
         merged(JOURNAL, {"config": {"journal": {"max_bytes": "large"}}}),
         "config.journal.max_bytes = large: is not a size",
@@ -157,6 +198,14 @@ REFUSALS = {
     ),
     "an ingress for every host": (nats({"ingress": {"enabled": True}}), 'ingress.host = "": every host would lead here'),
     "a route without a gateway": (nats({"httpRoute": {"enabled": True}}), "httpRoute.parentRefs = []: no gateway would use it"),
+    "an ingress before a bridge with TLS": (
+        nats(INGRESS, {"files": {"http": {"tls": TLS}}}),
+        "files.http.tls is set: the ingress would send plain HTTP",
+    ),
+    "a gateway before a bridge with TLS": (
+        nats(ROUTE, {"files": {"http": {"tls": TLS}}}),
+        "files.http.tls is set: the gateway would send plain HTTP",
+    ),
     "a budget that blocks drains": (
         nats({"podDisruptionBudget": {"maxUnavailable": 0}}),
         "podDisruptionBudget.maxUnavailable = 0: no node could be drained",

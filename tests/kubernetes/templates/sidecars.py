@@ -76,7 +76,7 @@ def check_named_template():
         try:
             including(merged(EPHEMERAL, {"journal": {"ephemeral": False}}), folder)
         except Refused as refused:
-            assert "goes with the pod" in str(refused)
+            assert "it is deleted with the pod" in str(refused)
         else:
             raise AssertionError("a journal on emptyDir is accepted")
     return "the named template, included by another chart"

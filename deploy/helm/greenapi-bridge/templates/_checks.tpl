@@ -1,9 +1,14 @@
 {{/* What is refused, each with its remedy. Every define here prints nothing, or lines that begin with "- ". */}}
 
 {{- define "greenapi-bridge.checks" -}}
+{{- $values := deepCopy .Values -}}
+{{- range list "config" "files" "resources" -}}
+{{- $_ := get $values . | include "greenapi-bridge.withoutNulls" | fromJson | set $values . -}}
+{{- end -}}
+{{- $root := dict "Values" $values "Release" .Release "Chart" .Chart -}}
 {{- $problems := list -}}
-{{- range list "image" "brokers" "tokens" "owned" "fileKeys" "inlineSecrets" "admin" "ports" "journal" "replicas" "grace" "source" "routes" "budget" "autoscaling" "users" "sidecar" "upgrade" -}}
-{{- with include (printf "greenapi-bridge.check.%s" .) $ | trim -}}
+{{- range list "image" "brokers" "lists" "tokens" "owned" "fileKeys" "inlineSecrets" "admin" "ports" "journal" "replicas" "grace" "source" "routes" "routesToTls" "resources" "budget" "autoscaling" "users" "sidecar" "upgrade" -}}
+{{- with include (printf "greenapi-bridge.check.%s" .) $root | trim -}}
 {{- $problems = append $problems . -}}
 {{- end -}}
 {{- end -}}
@@ -13,8 +18,11 @@
 {{- end -}}
 
 {{- define "greenapi-bridge.check.image" -}}
-{{- if not .Values.image.repository }}
-- image.repository = "": no image is published; build one with deploy/Dockerfile, push it to your registry, and name it here
+{{- $repository := .Values.image.repository }}
+{{- if not $repository }}
+- image.repository = "": no image is published; build one with deploy/build-image, push it to your registry, and name it here
+{{- else if not (regexMatch "^([a-z0-9.-]+(:[0-9]+)?/)?[a-z0-9]+([._-]+[a-z0-9]+)*(/[a-z0-9]+([._-]+[a-z0-9]+)*)*$" $repository) }}
+- image.repository = {{ $repository }}: is not the name of an image, which has lower case letters, no https:// and no tag; give one such as registry.example.com/greenapi-bridge, and the tag in image.tag or the digest in image.digest
 {{- end }}
 {{- end -}}
 
@@ -22,11 +30,25 @@
 {{- if not (or (hasKey .Values.config "nats") (hasKey .Values.config "kafka") .Values.journal.enabled) }}
 - config = no nats, no kafka: nothing could be stored; set config.nats.servers or config.kafka.bootstrap_servers, or journal.enabled = true
 {{- end }}
-{{- if and (hasKey .Values.config "nats") (not (dig "nats" "servers" "" .Values.config)) }}
+{{- if and (or (hasKey .Values.config "nats") .Values.files.nats) (not (dig "nats" "servers" "" .Values.config)) }}
 - config.nats.servers is not set: the bridge's default is a server in its own pod; name yours, such as ["nats://nats.nats.svc:4222"]
 {{- end }}
-{{- if and (hasKey .Values.config "kafka") (not (dig "kafka" "bootstrap_servers" "" .Values.config)) }}
+{{- if and (or (hasKey .Values.config "kafka") .Values.files.kafka) (not (dig "kafka" "bootstrap_servers" "" .Values.config)) }}
 - config.kafka.bootstrap_servers is not set: the bridge's default is a broker in its own pod; name yours, such as ["kafka-bootstrap.kafka.svc:9092"]
+{{- end }}
+{{- end -}}
+
+{{/* Addresses can contain credentials, which the error does not repeat. */}}
+{{- define "greenapi-bridge.check.lists" -}}
+{{- range list "nats.servers" "kafka.bootstrap_servers" }}
+{{- $value := dig (splitList "." . | first) (splitList "." . | last) list $.Values.config }}
+{{- if and $value (not (kindIs "slice" $value)) }}
+{{- $addresses := list }}
+{{- range regexSplit "[ ,]+" (toString $value) -1 | compact }}
+{{- $addresses = append $addresses (contains "@" . | ternary (splitList "@" . | last | printf "…@%s") .) }}
+{{- end }}
+- config.{{ . }} = {{ join "," $addresses }}: is not a list; give {{ toJson $addresses }}
+{{- end }}
 {{- end }}
 {{- end -}}
 
@@ -76,12 +98,14 @@
 
 {{/* More people can read a ConfigMap than a Secret. The errors do not repeat the values. */}}
 {{- define "greenapi-bridge.check.inlineSecrets" -}}
-{{- range dig "nats" "servers" list .Values.config }}
-{{- if contains "@" . }}
+{{- $servers := dig "nats" "servers" "" .Values.config }}
+{{- range kindIs "slice" $servers | ternary $servers list }}
+{{- if toString . | contains "@" }}
 - config.nats.servers = …@{{ splitList "@" . | last }}: contains credentials; use files.nats.credentials_file, or config.nats.user with files.nats.password_file
 {{- end }}
 {{- end }}
-{{- range $name, $value := dig "kafka" "properties" dict .Values.config }}
+{{- $properties := dig "kafka" "properties" "" .Values.config }}
+{{- range $name, $value := kindIs "map" $properties | ternary $properties dict }}
 {{- if regexMatch "(password|secret|ssl\\.key\\.pem|jaas)" $name }}
 - config.kafka.properties."{{ $name }}" = …: is a secret; use files.kafka.secret_files."{{ $name }}", which names a Secret
 {{- end }}
@@ -90,10 +114,12 @@
 
 {{- define "greenapi-bridge.check.admin" -}}
 {{- $listen := dig "admin" "listen" "" .Values.config }}
-{{- if and $listen (not (hasSuffix (printf ":%v" (int .Values.ports.admin)) $listen)) }}
+{{- if and $listen (not (toString $listen | contains ":")) }}
+- config.admin.listen = {{ $listen }}: is not an address with a port; give 127.0.0.1:{{ int .Values.ports.admin }}, or remove it
+{{- else if and $listen (not (hasSuffix (printf ":%v" (int .Values.ports.admin)) $listen)) }}
 - config.admin.listen = {{ $listen }}: the port differs from ports.admin; give {{ regexReplaceAll ":[0-9]*$" $listen "" }}:{{ int .Values.ports.admin }}, or change ports.admin
 {{- end }}
-{{- if and (include "greenapi-bridge.adminIsOpen" .) (not (dig "admin" "tokens_file" "" .Values.files)) }}
+{{- if and (toString $listen | contains ":") (include "greenapi-bridge.adminIsOpen" .) (not (dig "admin" "tokens_file" "" .Values.files)) }}
 - config.admin.listen = {{ $listen }}: other pods could read every message; set files.admin.tokens_file, or listen on 127.0.0.1:{{ int .Values.ports.admin }}
 {{- end }}
 {{- end -}}
@@ -107,7 +133,6 @@
 
 {{- define "greenapi-bridge.check.journal" -}}
 {{- $journal := .Values.journal }}
-{{- $config := .Values.config.journal | default dict }}
 {{- if and $journal.ephemeral (not $journal.enabled) }}
 - journal.ephemeral = true: there is no journal; set journal.enabled = true too, or remove it
 {{- end }}
@@ -121,28 +146,24 @@
 {{- if and (eq $journal.volume "emptyDir") $journal.storageClass }}
 - journal.storageClass = {{ $journal.storageClass }}: an emptyDir has none; remove it, or set journal.volume = persistentVolumeClaim
 {{- end }}
-{{- include "greenapi-bridge.check.journalSize" (dict "size" $journal.size "max" ($config.max_bytes | default "1GiB") "free" ($config.min_free | default "64MiB")) }}
+{{- include "greenapi-bridge.check.journalSize" (include "greenapi-bridge.journalSizes" . | fromJson) }}
 {{- end }}
 {{- end -}}
 
 {{- define "greenapi-bridge.check.journalSize" -}}
-{{- $size := include "greenapi-bridge.bytes" .size }}
-{{- $max := include "greenapi-bridge.bytes" .max }}
-{{- $free := include "greenapi-bridge.bytes" .free }}
+{{- $size := include "greenapi-bridge.quantity" .size }}
+{{- $needed := include "greenapi-bridge.journalNeeds" . }}
 {{- if not $size }}
-- journal.size = {{ .size }}: is not a size; give one such as 2Gi
+- journal.size = {{ .size }}: {{ include "greenapi-bridge.notQuantity" (dict "value" .size "example" "2Gi") }}
 {{- end }}
-{{- if not $max }}
+{{- if not (include "greenapi-bridge.bytes" .max) }}
 - config.journal.max_bytes = {{ .max }}: is not a size; give one such as 1GiB
 {{- end }}
-{{- if not $free }}
+{{- if not (include "greenapi-bridge.bytes" .free) }}
 - config.journal.min_free = {{ .free }}: is not a size; give one such as 64MiB
 {{- end }}
-{{- if and $size $max $free }}
-{{- $needed := divf (addf (float64 $max) (float64 $free)) 0.9 }}
-{{- if lt (float64 $size) $needed }}
-- journal.size = {{ .size }}: is too small for config.journal.max_bytes = {{ .max }}, min_free = {{ .free }} and the file system; give at least {{ divf $needed 1048576.0 | ceil | int64 }}Mi, or lower max_bytes
-{{- end }}
+{{- if and $size $needed (lt (int64 $size) (int64 $needed)) }}
+- journal.size = {{ .size }}: is too small for config.journal.max_bytes = {{ .max }}, min_free = {{ .free }} and the file system; give at least {{ include "greenapi-bridge.mebibytes" $needed }}, or lower max_bytes
 {{- end }}
 {{- end -}}
 
@@ -190,6 +211,31 @@
 {{- end }}
 {{- end -}}
 
+{{/* A proxy in front speaks plain HTTP to the bridge, unless an annotation of its controller says otherwise. */}}
+{{- define "greenapi-bridge.check.routesToTls" -}}
+{{- $annotations := keys .Values.ingress.annotations .Values.service.annotations | join " " }}
+{{- if and (dig "http" "tls" "" .Values.files) (not (regexMatch "backend-protocol|serversscheme|server-ssl|secure-backends|upstream-protocol|app-protocols" $annotations)) }}
+{{- if .Values.ingress.enabled }}
+- files.http.tls is set: the ingress would send plain HTTP, which a bridge with TLS answers 400; remove it, or set the annotation of your controller, such as ingress.annotations."nginx.ingress.kubernetes.io/backend-protocol" = HTTPS
+{{- end }}
+{{- if .Values.httpRoute.enabled }}
+- files.http.tls is set: the gateway would send plain HTTP, which a bridge with TLS answers 400; remove it, or set httpRoute.enabled = false and create an HTTPRoute and a BackendTLSPolicy yourself
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{- define "greenapi-bridge.check.resources" -}}
+{{- range list "requests" "limits" }}
+{{- $memory := dig . "memory" "" $.Values.resources }}
+{{- $bytes := include "greenapi-bridge.quantity" $memory }}
+{{- if and $memory (not $bytes) }}
+- resources.{{ . }}.memory = {{ $memory }}: {{ include "greenapi-bridge.notQuantity" (dict "value" $memory "example" "1Gi") }}
+{{- else if and $memory (eq . "limits") (lt (int64 $bytes) 67108864) }}
+- resources.limits.memory = {{ $memory }}: the kernel would kill the bridge; give at least 64Mi (the default 1Gi is for full load)
+{{- end }}
+{{- end }}
+{{- end -}}
+
 {{- define "greenapi-bridge.check.budget" -}}
 {{- if and .Values.podDisruptionBudget.enabled (lt (int64 .Values.podDisruptionBudget.maxUnavailable) 1) }}
 - podDisruptionBudget.maxUnavailable = {{ .Values.podDisruptionBudget.maxUnavailable }}: no node could be drained; give 1 or more
@@ -227,32 +273,5 @@
 {{- end }}
 {{- else if .Values.sidecar.readiness }}
 - sidecar.readiness = true: this is no sidecar, and has a readiness probe; set sidecar.enabled = true, or remove it
-{{- end }}
-{{- end -}}
-
-{{/* What an upgrade cannot do with the objects in the cluster. `helm template` looks up none. */}}
-{{- define "greenapi-bridge.check.upgrade" -}}
-{{- $name := include "greenapi-bridge.fullname" . }}
-{{- $old := lookup "apps/v1" "StatefulSet" .Release.Namespace $name }}
-{{- if $old }}
-{{- if and (or (not .Values.journal.enabled) .Values.sidecar.enabled) (gt (int64 $old.spec.replicas) 0) }}
-- journal.enabled = false: the journal of StatefulSet {{ $name }} may hold a backlog, which would stay behind; wait until `kubectl exec {{ $name }}-0 -- /greenapi-bridge journal status` shows an empty backlog, then `kubectl scale statefulset {{ $name }} --replicas=0`, and upgrade again
-{{- end }}
-{{- if and .Values.journal.enabled (not .Values.sidecar.enabled) }}
-{{- $claims := $old.spec.volumeClaimTemplates | default list }}
-{{- $isClaim := eq .Values.journal.volume "persistentVolumeClaim" }}
-{{- $remedy := printf "`kubectl delete statefulset %s --cascade=orphan`, and upgrade again" $name }}
-{{- if ne (len $claims) ($isClaim | ternary 1 0) }}
-- journal.volume = {{ .Values.journal.volume }}: StatefulSet {{ $name }} has another, which Kubernetes does not change in place; wait until `journal status` shows an empty backlog, then {{ $remedy }}
-{{- else if $isClaim }}
-{{- $spec := (first $claims).spec }}
-{{- if ne $spec.resources.requests.storage (toString .Values.journal.size) }}
-- journal.size = {{ .Values.journal.size }}: StatefulSet {{ $name }} has {{ $spec.resources.requests.storage }}, which Kubernetes does not change in place; enlarge the claim bridge-journal-{{ $name }}-0 if its class allows it, then {{ $remedy }}
-{{- end }}
-{{- if ne (toString ($spec.storageClassName | default "")) .Values.journal.storageClass }}
-- journal.storageClass = {{ .Values.journal.storageClass }}: StatefulSet {{ $name }} has {{ $spec.storageClassName | default "none" }}, which Kubernetes does not change; install a second release and move the journal with `journal export` and `import`
-{{- end }}
-{{- end }}
-{{- end }}
 {{- end }}
 {{- end -}}

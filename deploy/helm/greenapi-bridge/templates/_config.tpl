@@ -2,7 +2,7 @@
 
 {{/* The configuration as JSON: the user's keys and those of the chart. */}}
 {{- define "greenapi-bridge.config" -}}
-{{- $config := deepCopy .Values.config -}}
+{{- $config := include "greenapi-bridge.withoutNulls" .Values.config | fromJson -}}
 {{- include "greenapi-bridge.setFilePaths" (dict "node" .Values.files "path" "" "config" $config) -}}
 {{- $http := $config.http | default dict -}}
 {{- $_ := set $http "listen" (printf "%s:%v" .Values.listenAddress (int .Values.ports.webhook)) -}}
@@ -21,8 +21,25 @@
 {{- toJson $config -}}
 {{- end -}}
 
-{{/* Turns the whole numbers in a map into integers, since values are floating point, which TOML writes as 6.0; and leaves out
-what is null, which TOML does not have. */}}
+{{/* A map as JSON without the keys that are null: a file of values removes a key of another one by null. */}}
+{{- define "greenapi-bridge.withoutNulls" -}}
+{{- $map := . | default dict | deepCopy -}}
+{{- include "greenapi-bridge.removeNulls" $map -}}
+{{- toJson $map -}}
+{{- end -}}
+
+{{- define "greenapi-bridge.removeNulls" -}}
+{{- $map := . -}}
+{{- range $name, $value := $map -}}
+{{- if kindIs "map" $value -}}
+{{- include "greenapi-bridge.removeNulls" $value -}}
+{{- else if kindIs "invalid" $value -}}
+{{- $_ := unset $map $name -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Turns the whole numbers in a map into integers, since values are floating point, which TOML writes as 6.0. */}}
 {{- define "greenapi-bridge.forToml" -}}
 {{- $map := . -}}
 {{- range $name, $value := $map -}}
@@ -30,8 +47,6 @@ what is null, which TOML does not have. */}}
 {{- include "greenapi-bridge.forToml" $value -}}
 {{- else if kindIs "float64" $value -}}
 {{- if eq (floor $value) $value -}}{{- $_ := set $map $name (int64 $value) -}}{{- end -}}
-{{- else if kindIs "invalid" $value -}}
-{{- $_ := unset $map $name -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
@@ -51,21 +66,20 @@ what is null, which TOML does not have. */}}
 
 {{/* Whether the admin listener can be reached from other pods; nothing if not. */}}
 {{- define "greenapi-bridge.adminIsOpen" -}}
-{{- $listen := dig "admin" "listen" "" .Values.config -}}
+{{- $listen := include "greenapi-bridge.withoutNulls" .Values.config | fromJson | dig "admin" "listen" "" | toString -}}
 {{- if and $listen (not (regexMatch "^(127\\.|localhost:|\\[::1\\])" $listen)) -}}true{{- end -}}
 {{- end -}}
 
-{{/* The ports of the brokers, one a line. */}}
+{{/* The ports of the brokers, one a line. What is not a list is refused elsewhere. */}}
 {{- define "greenapi-bridge.brokerPorts" -}}
-{{- if hasKey .Values.config "nats" -}}
-{{- range dig "nats" "servers" list .Values.config }}
-{{ regexFind ":[0-9]+/?$" . | trimAll ":/" | default "4222" }}
+{{- $config := include "greenapi-bridge.withoutNulls" .Values.config | fromJson -}}
+{{- $servers := dig "nats" "servers" "" $config -}}
+{{- range kindIs "slice" $servers | ternary $servers list }}
+{{ toString . | regexFind ":[0-9]+/?$" | trimAll ":/" | default "4222" }}
 {{- end -}}
-{{- end -}}
-{{- if hasKey .Values.config "kafka" -}}
-{{- range dig "kafka" "bootstrap_servers" list .Values.config }}
-{{ regexFind ":[0-9]+$" . | trimAll ":" | default "9092" }}
-{{- end -}}
+{{- $servers := dig "kafka" "bootstrap_servers" "" $config -}}
+{{- range kindIs "slice" $servers | ternary $servers list }}
+{{ toString . | regexFind ":[0-9]+$" | trimAll ":" | default "9092" }}
 {{- end -}}
 {{- range .Values.networkPolicy.brokerPorts }}
 {{ int . }}
@@ -74,12 +88,13 @@ what is null, which TOML does not have. */}}
 
 {{/* The paths of the webhook, without and with the last slash. */}}
 {{- define "greenapi-bridge.path" -}}
-{{- dig "http" "path" "/green-api/webhook/" .Values.config | trimSuffix "/" -}}
+{{- include "greenapi-bridge.withoutNulls" .Values.config | fromJson | dig "http" "path" "/green-api/webhook/" | toString | trimSuffix "/" -}}
 {{- end -}}
 
 {{/* The seconds a pod gets to stop. */}}
 {{- define "greenapi-bridge.graceNeeded" -}}
-{{- $grace := include "greenapi-bridge.seconds" (dig "shutdown" "grace" "25s" .Values.config) | int64 -}}
+{{- $config := include "greenapi-bridge.withoutNulls" .Values.config | fromJson -}}
+{{- $grace := dig "shutdown" "grace" "25s" $config | include "greenapi-bridge.seconds" | int64 -}}
 {{- add (int64 .Values.preStopSeconds) $grace 5 -}}
 {{- end -}}
 

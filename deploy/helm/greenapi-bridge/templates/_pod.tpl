@@ -40,7 +40,7 @@ securityContext:
   {{- include "greenapi-bridge.containerSecurityContext" . | nindent 2 }}
 {{- with .Values.resources }}
 resources:
-  {{- toYaml . | nindent 2 }}
+  {{- include "greenapi-bridge.withoutNulls" . | fromJson | toYaml | nindent 2 }}
 {{- end }}
 terminationMessagePolicy: FallbackToLogsOnError
 volumeMounts:
@@ -90,6 +90,32 @@ emptyDir:
   sizeLimit: {{ .Values.journal.size }}
 {{- end -}}
 
+{{/* What decides whether the cluster admits a pod, and where it may run; that of `helm test` too. */}}
+{{- define "greenapi-bridge.admission" -}}
+automountServiceAccountToken: false
+enableServiceLinks: false
+{{- with .Values.serviceAccountName }}
+serviceAccountName: {{ . }}
+{{- end }}
+{{- with .Values.priorityClassName }}
+priorityClassName: {{ . }}
+{{- end }}
+{{- with .Values.image.pullSecrets }}
+imagePullSecrets:
+  {{- range . }}
+  - name: {{ . }}
+  {{- end }}
+{{- end }}
+{{- with .Values.nodeSelector }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
 {{/* metadata and spec of the pod of a Deployment or StatefulSet. */}}
 {{- define "greenapi-bridge.pod" -}}
 metadata:
@@ -105,20 +131,7 @@ metadata:
     {{- toYaml . | nindent 4 }}
     {{- end }}
 spec:
-  automountServiceAccountToken: false
-  enableServiceLinks: false
-  {{- with .Values.serviceAccountName }}
-  serviceAccountName: {{ . }}
-  {{- end }}
-  {{- with .Values.priorityClassName }}
-  priorityClassName: {{ . }}
-  {{- end }}
-  {{- with .Values.image.pullSecrets }}
-  imagePullSecrets:
-    {{- range . }}
-    - name: {{ . }}
-    {{- end }}
-  {{- end }}
+  {{- include "greenapi-bridge.admission" . | nindent 2 }}
   terminationGracePeriodSeconds: {{ include "greenapi-bridge.grace" . }}
   securityContext:
     runAsNonRoot: true
@@ -161,14 +174,6 @@ spec:
       matchLabelKeys: [pod-template-hash]
       {{- end }}
     {{- end }}
-  {{- end }}
-  {{- with .Values.nodeSelector }}
-  nodeSelector:
-    {{- toYaml . | nindent 4 }}
-  {{- end }}
-  {{- with .Values.tolerations }}
-  tolerations:
-    {{- toYaml . | nindent 4 }}
   {{- end }}
   {{- with .Values.affinity }}
   affinity:
