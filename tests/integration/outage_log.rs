@@ -1,4 +1,4 @@
-//! The log of an outage of two minutes under load: few lines that tell what happens. `tests/run full outage` runs it.
+//! The log of an outage of two minutes under load: few lines that tell what happens. `tests/run full clusters` runs it.
 
 use std::collections::BTreeSet;
 use std::path::Path;
