@@ -8,6 +8,7 @@ import configuration
 import documents
 import kinds
 import leaves
+import names
 import notes
 import refusals
 import safety
@@ -24,6 +25,9 @@ CHECKS = [
     leaves.check_comments,
     leaves.check_example,
     leaves.check_files,
+    names.check_quotes,
+    names.check_texts,
+    names.check_injection,
     changes.check_restarts,
     changes.check_removals,
     notes.check_notes,
