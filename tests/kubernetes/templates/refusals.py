@@ -59,6 +59,18 @@ REFUSALS = {
         nats({"config": {"journal": {"max_bytes": "1GiB"}}}),
         "the journal is off; set journal.enabled = true",
     ),
+    "the checksum of the configuration": (
+        nats({"podAnnotations": {"checksum/config": "fixed"}}),
+        'podAnnotations."checksum/config" = fixed: the chart sets it; remove it',
+    ),
+    "a label of the selector": (
+        nats({"podLabels": {"app.kubernetes.io/instance": "other"}}),
+        'podLabels."app.kubernetes.io/instance" = other: the chart sets it; remove it',
+    ),
+    "a label of the chart": (
+        nats({"dashboard": {"labels": {"helm.sh/chart": "other"}}}),
+        'dashboard.labels."helm.sh/chart" = other: the chart sets it; remove it',
+    ),
     "a token's file": (nats({"config": {"auth": {"tokens_file": "/x"}}}), "use files.auth.tokens_file, which names a Secret"),
     "a key's file": (nats({"config": {"http": {"tls": {"key_file": "/x"}}}}), "use files.http.tls.key_file"),
     "a credentials file": (nats({"config": {"nats": {"credentials_file": "/x"}}}), "use files.nats.credentials_file"),

@@ -7,7 +7,7 @@
 {{- end -}}
 {{- $root := dict "Values" $values "Release" .Release "Chart" .Chart -}}
 {{- $problems := list -}}
-{{- range list "image" "brokers" "lists" "tokens" "owned" "fileKeys" "inlineSecrets" "admin" "ports" "journal" "replicas" "grace" "source" "routes" "routesToTls" "resources" "budget" "autoscaling" "users" "sidecar" "upgrade" -}}
+{{- range list "image" "brokers" "lists" "tokens" "owned" "metadata" "fileKeys" "inlineSecrets" "admin" "ports" "journal" "replicas" "grace" "source" "routes" "routesToTls" "resources" "budget" "autoscaling" "users" "sidecar" "upgrade" -}}
 {{- with include (printf "greenapi-bridge.check.%s" .) $root | trim -}}
 {{- $problems = append $problems . -}}
 {{- end -}}
@@ -80,6 +80,21 @@
 {{- end }}
 {{- if and (hasKey .Values.config "journal") (not .Values.journal.enabled) }}
 - config.journal = {{ toJson $journal }}: the journal is off; set journal.enabled = true, or remove it
+{{- end }}
+{{- end -}}
+
+{{/* Annotations and labels of the chart: given again they would stand twice in the object. */}}
+{{- define "greenapi-bridge.check.metadata" -}}
+{{- $labels := include "greenapi-bridge.labels" . | fromYaml | keys }}
+{{- $annotations := include "greenapi-bridge.podAnnotations" . | fromYaml | keys }}
+{{- range $value, $owned := dict "podAnnotations" $annotations "podLabels" $labels "serviceMonitor.labels" $labels "prometheusRule.labels" $labels "dashboard.labels" $labels }}
+{{- $given := $.Values }}
+{{- range splitList "." $value }}{{ $given = get $given . }}{{ end }}
+{{- range $name, $content := $given }}
+{{- if has $name $owned }}
+- {{ $value }}."{{ $name }}" = {{ $content }}: the chart sets it; remove it
+{{- end }}
+{{- end }}
 {{- end }}
 {{- end -}}
 
