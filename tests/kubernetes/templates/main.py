@@ -19,6 +19,7 @@ CHECKS = [
     kinds.check_kinds,
     safety.check_safety,
     configuration.check_configurations,
+    configuration.check_toml,
     refusals.check_refusals,
     refusals.check_all_at_once,
     leaves.check_leaves,

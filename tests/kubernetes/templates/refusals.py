@@ -104,6 +104,14 @@ REFUSALS = {
         "missing property 'key_file'",
     ),
     "a key that takes no file": (nats({"files": {"nats": {"stream": TOKENS}}}), "additional properties 'stream' not allowed"),
+    "nothing in a list": (
+        nats({"config": {"auth": {"allow_from": ["green-api", None]}}}),
+        "config.auth.allow_from[1] = null: lists of the bridge have only texts and numbers; remove it",
+    ),
+    "a section in a list": (
+        nats({"config": {"nats": {"servers": [{"url": "nats://a:4222", "password": "hush"}]}}}),
+        "config.nats.servers[0] = …: lists of the bridge have only texts and numbers",
+    ),
     "an unknown section": (nats({"config": {"nat": {}}}), "additional properties 'nat' not allowed"),
     "an unknown value": (nats({"replicaCount": 3}), "additional properties 'replicaCount' not allowed"),
     "an admin listener without tokens": (

@@ -7,7 +7,7 @@
 {{- end -}}
 {{- $root := dict "Values" $values "Release" .Release "Chart" .Chart -}}
 {{- $problems := list -}}
-{{- range list "image" "brokers" "lists" "tokens" "owned" "metadata" "fileKeys" "inlineSecrets" "admin" "ports" "journal" "replicas" "grace" "source" "routes" "routesToTls" "resources" "budget" "autoscaling" "users" "sidecar" "upgrade" -}}
+{{- range list "image" "brokers" "lists" "items" "tokens" "owned" "metadata" "fileKeys" "inlineSecrets" "admin" "ports" "journal" "replicas" "grace" "source" "routes" "routesToTls" "resources" "budget" "autoscaling" "users" "sidecar" "upgrade" -}}
 {{- with include (printf "greenapi-bridge.check.%s" .) $root | trim -}}
 {{- $problems = append $problems . -}}
 {{- end -}}
@@ -48,6 +48,26 @@
 {{- $addresses = append $addresses (contains "@" . | ternary (splitList "@" . | last | printf "…@%s") .) }}
 {{- end }}
 - config.{{ . }} = {{ join "," $addresses }}: is not a list; give {{ toJson $addresses }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{/* No list of the bridge has null, a section or a list in it; TOML cannot even express null. */}}
+{{- define "greenapi-bridge.check.items" -}}
+{{- include "greenapi-bridge.wrongItems" (dict "path" "config" "map" .Values.config) }}
+{{- end -}}
+
+{{- define "greenapi-bridge.wrongItems" -}}
+{{- range $name, $value := .map }}
+{{- $path := printf "%s.%s" $.path $name }}
+{{- if kindIs "map" $value }}
+{{- include "greenapi-bridge.wrongItems" (dict "path" $path "map" $value) }}
+{{- else if kindIs "slice" $value }}
+{{- range $at, $item := $value }}
+{{- if or (kindIs "invalid" $item) (kindIs "map" $item) (kindIs "slice" $item) }}
+- {{ $path }}[{{ $at }}] = {{ kindIs "invalid" $item | ternary "null" "…" }}: lists of the bridge have only texts and numbers; remove it
+{{- end }}
+{{- end }}
 {{- end }}
 {{- end }}
 {{- end -}}
