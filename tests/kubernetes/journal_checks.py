@@ -85,6 +85,26 @@ def check_same_size(cluster):
     cluster.kubectl("delete", "pvc", "bridge-journal-sizes-greenapi-bridge-0", "--namespace", NAMESPACE)
 
 
+def check_rename(cluster):
+    """Another name is refused, with a journal or without, until the StatefulSet of the old name is scaled down."""
+    other, old = Release(cluster, NAMESPACE, "renamed"), "renamed-greenapi-bridge"
+    # while helm replaces one name by the other, both budgets would select the pods, which is a warning
+    journal = values.merged(values.WITH_JOURNAL, {"podDisruptionBudget": {"enabled": False}})
+    other.install(journal)
+    for target in (journal, values.WITHOUT_JOURNAL):
+        other.refuses(
+            "upgrade", values.merged(target, {"fullnameOverride": "other"}),
+            f"fullnameOverride = other: the journal of StatefulSet {old} may hold a backlog, which would stay behind",
+        )
+    # the old name, given in full, is no other name, and the StatefulSets of other releases do not count
+    other.upgrade(values.merged(journal, {"fullnameOverride": old}))
+    cluster.kubectl("scale", "statefulset", old, "--replicas=0", "--namespace", NAMESPACE)
+    other.upgrade(values.merged(journal, {"fullnameOverride": "other"}))
+    other.refuses("upgrade", journal, 'fullnameOverride = "": the journal of StatefulSet other may hold a backlog')
+    other.uninstall()
+    cluster.kubectl("delete", "pvc", f"bridge-journal-{old}-0", "bridge-journal-other-0", "--namespace", NAMESPACE)
+
+
 def check_rollout(cluster):
     """The bridge is replaced and gets the same volume; rollback too."""
     bridge = release(cluster)
@@ -160,6 +180,7 @@ PARTS = [
     ("upgrade to a journal: a Deployment becomes a StatefulSet", check_into_journal),
     ("upgrades that would lose a backlog or cannot be done are refused", check_refusals),
     ("a size in another form is no change, and a claim that is left must be large enough", check_same_size),
+    ("another name for the release is refused while the journal of the old one may hold a backlog", check_rename),
     ("a rollout and a rollback keep the volume", check_rollout),
     ("a drain moves the one bridge with its volume", check_drain),
     ("a scale-down to none keeps the volume, and a scale-up uses it", check_scale_down),

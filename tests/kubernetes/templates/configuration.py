@@ -4,11 +4,12 @@ import base64
 import binascii
 import os
 import pathlib
+import shutil
 import subprocess
 import tempfile
 
 from matrix import MATRIX
-from render import container, objects, sources, toml
+from render import CHART, NATS, Refused, container, merged, objects, sources, text, toml
 
 BRIDGE = os.environ["BRIDGE_TEST_PROGRAM"]
 
@@ -95,3 +96,24 @@ def check_configurations():
     else:
         raise AssertionError("an unknown key is accepted: this check proves nothing")
     return f"{len(MATRIX)} configurations, accepted by check --offline"
+
+
+def check_toml():
+    """A number in a list stays what it is, and what TOML cannot express is never written as if it were the configuration."""
+    written = toml(objects(merged(NATS, {"config": {"route": {"numbers": [20000000, "a", 1.5]}}})))[0]
+    assert 'numbers = [20000000, "a", 1.5]' in written, written
+    with tempfile.TemporaryDirectory() as folder:
+        chart = pathlib.Path(folder) / "greenapi-bridge"
+        shutil.copytree(CHART, chart)
+        # the checks refuse null in a list before it comes to this
+        (chart / "templates/null.yaml").write_text(
+            '{{- $config := dict "log" (dict "level" (list nil)) }}'
+            '{{- include "greenapi-bridge.toml" (dict "Values" (set (deepCopy .Values) "config" $config)) }}'
+        )
+        try:
+            rendered = text(NATS, chart=chart)
+        except Refused as refused:
+            assert "config cannot be written as TOML: cannot encode array with nil element; remove" in str(refused), refused
+        else:
+            raise AssertionError(f"an error of the encoder is rendered:\n{rendered}")
+    return "numbers in lists stay numbers, and an error of the encoder ends the rendering"

@@ -296,24 +296,45 @@ def file_keys():
 
 
 def example_keys():
-    """The sections of the bridge's example configuration, and its keys that take a file."""
-    sections, files, section = set(), {("kafka", "secret_files", "sasl.password"), ("kafka", "properties", "ssl.ca.location")}, []
+    """The keys of each section of the bridge's example configuration, sections below it too."""
+    keys, section = {}, ""
     for line in (ROOT / "deploy/bridge.example.toml").read_text().splitlines():
-        if header := re.match(r"#?\[([a-z_.]+)\]", line):
-            section = header[1].split(".")
-            sections.add(section[0])
-        elif key := re.match(r"#?([a-z_]+_file) =", line):
-            files.add((*section, key[1]))
-    return sections, files
+        if header := re.match(r"#?\[([\w.]+)\]", line):
+            section = header[1]
+            above, _, name = section.rpartition(".")
+            keys.setdefault(section, set())
+            if above:
+                keys.setdefault(above, set()).add(name)
+        elif key := re.match(r"#?([a-z_]+) =", line):
+            keys[section].add(key[1])
+    return keys
 
 
 def check_example():
     """The schema of the values knows the sections and files of the bridge, all of them."""
-    sections, files = example_keys()
+    keys = example_keys()
+    sections = {section for section in keys if "." not in section}
+    files = {(*section.split("."), key) for section, names in keys.items() for key in names if key.endswith("_file")}
+    files |= {("kafka", "secret_files", "sasl.password"), ("kafka", "properties", "ssl.ca.location")}
     schema = json.loads((CHART / "values.schema.json").read_text())
     assert schema["properties"]["config"]["properties"].keys() == sections
     assert {tuple(path) for path in file_keys()} == files
     return f"{len(sections)} sections and {len(files)} keys with a file, as in bridge.example.toml"
+
+
+def check_keys():
+    """In each section where the chart refuses unknown keys, it knows the keys of bridge.example.toml, all of them."""
+    template = (CHART / "templates/_secrets.tpl").read_text()
+    known = json.loads(re.search(r'define "greenapi-bridge.keys" -\}\}\n(.*?)\{\{- end', template, re.DOTALL)[1])
+    example = {
+        section: names for section, names in example_keys().items()
+        if section == "http.tls" or section.split(".")[0] in ("auth", "admin", "nats", "kafka")
+        and section not in ("kafka.properties", "kafka.secret_files")
+    }
+    assert known.keys() == example.keys(), known.keys() ^ example.keys()
+    for section, names in example.items():
+        assert set(known[section]) == names, f"[{section}]: {sorted(set(known[section]) ^ names)}"
+    return f"{sum(map(len, known.values()))} keys of {len(known)} sections, as in bridge.example.toml"
 
 
 def with_file(path, reference):

@@ -8,6 +8,7 @@ import configuration
 import documents
 import kinds
 import leaves
+import names
 import notes
 import refusals
 import safety
@@ -18,12 +19,18 @@ CHECKS = [
     kinds.check_kinds,
     safety.check_safety,
     configuration.check_configurations,
+    configuration.check_toml,
     refusals.check_refusals,
+    refusals.check_secret_names,
     refusals.check_all_at_once,
     leaves.check_leaves,
     leaves.check_comments,
     leaves.check_example,
+    leaves.check_keys,
     leaves.check_files,
+    names.check_quotes,
+    names.check_texts,
+    names.check_injection,
     changes.check_restarts,
     changes.check_removals,
     notes.check_notes,

@@ -1,7 +1,9 @@
 """Values that must not render, each with a part of the sentence that says why and what to do."""
 
+import re
+
 from matrix import ALLOW, EPHEMERAL, INGRESS, JOURNAL, KAFKA, NATS_LOGIN, ROUTE, TLS
-from render import NATS, TOKENS, Refused, merged, text
+from render import NATS, ROOT, TOKENS, Refused, merged, text
 
 IMAGE = {"image": NATS["image"]}
 
@@ -59,6 +61,18 @@ REFUSALS = {
         nats({"config": {"journal": {"max_bytes": "1GiB"}}}),
         "the journal is off; set journal.enabled = true",
     ),
+    "the checksum of the configuration": (
+        nats({"podAnnotations": {"checksum/config": "fixed"}}),
+        'podAnnotations."checksum/config" = fixed: the chart sets it; remove it',
+    ),
+    "a label of the selector": (
+        nats({"podLabels": {"app.kubernetes.io/instance": "other"}}),
+        'podLabels."app.kubernetes.io/instance" = other: the chart sets it; remove it',
+    ),
+    "a label of the chart": (
+        nats({"dashboard": {"labels": {"helm.sh/chart": "other"}}}),
+        'dashboard.labels."helm.sh/chart" = other: the chart sets it; remove it',
+    ),
     "a token's file": (nats({"config": {"auth": {"tokens_file": "/x"}}}), "use files.auth.tokens_file, which names a Secret"),
     "a key's file": (nats({"config": {"http": {"tls": {"key_file": "/x"}}}}), "use files.http.tls.key_file"),
     "a credentials file": (nats({"config": {"nats": {"credentials_file": "/x"}}}), "use files.nats.credentials_file"),
@@ -69,6 +83,76 @@ REFUSALS = {
     "a login in an address": (
         nats({"config": {"nats": {"servers": ["nats://bridge:hush@nats:4222"]}}}),
         "config.nats.servers = …@nats:4222: contains credentials",
+    ),
+    "a login in an address of Kafka": (
+        merged(KAFKA, {"config": {"kafka": {"bootstrap_servers": ["SASL_SSL://bridge:hush@kafka:9093"]}}}),
+        "config.kafka.bootstrap_servers = …@kafka:9093: contains credentials; use config.kafka.properties.",
+    ),
+    "a login with a comma in a text": (
+        nats({"config": {"nats": {"servers": "nats://bridge:hush,hush@a:4222"}}}),
+        "config.nats.servers = …@a:4222: is not a list",
+    ),
+    "a login in a section of addresses": (
+        nats({"config": {"nats": {"servers": {"url": "nats://a:4222", "password": "hush"}}}}),
+        "config.nats.servers = …: is no section of the bridge; give a value",
+    ),
+    "a login under a misspelt key": (
+        nats({"config": {"nats": {"server": "nats://bridge:hush@a:4222"}}}),
+        "config.nats.server = …: is no key of the bridge; use servers, stream, subject",
+    ),
+    "a password for NATS": (
+        nats({"config": {"nats": {"user": "bridge", "password": "hush"}}}),
+        "or for a secret files.nats.credentials_file, files.nats.nkey_file, files.nats.password_file, files.nats.token_file",
+    ),
+    "a token for NATS": (nats({"config": {"nats": {"token": "hush"}}}), "config.nats.token = …: is no key of the bridge"),
+    "a password as a file": (nats({"config": {"nats": {"password_file": "hush"}}}), "config.nats.password_file = …: the pod has no"),
+    "a key in the section of TLS": (
+        nats({"config": {"nats": {"tls": {"key": "hush"}}}}),
+        "config.nats.tls.key = …: is no key of the bridge; use handshake_first, or for a secret files.nats.tls.ca_file",
+    ),
+    "a text for the section of TLS": (
+        nats({"config": {"nats": {"tls": "hush"}}}),
+        "config.nats.tls = …: is a section of the bridge; give its keys",
+    ),
+    "a certificate's key in the configuration": (
+        nats({"config": {"http": {"tls": {"key": "hush"}}}}),
+        "config.http.tls.key = …: is no key of the bridge; use for a secret files.http.tls.certificate_file",
+    ),
+    "a password below the stream": (
+        nats({"config": {"nats": {"provision": {"password": "hush"}}}}),
+        "config.nats.provision.password = …: is no key of the bridge; use replicas, max_age, max_bytes",
+    ),
+    "tokens in the configuration": (
+        nats({"config": {"auth": {"tokens": ["hush"]}}}),
+        "config.auth.tokens = …: is no key of the bridge; use allow_from, allow_anonymous, or for a secret files.auth.tokens_file",
+    ),
+    "tokens of the admin listener": (
+        nats({"config": {"admin": {"tokens": ["hush"]}}}),
+        "config.admin.tokens = …: is no key of the bridge; use listen, hosts, tls, or for a secret files.admin.tokens_file",
+    ),
+    "a password for Kafka": (
+        merged(KAFKA, {"config": {"kafka": {"password": "hush"}}}),
+        "or for a secret files.kafka.token_file, files.kafka.secret_files",
+    ),
+    "a password in nested properties": (
+        merged(KAFKA, {"config": {"kafka": {"properties": {"sasl": {"mechanism": "PLAIN", "password": "hush"}}}}}),
+        'config.kafka.properties."sasl" = …: is no text, number or Boolean; write the whole name of the property as one key',
+    ),
+    "a login in the address of a property": (
+        merged(KAFKA, {"config": {"kafka": {"properties": {"sasl.oauthbearer.token.endpoint.url": "https://a:hush@b/"}}}}),
+        'config.kafka.properties."sasl.oauthbearer.token.endpoint.url" = …: contains credentials',
+    ),
+    "a passphrase in a property": (
+        merged(KAFKA, {"config": {"kafka": {"properties": {"sasl.oauthbearer.assertion.private.key.passphrase": "hush"}}}}),
+        'secret_files."sasl.oauthbearer.assertion.private.key.passphrase", which names a Secret',
+    ),
+    "a login in the configuration of a mechanism": (
+        merged(KAFKA, {"config": {"kafka": {"properties": {"sasl.oauthbearer.config": "secret=hush"}}}}),
+        'config.kafka.properties."sasl.oauthbearer.config" = …: is a secret',
+    ),
+    "a password in capitals": (
+        merged(KAFKA, {"config": {"kafka": {"properties": {"SASL.PASSWORD": "hush"}}}}),
+        'config.kafka.properties."SASL.PASSWORD" = …: is a secret; use files.kafka.secret_files."sasl.password"',
     ),
     "a password in a property": (
         merged(KAFKA, {"config": {"kafka": {"properties": {"sasl.password": "hush"}}}}),
@@ -92,6 +176,14 @@ REFUSALS = {
         "missing property 'key_file'",
     ),
     "a key that takes no file": (nats({"files": {"nats": {"stream": TOKENS}}}), "additional properties 'stream' not allowed"),
+    "nothing in a list": (
+        nats({"config": {"auth": {"allow_from": ["green-api", None]}}}),
+        "config.auth.allow_from[1] = null: lists of the bridge have only texts and numbers; remove it",
+    ),
+    "a section in a list": (
+        nats({"config": {"nats": {"servers": [{"url": "nats://a:4222", "password": "hush"}]}}}),
+        "config.nats.servers[0] = …: lists of the bridge have only texts and numbers",
+    ),
     "an unknown section": (nats({"config": {"nat": {}}}), "additional properties 'nat' not allowed"),
     "an unknown value": (nats({"replicaCount": 3}), "additional properties 'replicaCount' not allowed"),
     "an admin listener without tokens": (
@@ -240,6 +332,23 @@ def check_refusals():
         else:
             raise AssertionError(f"{name}: is not refused")
     return f"{len(REFUSALS)} wrong values, each with its sentence"
+
+
+def check_secret_names():
+    """The chart refuses a property by the same parts of its name as the bridge, and accepts the location of a secret."""
+    source = (ROOT / "src/brokers/kafka/properties.rs").read_text()
+    parts = re.findall('"(.+?)"', re.search(r"const SECRET: .*? = \[(.*?)\];", source, re.DOTALL)[1])
+    for part in parts:
+        try:
+            text(merged(KAFKA, {"config": {"kafka": {"properties": {f"some.{part}.name": "hush"}}}}))
+        except Refused as refused:
+            assert f'"some.{part}.name" = …: is a secret' in str(refused), refused
+        else:
+            raise AssertionError(f"a property with {part} in its name is accepted")
+    locations = re.findall('"([.]\\w+)"', re.search(r"let location = \[(.*?)\]", source)[1])
+    text(merged(KAFKA, {"config": {"kafka": {"properties": {f"some.secret{end}": "b" for end in locations}}}}))
+    assert len(parts) > 5 and len(locations) > 3, "src/brokers/kafka/properties.rs is read wrongly"
+    return f"{len(parts)} parts of names of secrets and {len(locations)} ends of locations, as the bridge has them"
 
 
 def check_all_at_once():

@@ -7,7 +7,7 @@
 {{- end -}}
 {{- $root := dict "Values" $values "Release" .Release "Chart" .Chart -}}
 {{- $problems := list -}}
-{{- range list "image" "brokers" "lists" "tokens" "owned" "fileKeys" "inlineSecrets" "admin" "ports" "journal" "replicas" "grace" "source" "routes" "routesToTls" "resources" "budget" "autoscaling" "users" "sidecar" "upgrade" -}}
+{{- range list "image" "brokers" "lists" "items" "tokens" "owned" "metadata" "keys" "fileKeys" "addresses" "properties" "admin" "ports" "journal" "replicas" "grace" "source" "routes" "routesToTls" "resources" "budget" "autoscaling" "users" "sidecar" "upgrade" -}}
 {{- with include (printf "greenapi-bridge.check.%s" .) $root | trim -}}
 {{- $problems = append $problems . -}}
 {{- end -}}
@@ -42,12 +42,29 @@
 {{- define "greenapi-bridge.check.lists" -}}
 {{- range list "nats.servers" "kafka.bootstrap_servers" }}
 {{- $value := dig (splitList "." . | first) (splitList "." . | last) list $.Values.config }}
-{{- if and $value (not (kindIs "slice" $value)) }}
-{{- $addresses := list }}
-{{- range regexSplit "[ ,]+" (toString $value) -1 | compact }}
-{{- $addresses = append $addresses (contains "@" . | ternary (splitList "@" . | last | printf "…@%s") .) }}
-{{- end }}
+{{- if and $value (not (kindIs "slice" $value)) (not (kindIs "map" $value)) }}
+{{- $addresses := regexSplit "[ ,]+" (regexReplaceAll "(?s)^.*@" (toString $value) "…@") -1 | compact }}
 - config.{{ . }} = {{ join "," $addresses }}: is not a list; give {{ toJson $addresses }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{/* No list of the bridge has null, a section or a list in it; TOML cannot even express null. */}}
+{{- define "greenapi-bridge.check.items" -}}
+{{- include "greenapi-bridge.wrongItems" (dict "path" "config" "map" .Values.config) }}
+{{- end -}}
+
+{{- define "greenapi-bridge.wrongItems" -}}
+{{- range $name, $value := .map }}
+{{- $path := printf "%s.%s" $.path $name }}
+{{- if kindIs "map" $value }}
+{{- include "greenapi-bridge.wrongItems" (dict "path" $path "map" $value) }}
+{{- else if kindIs "slice" $value }}
+{{- range $at, $item := $value }}
+{{- if or (kindIs "invalid" $item) (kindIs "map" $item) (kindIs "slice" $item) }}
+- {{ $path }}[{{ $at }}] = {{ kindIs "invalid" $item | ternary "null" "…" }}: lists of the bridge have only texts and numbers; remove it
+{{- end }}
+{{- end }}
 {{- end }}
 {{- end }}
 {{- end -}}
@@ -83,31 +100,17 @@
 {{- end }}
 {{- end -}}
 
-{{/* Keys of the bridge that name a file: they come from the value `files`. */}}
-{{- define "greenapi-bridge.check.fileKeys" -}}
-{{- range list "auth.tokens_file" "http.tls.certificate_file" "http.tls.key_file" "admin.tokens_file" "admin.tls.certificate_file" "admin.tls.key_file" "nats.credentials_file" "nats.nkey_file" "nats.password_file" "nats.token_file" "nats.tls.ca_file" "nats.tls.certificate_file" "nats.tls.key_file" "kafka.token_file" "kafka.secret_files" }}
-{{- $node := $.Values.config }}
-{{- range splitList "." . }}
-{{- $node = kindIs "map" $node | ternary (get (kindIs "map" $node | ternary $node dict) .) "" }}
+{{/* Annotations and labels of the chart: given again they would stand twice in the object. */}}
+{{- define "greenapi-bridge.check.metadata" -}}
+{{- $labels := include "greenapi-bridge.labels" . | fromYaml | keys }}
+{{- $annotations := include "greenapi-bridge.podAnnotations" . | fromYaml | keys }}
+{{- range $value, $owned := dict "podAnnotations" $annotations "podLabels" $labels "serviceMonitor.labels" $labels "prometheusRule.labels" $labels "dashboard.labels" $labels }}
+{{- $given := $.Values }}
+{{- range splitList "." $value }}{{ $given = get $given . }}{{ end }}
+{{- range $name, $content := $given }}
+{{- if has $name $owned }}
+- {{ $value }}."{{ $name }}" = {{ $content }}: the chart sets it; remove it
 {{- end }}
-{{- if $node }}
-- config.{{ . }} = {{ kindIs "map" $node | ternary (toJson $node) $node }}: the pod has no such file; use files.{{ . }}, which names a Secret
-{{- end }}
-{{- end }}
-{{- end -}}
-
-{{/* More people can read a ConfigMap than a Secret. The errors do not repeat the values. */}}
-{{- define "greenapi-bridge.check.inlineSecrets" -}}
-{{- $servers := dig "nats" "servers" "" .Values.config }}
-{{- range kindIs "slice" $servers | ternary $servers list }}
-{{- if toString . | contains "@" }}
-- config.nats.servers = …@{{ splitList "@" . | last }}: contains credentials; use files.nats.credentials_file, or config.nats.user with files.nats.password_file
-{{- end }}
-{{- end }}
-{{- $properties := dig "kafka" "properties" "" .Values.config }}
-{{- range $name, $value := kindIs "map" $properties | ternary $properties dict }}
-{{- if regexMatch "(password|secret|ssl\\.key\\.pem|jaas)" $name }}
-- config.kafka.properties."{{ $name }}" = …: is a secret; use files.kafka.secret_files."{{ $name }}", which names a Secret
 {{- end }}
 {{- end }}
 {{- end -}}

@@ -39,22 +39,38 @@
 {{- end -}}
 {{- end -}}
 
-{{/* Turns the whole numbers in a map into integers, since values are floating point, which TOML writes as 6.0. */}}
+{{/* Turns the whole numbers in `value` into integers, since values are floating point, which TOML writes as 6.0. */}}
 {{- define "greenapi-bridge.forToml" -}}
-{{- $map := . -}}
-{{- range $name, $value := $map -}}
+{{- $holder := . -}}
+{{- $value := .value -}}
 {{- if kindIs "map" $value -}}
-{{- include "greenapi-bridge.forToml" $value -}}
-{{- else if kindIs "float64" $value -}}
-{{- if eq (floor $value) $value -}}{{- $_ := set $map $name (int64 $value) -}}{{- end -}}
+{{- range $name, $child := $value -}}
+{{- $one := dict "value" $child -}}
+{{- include "greenapi-bridge.forToml" $one -}}
+{{- $_ := set $value $name $one.value -}}
 {{- end -}}
+{{- else if kindIs "slice" $value -}}
+{{- $items := list -}}
+{{- range $value -}}
+{{- $one := dict "value" . -}}
+{{- include "greenapi-bridge.forToml" $one -}}
+{{- $items = append $items $one.value -}}
+{{- end -}}
+{{- $_ := set $holder "value" $items -}}
+{{- else if kindIs "float64" $value -}}
+{{- if eq (floor $value) $value -}}{{- $_ := set $holder "value" (int64 $value) -}}{{- end -}}
 {{- end -}}
 {{- end -}}
 
 {{- define "greenapi-bridge.toml" -}}
 {{- $config := include "greenapi-bridge.config" . | fromJson -}}
-{{- include "greenapi-bridge.forToml" $config -}}
-{{- toToml $config -}}
+{{- include "greenapi-bridge.forToml" (dict "value" $config) -}}
+{{- $toml := toToml $config -}}
+{{- /* toToml returns its error as the text */ -}}
+{{- if hasPrefix "toml:" $toml -}}
+{{- fail (printf "config cannot be written as TOML: %s; remove what TOML does not have" (trimPrefix "toml: " $toml)) -}}
+{{- end -}}
+{{- $toml -}}
 {{- end -}}
 
 {{/* Changes when the bridge must be restarted: auth.allow_from is applied while it runs. */}}

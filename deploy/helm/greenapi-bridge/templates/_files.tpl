@@ -38,7 +38,7 @@ projected:
   defaultMode: 0440
   sources:
     - configMap:
-        name: {{ include "greenapi-bridge.fullname" . }}
+        name: {{ include "greenapi-bridge.fullname" . | quote }}
         items:
           - key: bridge.toml
             path: bridge.toml
@@ -46,7 +46,7 @@ projected:
     {{- with fromJson . }}
     {{- if .path }}
     - {{ hasKey .ref "existingSecret" | ternary "secret" "configMap" }}:
-        name: {{ .ref.existingSecret | default .ref.existingConfigMap }}
+        name: {{ .ref.existingSecret | default .ref.existingConfigMap | quote }}
         items:
           - key: {{ .ref.key | quote }}
             path: {{ printf "files/%s" .path | quote }}

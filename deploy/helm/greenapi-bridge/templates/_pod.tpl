@@ -18,7 +18,7 @@ seccompProfile:
 {{- define "greenapi-bridge.container" -}}
 name: greenapi-bridge
 image: {{ include "greenapi-bridge.image" . | quote }}
-imagePullPolicy: {{ .Values.image.pullPolicy }}
+imagePullPolicy: {{ .Values.image.pullPolicy | quote }}
 args: [run]
 env:
   # also for commands by kubectl exec
@@ -87,7 +87,7 @@ readinessProbe:
 {{- define "greenapi-bridge.emptyDir" -}}
 name: bridge-journal
 emptyDir:
-  sizeLimit: {{ .Values.journal.size }}
+  sizeLimit: {{ .Values.journal.size | quote }}
 {{- end -}}
 
 {{/* What decides whether the cluster admits a pod, and where it may run; that of `helm test` too. */}}
@@ -95,15 +95,15 @@ emptyDir:
 automountServiceAccountToken: false
 enableServiceLinks: false
 {{- with .Values.serviceAccountName }}
-serviceAccountName: {{ . }}
+serviceAccountName: {{ . | quote }}
 {{- end }}
 {{- with .Values.priorityClassName }}
-priorityClassName: {{ . }}
+priorityClassName: {{ . | quote }}
 {{- end }}
 {{- with .Values.image.pullSecrets }}
 imagePullSecrets:
   {{- range . }}
-  - name: {{ . }}
+  - name: {{ . | quote }}
   {{- end }}
 {{- end }}
 {{- with .Values.nodeSelector }}
@@ -116,12 +116,16 @@ tolerations:
 {{- end }}
 {{- end -}}
 
+{{- define "greenapi-bridge.podAnnotations" -}}
+checksum/config: {{ include "greenapi-bridge.checksum" . | quote }}
+kubectl.kubernetes.io/default-container: greenapi-bridge
+{{- end -}}
+
 {{/* metadata and spec of the pod of a Deployment or StatefulSet. */}}
 {{- define "greenapi-bridge.pod" -}}
 metadata:
   annotations:
-    checksum/config: {{ include "greenapi-bridge.checksum" . }}
-    kubectl.kubernetes.io/default-container: greenapi-bridge
+    {{- include "greenapi-bridge.podAnnotations" . | nindent 4 }}
     {{- with .Values.podAnnotations }}
     {{- toYaml . | nindent 4 }}
     {{- end }}
@@ -132,7 +136,7 @@ metadata:
     {{- end }}
 spec:
   {{- include "greenapi-bridge.admission" . | nindent 2 }}
-  terminationGracePeriodSeconds: {{ include "greenapi-bridge.grace" . }}
+  terminationGracePeriodSeconds: {{ include "greenapi-bridge.grace" . | int }}
   securityContext:
     runAsNonRoot: true
     {{- with .Values.runAsUser }}

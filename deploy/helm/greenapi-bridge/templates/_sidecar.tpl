@@ -28,5 +28,5 @@ restartPolicy: Always
 
 {{/* For the pod's annotations: a change of the configuration that needs a restart replaces the pod. */}}
 {{- define "greenapi-bridge.sidecarAnnotations" -}}
-checksum/greenapi-bridge: {{ include "greenapi-bridge.checksum" . }}
+checksum/greenapi-bridge: {{ include "greenapi-bridge.checksum" . | quote }}
 {{- end -}}

@@ -10,6 +10,7 @@
 - journal.enabled = false: the journal of StatefulSet {{ $name }} may hold a backlog, which would stay behind; wait until `{{ $kubectl }} exec {{ $name }}-0 -- /greenapi-bridge journal status` shows an empty backlog, then `{{ $kubectl }} scale statefulset {{ $name }} --replicas=0`, and upgrade again
 {{- end }}
 {{- end }}
+{{- include "greenapi-bridge.check.rename" (dict "root" . "name" $name "kubectl" $kubectl) }}
 {{- if $journal }}
 {{- $sizes := include "greenapi-bridge.journalSizes" . | fromJson }}
 {{- $volume := dict "name" $name "kubectl" $kubectl "namespace" .Release.Namespace "journal" .Values.journal "sizes" $sizes "claim" (printf "bridge-journal-%s-0" $name) }}
@@ -21,6 +22,18 @@
 {{- $differs }}
 {{- else if eq .Values.journal.volume "persistentVolumeClaim" }}
 {{- include "greenapi-bridge.check.claim" $volume }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{/* Under another name helm creates new objects and removes the old ones; the claim of the journal stays behind. */}}
+{{- define "greenapi-bridge.check.rename" -}}
+{{- $root := .root }}
+{{- range (lookup "apps/v1" "StatefulSet" $root.Release.Namespace "").items }}
+{{- $labels := .metadata.labels | default dict }}
+{{- $ours := and (eq (dig "app.kubernetes.io/name" "" $labels) $root.Chart.Name) (eq (dig "app.kubernetes.io/instance" "" $labels) $root.Release.Name) }}
+{{- if and $ours (ne .metadata.name $.name) (gt (int64 .spec.replicas) 0) }}
+- fullnameOverride = {{ $root.Values.fullnameOverride | default "\"\"" }}: the journal of StatefulSet {{ .metadata.name }} may hold a backlog, which would stay behind under the old name; set fullnameOverride = {{ .metadata.name }}, or wait until `{{ $.kubectl }} exec {{ .metadata.name }}-0 -- /greenapi-bridge journal status` shows an empty backlog, then `{{ $.kubectl }} scale statefulset {{ .metadata.name }} --replicas=0`, and upgrade again
 {{- end }}
 {{- end }}
 {{- end -}}
