@@ -21,32 +21,12 @@ pub(super) async fn run(config: Config, source: ConfigSource, filter: EnvFilter,
     let hangup = signal(SignalKind::hangup());
     warnings.iter().for_each(log_warning);
     log_openness(&config);
-    let (mut first, mut all, mut opening) = (Signals::new(), Signals::new(), Signals::new());
+    let (mut first, mut all) = (Signals::new(), Signals::new());
     let lines = std::io::stderr().is_terminal().then(|| startup_lines::lines(&config));
     let (status, grace) = (startup_lines::status(&config), config.shutdown.grace);
-    let is_ephemeral = config.journal.as_ref().is_some_and(|journal| journal.ephemeral);
-    let stopped = async {
-        opening.next().await;
-        // what an ephemeral journal has is lost with its volume: it is opened all the same, and the stop forwards it
-        if is_ephemeral {
-            opening.next().await;
-        }
-    };
-    let built = tokio::select! {
-        built = Bridge::build(config) => built,
-        // opening a large journal takes long; ending in the middle is like a crash: nothing is lost
-        () = stopped => {
-            tracing::info!("stopped before serving");
-            return exit_code(if is_ephemeral { BridgeExit::GraceExceeded } else { BridgeExit::Clean });
-        }
-    };
-    let bridge = match built {
+    let bridge = match build(config).await {
         Ok(bridge) => bridge.reloading_from(source),
-        Err(error) => {
-            log_refusal(&error);
-            let configured = matches!(error, BuildError::Config(_));
-            return ExitCode::from(if configured { 2 } else { 1 });
-        }
+        Err(code) => return code,
     };
     lines.iter().flatten().for_each(|line| eprintln!("{line}"));
     let manager = ServiceManager::from_environment();
@@ -71,6 +51,30 @@ pub(super) async fn run(config: Config, source: ConfigSource, filter: EnvFilter,
             BridgeExit::GraceExceeded
         }
     })
+}
+
+/// Builds the bridge, unless a signal comes first; otherwise the exit code.
+async fn build(config: Config) -> Result<Bridge, ExitCode> {
+    let mut signals = Signals::new();
+    let is_ephemeral = config.journal.as_ref().is_some_and(|journal| journal.ephemeral);
+    let stopped = async {
+        signals.next().await;
+        // what an ephemeral journal has is lost with its volume: it is opened all the same, and the stop forwards it
+        if is_ephemeral {
+            signals.next().await;
+        }
+    };
+    tokio::select! {
+        built = Bridge::build(config) => built.map_err(|error| {
+            log_refusal(&error);
+            ExitCode::from(if matches!(error, BuildError::Config(_)) { 2 } else { 1 })
+        }),
+        // opening a large journal takes long; ending in the middle is like a crash: nothing is lost
+        () = stopped => {
+            tracing::info!("stopped before serving");
+            Err(exit_code(if is_ephemeral { BridgeExit::GraceExceeded } else { BridgeExit::Clean }))
+        }
+    }
 }
 
 fn exit_code(ended: BridgeExit) -> ExitCode {
