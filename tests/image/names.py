@@ -132,7 +132,8 @@ class TlsServer:
                 is_http = secure.recv(4096).startswith(b"GET ")
                 self.handshakes.append("trusted")
                 if is_http:
-                    secure.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+                    body = b'{"ready":true}'
+                    secure.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
                 secure.close()
             except OSError as error:
                 self.handshakes.append(str(error))
