@@ -26,7 +26,7 @@ ALLOWED = [
         "the scheduler looks at a pod before its volume is there, or while an uninstall takes both away, and looks again",
     ),
     Expected(
-        "ClaimLost", "lost reference to PersistentVolume",
+        "ClaimLost", "lost reference to PersistentVolume|Bound claim has lost its PersistentVolume",
         "kwok binds a claim before the controller has seen its volume, and removes a volume when its claim begins to go; that a claim "
         "stays bound, the checks of the journal ask",
     ),
