@@ -22,7 +22,7 @@ ALLOWED = [
     ),
     Expected(
         "FailedScheduling",
-        'pod has unbound immediate PersistentVolumeClaims|persistentvolumeclaim ".*" (not found|is being deleted|bound to non-existent)',
+        "unbound immediate PersistentVolumeClaims|persistentvolumeclaim|VolumeBinding|binding volumes|error getting PVC",
         "the scheduler looks at a pod before its volume is there, or while an uninstall takes both away, and looks again",
     ),
     Expected(
@@ -35,8 +35,17 @@ ALLOWED = [
         "the API server compares addresses and Services while it starts, and one that is new is not in its list yet",
     ),
     Expected(
-        ".*", "the object has been modified; please apply your changes|endpoints .* already exists",
-        "two controllers wrote at the same time: the one that lost reads again and repeats",
+        ".*", "the object has been modified; please apply your changes|Operation cannot be fulfilled on|already exists",
+        "two controllers wrote at the same time, or one wrote what the other deleted: the one that lost reads again and repeats",
+    ),
+    Expected(
+        "FailedTo(Create|Update|Delete)Endpoint(Slices?)?", "",
+        "the endpoint controllers look at a Service that an install or uninstall changes at the same time; that each Service has its "
+        "endpoints, the installs ask",
+    ),
+    Expected(
+        "FailedCreate", "is being terminated",
+        "a workload makes a new pod while its namespace goes",
     ),
     Expected(
         "CalculateExpectedPodCountFailed", "found no controllers for pod",
