@@ -15,7 +15,7 @@ const TIMEOUT: Duration = Duration::from_secs(3);
 /// The most characters that are shown of an answer.
 const SHOWN: usize = 1000;
 
-/// Exit code 0: the bridge says that it is ready, 1: it is another, or there is none, 2: the URL or the file cannot be used.
+/// Exit code 0: the bridge says that it is ready, 1: it says otherwise or nothing, 2: the URL or the file cannot be used.
 pub(super) fn check(url: &str, ca_file: Option<&PathBuf>) -> ExitCode {
     let shown = url.split('?').next().filter(|shown| !shown.contains('@')).unwrap_or("…");
     let target = match Target::new(url, "") {
