@@ -30,6 +30,12 @@ pub(super) fn bytes(bytes: &[u8]) -> bool {
     written.inspect_err(end_unless_closed).is_ok()
 }
 
+/// The beginning of an answer that a server gave instead of the wanted one, without what a terminal would obey.
+pub(super) fn beginning(answer: &[u8]) -> String {
+    const CHARS: usize = 1000;
+    String::from_utf8_lossy(answer).trim().chars().filter(|one| !one.is_control()).take(CHARS).collect()
+}
+
 /// Ends the process where a result cannot be written, unless its reader has closed the pipe.
 pub(super) fn end_unless_closed(error: &std::io::Error) {
     if error.kind() != ErrorKind::BrokenPipe {

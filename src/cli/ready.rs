@@ -6,14 +6,11 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::endpoint;
+use super::{endpoint, output};
 use crate::http_client::{AdminClient, Target};
 
 /// How long the bridge may take. A health check that ends for its own timeout can still say why.
 const TIMEOUT: Duration = Duration::from_secs(3);
-
-/// The most characters that are shown of an answer.
-const SHOWN: usize = 1000;
 
 /// Exit code 0: the bridge says that it is ready, 1: it says otherwise or nothing, 2: the URL or the file cannot be used.
 pub(super) fn check(url: &str, ca_file: Option<&PathBuf>) -> ExitCode {
@@ -37,7 +34,7 @@ pub(super) fn check(url: &str, ca_file: Option<&PathBuf>) -> ExitCode {
             return ExitCode::SUCCESS;
         }
         Ok(Ok((200, _))) => "200, but not as /readyz of a bridge answers; give that URL".into(),
-        Ok(Ok((status, body))) => format!("{status} {}", printable(&body)),
+        Ok(Ok((status, body))) => format!("{status} {}", output::beginning(&body)),
         Ok(Err(problem)) => problem,
         Err(_) => format!("no answer within {} s", TIMEOUT.as_secs()),
     };
@@ -48,9 +45,4 @@ pub(super) fn check(url: &str, ca_file: Option<&PathBuf>) -> ExitCode {
 /// Any server answers 200 somewhere.
 fn is_ready(body: &[u8]) -> bool {
     serde_json::from_slice::<Value>(body).is_ok_and(|readyz| readyz["ready"] == true)
-}
-
-/// The beginning of an answer, without what a terminal would obey.
-fn printable(body: &[u8]) -> String {
-    String::from_utf8_lossy(body).trim().chars().filter(|c| !c.is_control()).take(SHOWN).collect()
 }

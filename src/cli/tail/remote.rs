@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::{Arguments, TailResult, line, print, warn_gap};
+use crate::cli::output;
 use crate::http_client::{EventSource, EventStream};
 
 /// How long to wait before a new connection.
@@ -123,7 +124,7 @@ impl Event {
 /// Why the bridge refused the request.
 async fn refused(url: &str, mut stream: EventStream) -> String {
     let body = stream.next().await.ok().flatten().unwrap_or_default();
-    let body: String = String::from_utf8_lossy(&body).chars().filter(|one| !one.is_control()).take(300).collect();
+    let body = output::beginning(&body);
     let remedy = if stream.status == 401 { "; give its token with --token-file" } else { "" };
     format!("{url}: {}: {body}{remedy}", stream.status)
 }
